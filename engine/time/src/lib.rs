@@ -1,0 +1,25 @@
+//! The clock's vocabulary, and the one block of memory through which it is shared.
+//!
+//! Layer 0 of timeball: everything else depends on this crate and it depends on nobody. It holds
+//! * [`Timestamp`], [`Interval`] and [`Rate`]: integer time on named timescales;
+//! * [`NtpTimestamp`] and [`NtpShort`]: the wire's formats;
+//! * [`Leap`], [`Stratum`], [`ReferenceId`]: what is said about a clock;
+//! * [`Snapshot`] with its [`Publisher`] and [`Reader`]: the shared time.
+//!
+//! Must never: make a system call, read a clock, or draw a random number.
+#![forbid(unsafe_code)]
+
+mod ntp;
+mod rate;
+mod reference;
+pub mod seqlock;
+mod snapshot;
+mod timestamp;
+
+pub use ntp::{NtpShort, NtpTimestamp};
+pub use rate::Rate;
+pub use reference::{Leap, ReferenceId, Stratum};
+pub use snapshot::{BACKWARD_TOLERANCE, Publisher, Reader, Snapshot};
+pub use timestamp::{
+    Boottime, ClockReading, Free, Interval, Monotonic, Realtime, Served, Timescale, Timestamp,
+};

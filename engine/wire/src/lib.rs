@@ -1,0 +1,11 @@
+//! NTP packets as bytes, and the seam through which datagrams come and go.
+//!
+//! Layer 1 of timeball: [`Header`] is the 48 octets every version shares, [`Trailer`] what may follow
+//! them, [`PacketIo`] how a worker gets and returns datagrams.
+//!
+//! Must never: allocate, read a clock, or trust a length it has not checked.
+#![forbid(unsafe_code)]
+
+mod packet_io;
+
+pub use packet_io::{BATCH_MAX, Datagram, IoTally, PacketIo, Wait};
