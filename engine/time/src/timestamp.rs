@@ -163,7 +163,13 @@ impl Interval {
 
     /// Two raised to `poll` seconds (RFC 5905 section 7.3, poll exponent), for -30 ≤ `poll` ≤ 32.
     pub const fn from_poll(poll: i8) -> Self {
-        let poll = if poll < -30 { -30 } else if poll > 32 { 32 } else { poll };
+        let poll = if poll < -30 {
+            -30
+        } else if poll > 32 {
+            32
+        } else {
+            poll
+        };
         if poll >= 0 { Self(NANOS_PER_S << poll) } else { Self(NANOS_PER_S >> -poll) }
     }
 }

@@ -6,6 +6,10 @@
 //! Must never: allocate, read a clock, or trust a length it has not checked.
 #![forbid(unsafe_code)]
 
+mod header;
 mod packet_io;
+mod trailer;
 
+pub use header::{Flags, HEADER_LEN, Header, Mode, field};
 pub use packet_io::{BATCH_MAX, Datagram, IoTally, PacketIo, Wait};
+pub use trailer::{Malformed, Trailer};
