@@ -1,1 +1,21 @@
-//! (being written)
+//! Answers NTP requests in place, one batch at a time.
+//!
+//! Layer 2 of timeball. [`answer`] judges one datagram and turns it into its reply; [`stamp`] writes the
+//! transmit timestamp when the reply is about to leave; [`Worker`] drives both over a
+//! [`PacketIo`](timeball_wire::PacketIo); [`Counters`] is what it leaves behind for others to read.
+//!
+//! Must never: send more octets than it received, answer an answer, make a system call, allocate, lock,
+//! or log.
+#![forbid(unsafe_code)]
+
+mod announcement;
+mod answer;
+mod counters;
+mod gate;
+mod worker;
+
+pub use announcement::Announcement;
+pub use answer::{Answered, Verdict, answer, stamp};
+pub use counters::{Counters, Totals};
+pub use gate::DropReason;
+pub use worker::Worker;

@@ -102,7 +102,7 @@ impl NtpShort {
         if nanos >= 32_767 * NANOS_PER_S {
             return Self::MAX;
         }
-        let units = (((nanos as u64) << 16) + (NANOS_PER_S as u64 - 1)) / NANOS_PER_S as u64;
+        let units = ((nanos as u64) << 16).div_ceil(NANOS_PER_S as u64);
         Self(units as u32)
     }
 

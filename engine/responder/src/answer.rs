@@ -1,0 +1,119 @@
+//! One datagram in, its reply in the same memory, or a reason why not.
+//!
+//! Two steps, because time passes between them: [`answer`] writes all but the transmit timestamp when the
+//! request is looked at, [`stamp`] writes that one when the reply is about to leave (a batch of 60 stamped
+//! in one go would be wrong by tens of microseconds at its end).
+//!
+//! Must never: make the reply longer than the request, or let T2 be early, T3 late, or T3 before T2.
+
+use timeball_time::{Interval, NtpTimestamp, Realtime, Snapshot, Timestamp};
+use timeball_wire::{Datagram, Flags, HEADER_LEN, field};
+
+use crate::Announcement;
+use crate::gate::{CRYPTO_NAK_LEN, DropReason, Request, admit};
+
+/// What becomes of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Its first `len` octets are now the reply.
+    Reply {
+        /// Octets to send, at most as many as were received.
+        len: usize,
+        /// What was answered, for the counters.
+        answered: Answered,
+    },
+    /// No reply.
+    Drop(DropReason),
+}
+
+/// What kind of answer was given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answered {
+    /// Version of request and reply, 1 to 4.
+    pub version: u8,
+    /// The reply refuses the request's key (RFC 5905 section 9.2: crypto-NAK).
+    pub crypto_nak: bool,
+}
+
+/// Judges `datagram` and writes its reply over it, all but the transmit timestamp.
+///
+/// `announcement` and `snapshot` are those of the moment `now`, which also stands in for the arrival if
+/// the kernel gave no stamp or an impossible one.
+#[inline]
+pub fn answer(
+    announcement: &Announcement,
+    snapshot: &Snapshot,
+    now: Timestamp<Realtime>,
+    datagram: &mut Datagram<'_>,
+) -> Verdict {
+    let request = match admit(datagram) {
+        Ok(request) => request,
+        Err(reason) => return Verdict::Drop(reason),
+    };
+    let arrival = plausible_arrival(datagram.received, now).unwrap_or(now);
+    write_header(announcement, request, snapshot.served(arrival), datagram.bytes);
+    let len = if request.authenticated {
+        // There is no key to check the code with, and a client must not take silence for loss.
+        datagram.bytes[HEADER_LEN..HEADER_LEN + CRYPTO_NAK_LEN].fill(0);
+        HEADER_LEN + CRYPTO_NAK_LEN
+    } else {
+        HEADER_LEN
+    };
+    let answered = Answered { version: request.version, crypto_nak: request.authenticated };
+    Verdict::Reply { len, answered }
+}
+
+/// The kernel's stamp, unless the clock was set between the stamp and `now`.
+#[inline]
+pub(crate) fn plausible_arrival(
+    received: Option<Timestamp<Realtime>>,
+    now: Timestamp<Realtime>,
+) -> Option<Timestamp<Realtime>> {
+    received.filter(|&received| {
+        let waited = now - received;
+        waited >= Interval::ZERO && waited <= WAITED_MAX
+    })
+}
+
+#[inline]
+fn write_header(
+    announcement: &Announcement,
+    request: Request,
+    arrival: Timestamp<timeball_time::Served>,
+    bytes: &mut [u8],
+) {
+    let poll = (bytes[field::POLL] as i8).clamp(POLL_MIN, POLL_MAX);
+    bytes.copy_within(field::TRANSMIT..HEADER_LEN, field::ORIGIN);
+    bytes[..field::ORIGIN].copy_from_slice(announcement.octets());
+    bytes[field::FLAGS] =
+        Flags { leap: announcement.leap(), version: request.version, mode: request.reply_mode }
+            .to_octet();
+    bytes[field::POLL] = poll as u8;
+    // The lowest bit tells our receive stamps from our transmit stamps: a client that asks for
+    // interleaved mode sends one of them back as origin, and the bit says which.
+    let receive = NtpTimestamp::ceil(arrival).to_bits() | 1;
+    bytes[field::RECEIVE..field::TRANSMIT].copy_from_slice(&receive.to_be_bytes());
+}
+
+/// Writes the transmit timestamp of a reply that leaves at the kernel time `departure` at the earliest.
+///
+/// If the kernel clock was set back since the request arrived, the reply leaves "at once": T3 is never
+/// before T2.
+#[inline]
+pub fn stamp(snapshot: &Snapshot, departure: Timestamp<Realtime>, reply: &mut [u8]) {
+    let Some(header) = reply.first_chunk_mut::<HEADER_LEN>() else { return };
+    let mut receive = [0; 8];
+    receive.copy_from_slice(&header[field::RECEIVE..field::TRANSMIT]);
+    let receive = u64::from_be_bytes(receive);
+    let transmit = NtpTimestamp::floor(snapshot.served(departure)).to_bits() & !1;
+    let backwards = (transmit.wrapping_sub(receive) as i64) < 0;
+    // The receive stamp is odd, so the next unit is even, as a transmit stamp must be.
+    let transmit = if backwards { receive.wrapping_add(1) } else { transmit };
+    header[field::TRANSMIT..].copy_from_slice(&transmit.to_be_bytes());
+}
+
+/// The longest a request can have waited in a socket buffer sized for a few hundred packets.
+const WAITED_MAX: Interval = Interval::from_secs(1);
+/// Poll exponents echoed (RFC 5905 section 7.3 has 17 as the largest).
+const POLL_MIN: i8 = 0;
+const POLL_MAX: i8 = 17;

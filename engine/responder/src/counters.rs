@@ -1,0 +1,159 @@
+//! What a worker has done, for others to read while it works.
+//!
+//! Each worker owns one block and is its only writer, so counting is a plain load and store (no locked
+//! instruction), and the block is padded so that no two workers write one cache line. Readers see each
+//! number whole, though not all numbers of the same instant.
+//!
+//! Must never: be written by anyone but the worker that owns it.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use timeball_wire::IoTally;
+
+use crate::answer::Answered;
+use crate::gate::DropReason;
+
+/// One worker's counters; see [`Totals`] for what each means.
+#[derive(Debug, Default)]
+pub struct Counters {
+    received: AtomicU64,
+    batches: AtomicU64,
+    unstamped: AtomicU64,
+    unsynchronised: AtomicU64,
+    crypto_naks: AtomicU64,
+    answered: [AtomicU64; VERSIONS],
+    dropped: [AtomicU64; DropReason::ALL.len()],
+    sent: AtomicU64,
+    send_full: AtomicU64,
+    send_refused: AtomicU64,
+    frames_exhausted: AtomicU64,
+}
+
+impl Counters {
+    /// The numbers now.
+    pub fn totals(&self) -> Totals {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            received: get(&self.received),
+            batches: get(&self.batches),
+            unstamped: get(&self.unstamped),
+            unsynchronised: get(&self.unsynchronised),
+            crypto_naks: get(&self.crypto_naks),
+            answered: core::array::from_fn(|i| get(&self.answered[i])),
+            dropped: core::array::from_fn(|i| get(&self.dropped[i])),
+            io: IoTally {
+                sent: get(&self.sent),
+                send_full: get(&self.send_full),
+                send_refused: get(&self.send_refused),
+                frames_exhausted: get(&self.frames_exhausted),
+            },
+        }
+    }
+
+    #[inline]
+    pub(crate) fn batch(&self, datagrams: usize) {
+        add(&self.batches, 1);
+        add(&self.received, datagrams as u64);
+    }
+
+    #[inline]
+    pub(crate) fn answered(&self, answered: Answered, synchronised: bool) {
+        add(&self.answered[usize::from(answered.version) - 1], 1);
+        add(&self.crypto_naks, u64::from(answered.crypto_nak));
+        add(&self.unsynchronised, u64::from(!synchronised));
+    }
+
+    #[inline]
+    pub(crate) fn dropped(&self, reason: DropReason) {
+        add(&self.dropped[reason as usize], 1);
+    }
+
+    #[inline]
+    pub(crate) fn unstamped(&self) {
+        add(&self.unstamped, 1);
+    }
+
+    #[inline]
+    pub(crate) fn io(&self, tally: IoTally) {
+        self.sent.store(tally.sent, Ordering::Relaxed);
+        self.send_full.store(tally.send_full, Ordering::Relaxed);
+        self.send_refused.store(tally.send_refused, Ordering::Relaxed);
+        self.frames_exhausted.store(tally.frames_exhausted, Ordering::Relaxed);
+    }
+}
+
+/// A reading of one worker's counters, all since its start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Datagrams taken from the sockets.
+    pub received: u64,
+    /// Turns that took at least one datagram.
+    pub batches: u64,
+    /// Answered requests without a usable kernel stamp of their arrival.
+    pub unstamped: u64,
+    /// Answers that said "not synchronised" (leap 3).
+    pub unsynchronised: u64,
+    /// Answers that refused the request's key.
+    pub crypto_naks: u64,
+    /// Answers by version, 1 to 4.
+    pub answered: [u64; VERSIONS],
+    /// Datagrams not answered, in the order of [`DropReason::ALL`].
+    pub dropped: [u64; DropReason::ALL.len()],
+    /// What happened to the replies on their way out.
+    pub io: IoTally,
+}
+
+impl Totals {
+    /// Answers of all versions.
+    pub fn answers(&self) -> u64 {
+        self.answered.iter().sum()
+    }
+
+    /// Datagrams not answered for whatever reason.
+    pub fn drops(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
+    /// Datagrams not answered, by reason, in a fixed order.
+    pub fn drops_by_reason(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        DropReason::ALL.into_iter().zip(self.dropped)
+    }
+}
+
+impl core::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.batches += other.batches;
+        self.unstamped += other.unstamped;
+        self.unsynchronised += other.unsynchronised;
+        self.crypto_naks += other.crypto_naks;
+        for (sum, more) in self.answered.iter_mut().zip(other.answered) {
+            *sum += more;
+        }
+        for (sum, more) in self.dropped.iter_mut().zip(other.dropped) {
+            *sum += more;
+        }
+        self.io.sent += other.io.sent;
+        self.io.send_full += other.io.send_full;
+        self.io.send_refused += other.io.send_refused;
+        self.io.frames_exhausted += other.io.frames_exhausted;
+    }
+}
+
+/// Load and store instead of a locked add: there is one writer.
+#[inline]
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}
+
+/// Protocol versions answered.
+const VERSIONS: usize = 4;
+
+// The reasons index the counters by their discriminant.
+const _: () = {
+    let mut i = 0;
+    while i < DropReason::ALL.len() {
+        assert!(DropReason::ALL[i] as usize == i);
+        i += 1;
+    }
+};

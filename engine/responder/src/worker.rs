@@ -1,0 +1,62 @@
+//! The worker: one core's share of all answering.
+//!
+//! Its whole life is the turn below. It reads the snapshot once per batch, writes only its own counters,
+//! and waits for nobody.
+//!
+//! Must never: allocate, lock, log or format within a turn, or hold a datagram from one turn to the next.
+
+use std::sync::Arc;
+
+use crossbeam::utils::CachePadded;
+use timeball_time::{Leap, Reader};
+use timeball_wire::{PacketIo, Wait};
+
+use crate::answer::plausible_arrival;
+use crate::{Announcement, Counters, Verdict, answer, stamp};
+
+/// Answers what one [`PacketIo`] brings, from one snapshot.
+#[derive(Debug)]
+pub struct Worker<Io> {
+    io: Io,
+    clock: Reader,
+    counters: Arc<CachePadded<Counters>>,
+}
+
+impl<Io: PacketIo> Worker<Io> {
+    /// A worker that answers the datagrams of `io` with the time of `clock` and counts in `counters`.
+    pub const fn new(io: Io, clock: Reader, counters: Arc<CachePadded<Counters>>) -> Self {
+        Self { io, clock, counters }
+    }
+
+    /// One turn: takes a batch, answers it, sends the answers. Says how many datagrams there were.
+    ///
+    /// Zero only when `wait` forbids sleeping and nothing is there, or when woken from outside. An error
+    /// is the carrier's end: this worker can serve no more.
+    pub fn turn(&mut self, wait: Wait) -> Result<usize, Io::Error> {
+        let datagrams = self.io.receive(wait)?;
+        let now = self.io.now();
+        let snapshot = self.clock.refresh();
+        let announcement = Announcement::at(snapshot, now);
+        let synchronised = announcement.leap() != Leap::Unsynchronised;
+        for index in 0..datagrams {
+            let mut datagram = self.io.datagram(index);
+            let unstamped = plausible_arrival(datagram.received, now).is_none();
+            match answer(&announcement, snapshot, now, &mut datagram) {
+                Verdict::Reply { len, answered } => {
+                    self.io.reply(index, len);
+                    self.counters.answered(answered, synchronised);
+                    if unstamped {
+                        self.counters.unstamped();
+                    }
+                }
+                Verdict::Drop(reason) => self.counters.dropped(reason),
+            }
+        }
+        self.io.send(&mut |reply, departure| stamp(snapshot, departure, reply))?;
+        if datagrams > 0 {
+            self.counters.batch(datagrams);
+            self.counters.io(self.io.tally());
+        }
+        Ok(datagrams)
+    }
+}

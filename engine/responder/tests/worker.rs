@@ -1,0 +1,115 @@
+//! The worker's turn over a carrier made of vectors.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crossbeam::utils::CachePadded;
+use timeball_responder::{Counters, DropReason, Worker};
+use timeball_time::{Interval, Leap, Publisher, Realtime, Snapshot, Stratum, Timestamp};
+use timeball_wire::{BATCH_MAX, Datagram, Flags, Header, IoTally, Mode, PacketIo, Wait};
+
+const NOW: Timestamp<Realtime> = Timestamp::from_nanos(1_764_000_000_000_000_000);
+
+/// Delivers `inbox` in batches and collects what is sent, each reply leaving 1 µs after the one before.
+#[derive(Default)]
+struct Mailbox {
+    inbox: Vec<Vec<u8>>,
+    batch: Vec<Vec<u8>>,
+    wanted: Vec<(usize, usize)>,
+    sent: Arc<std::sync::Mutex<Vec<Vec<u8>>>>,
+    tally: IoTally,
+}
+
+impl PacketIo for Mailbox {
+    type Error = ();
+
+    fn now(&self) -> Timestamp<Realtime> {
+        NOW
+    }
+
+    fn receive(&mut self, _: Wait) -> Result<usize, ()> {
+        let taken = self.inbox.len().min(BATCH_MAX);
+        self.batch = self.inbox.drain(..taken).collect();
+        Ok(taken)
+    }
+
+    fn datagram(&mut self, index: usize) -> Datagram<'_> {
+        let source = SocketAddr::from(([192, 0, 2, 1], 40_000));
+        let received = index.is_multiple_of(2).then_some(NOW - Interval::from_micros(10));
+        Datagram { source, received, bytes: &mut self.batch[index], truncated: false }
+    }
+
+    fn reply(&mut self, index: usize, len: usize) {
+        self.wanted.push((index, len));
+    }
+
+    fn send(&mut self, stamp: &mut impl FnMut(&mut [u8], Timestamp<Realtime>)) -> Result<(), ()> {
+        for (k, (index, len)) in self.wanted.drain(..).enumerate() {
+            let mut reply = self.batch[index][..len].to_vec();
+            stamp(&mut reply, NOW + Interval::from_micros(k as i64));
+            self.sent.lock().unwrap().push(reply);
+            self.tally.sent += 1;
+        }
+        Ok(())
+    }
+
+    fn tally(&self) -> IoTally {
+        self.tally
+    }
+}
+
+fn request(number: u64) -> Vec<u8> {
+    let flags = Flags { leap: Leap::None, version: 3, mode: Mode::Client };
+    let mut header = Header::new(flags);
+    header.transmit = timeball_time::NtpTimestamp::from_bits(number);
+    header.encode().to_vec()
+}
+
+#[test]
+fn a_turn_answers_in_order_with_rising_departures_and_counts_everything() {
+    let local = Snapshot {
+        leap: Leap::None,
+        stratum: Stratum::new(10),
+        ..Snapshot::unsynchronised(NOW, -24)
+    };
+    let publisher = Publisher::new(local);
+    let counters = Arc::new(CachePadded::new(Counters::default()));
+    let mut io = Mailbox { inbox: (0..100).map(request).collect(), ..Mailbox::default() };
+    io.inbox.push(vec![0; 12]);
+    let sent = Arc::clone(&io.sent);
+    let mut worker = Worker::new(io, publisher.reader(), Arc::clone(&counters));
+    assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX));
+    assert_eq!(worker.turn(Wait::Poll), Ok(101 - BATCH_MAX));
+    assert_eq!(worker.turn(Wait::Poll), Ok(0));
+
+    let sent = sent.lock().unwrap();
+    let headers: Vec<_> = sent.iter().map(|reply| Header::parse(reply).unwrap()).collect();
+    assert!(headers.iter().enumerate().all(|(i, header)| header.origin.to_bits() == i as u64));
+    let first_batch = &headers[..BATCH_MAX];
+    assert!(first_batch.is_sorted_by(|a, b| b.transmit.since(a.transmit) > Interval::ZERO));
+
+    let totals = counters.totals();
+    assert_eq!((totals.received, totals.batches), (101, 2));
+    assert_eq!((totals.answered, totals.answers()), ([0, 0, 100, 0], 100));
+    assert_eq!((totals.unstamped, totals.unsynchronised), (50, 0));
+    assert_eq!((totals.drops(), totals.dropped[DropReason::Short as usize]), (1, 1));
+    assert_eq!(totals.io.sent, 100);
+}
+
+#[test]
+fn a_new_snapshot_is_served_from_the_next_batch_on() {
+    let mut publisher = Publisher::new(Snapshot::unsynchronised(NOW, -24));
+    let counters = Arc::new(CachePadded::new(Counters::default()));
+    let io = Mailbox { inbox: (0..65).map(request).collect(), ..Mailbox::default() };
+    let mut worker = Worker::new(io, publisher.reader(), Arc::clone(&counters));
+    assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX));
+    assert_eq!(counters.totals().unsynchronised, BATCH_MAX as u64);
+    publisher.publish(Snapshot {
+        leap: Leap::None,
+        stratum: Stratum::new(10),
+        ..Snapshot::unsynchronised(NOW, -24)
+    });
+    assert_eq!(worker.turn(Wait::Poll), Ok(1));
+    assert_eq!(counters.totals().unsynchronised, BATCH_MAX as u64);
+    assert_eq!(counters.totals().answers(), BATCH_MAX as u64 + 1);
+}
