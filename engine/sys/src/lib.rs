@@ -1,1 +1,21 @@
-//! (being written)
+//! Rings, sockets, clocks and cores: everything timeball asks of the kernel.
+//!
+//! Layer 2 of timeball, and the one crate with `unsafe`: every block says why it cannot be safe
+//! (`JUSTIFICATION`) and why it is sound (`SAFETY`), and holds one unsafe operation.
+//!
+//! * Serving: [`listen`] makes the sockets, [`Carrier`] moves their datagrams ([`UringIo`] or
+//!   [`MmsgIo`], both [`timeball_wire::PacketIo`]).
+//! * Asking: [`ClientSocket`] with kernel stamps both ways, [`Waiter`] to sleep until something happens.
+//! * The clock: [`realtime`], [`reading`], [`precision`]; [`ReadClock`] and [`SteerClock`] for `adjtimex`.
+//! * The host: cores and priorities, users and capabilities.
+//!
+//! Must never: allocate, lock, log or format per packet; set the clock but through [`SteerClock`].
+
+mod clock;
+mod cmsg;
+mod sockaddr;
+mod sockopt;
+
+pub use clock::{precision, reading, realtime};
+pub use cmsg::{Control, PacketInfo};
+pub use sockaddr::SOCKADDR_MAX;
