@@ -11,11 +11,17 @@
 //!
 //! Must never: allocate, lock, log or format per packet; set the clock but through [`SteerClock`].
 
+mod client;
 mod clock;
 mod cmsg;
 mod sockaddr;
 mod sockopt;
+pub mod traffic;
+mod wait;
+mod waker;
 
-pub use clock::{precision, reading, realtime};
+pub use client::{ClientSocket, ConnectError, Received};
+pub use clock::{monotonic, precision, reading, realtime};
 pub use cmsg::{Control, PacketInfo};
-pub use sockaddr::SOCKADDR_MAX;
+pub use wait::{Waiter, Woken};
+pub use waker::Waker;
