@@ -1,0 +1,320 @@
+//! `timeball check CONFIG`: is this file right, and what would be done with it?
+//!
+//! It answers the question that an operator asks before a restart, so a name that does not resolve is a
+//! problem like any other: the server would start, and not have that source.
+//!
+//! Must never: open a socket to listen on, or change anything.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::config::{
+    Backend, ConfigError, Family, Host, Listen, Machine, Plan, Problem, Problems, Source, Spread,
+    Steering, UringReplies, Words, example,
+};
+
+/// Check a configuration file and show the plan it makes.
+///
+/// Exit codes: 0 the file is right, 1 there are problems in it, 2 it could not be read.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Configuration file (TOML).
+    #[arg(value_name = "CONFIG", required_unless_present = "example")]
+    config: Option<PathBuf>,
+
+    /// Print the plan, or the problems, as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+
+    /// Print a commented example with every setting, and check nothing.
+    #[arg(long, conflicts_with_all = ["config", "json"])]
+    example: bool,
+}
+
+/// Runs the command: the plan goes to standard output, problems to standard error.
+pub fn run(args: &Args) -> ExitCode {
+    let Some(path) = &args.config else {
+        print(&mut io::stdout(), example());
+        return ExitCode::SUCCESS;
+    };
+    let outcome = check(path, &Machine::this(), resolve);
+    match (&outcome, args.json) {
+        (outcome, true) => print(&mut io::stdout(), format!("{:#}\n", to_json(path, outcome))),
+        (Ok(report), false) => print(&mut io::stdout(), format!("{report}\n")),
+        (Err(error), false) => print(&mut io::stderr(), format!("{error}\n")),
+    }
+    match outcome {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(ConfigError::Wrong(_)) => ExitCode::from(EXIT_WRONG),
+        Err(ConfigError::Unreadable { .. }) => ExitCode::from(EXIT_UNREADABLE),
+    }
+}
+
+/// Reads the file at `path`, plans for `machine`, and asks `resolve` for every name in the plan.
+///
+/// # Errors
+///
+/// Those of [`Plan::load`]; and, if the file itself is right, [`ConfigError::Wrong`] with every source
+/// that has no address to ask.
+pub fn check(
+    path: &Path,
+    machine: &Machine,
+    resolve: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Sync,
+) -> Result<Report, ConfigError> {
+    let plan = Plan::load(path, machine)?;
+    // Side by side: a resolver that does not answer takes many seconds for each name.
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        let addresses_of = |source| addresses_of(source, &resolve);
+        let running: Vec<_> =
+            plan.sources.iter().map(|source| scope.spawn(move || addresses_of(source))).collect();
+        let finished = running.into_iter().map(|thread| thread.join().expect("no panic in it"));
+        finished.collect()
+    });
+    let problems: Vec<_> = outcomes.iter().filter_map(|one| one.as_ref().err().cloned()).collect();
+    if !problems.is_empty() {
+        return Err(Problems::new(path, problems).into());
+    }
+    let addresses = outcomes.into_iter().flatten().collect();
+    Ok(Report { path: path.to_owned(), plan, addresses })
+}
+
+/// Asks this machine's resolver for the addresses of `name`.
+///
+/// # Errors
+///
+/// What the resolver says.
+pub fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
+    let mut addresses: Vec<IpAddr> = (name, 0).to_socket_addrs()?.map(|at| at.ip()).collect();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+fn addresses_of(
+    source: &Source,
+    resolve: impl Fn(&str) -> io::Result<Vec<IpAddr>>,
+) -> Result<Vec<IpAddr>, Problem> {
+    let name = match &source.endpoint.host {
+        Host::Address(address) => return Ok(vec![*address]),
+        Host::Name(name) => name,
+    };
+    let problem =
+        |cause, remedy: &str| Problem { position: source.position, cause, remedy: remedy.into() };
+    let all = resolve(name).map_err(|error| {
+        let cause = format!("{name:?} has no address: {error}");
+        problem(cause, "check the spelling, and that this machine can resolve names")
+    })?;
+    let usable: Vec<_> = all.into_iter().filter(|ip| source.family.admits(*ip)).collect();
+    if usable.is_empty() {
+        let family = source.family.word();
+        let cause = format!("{name:?} has no address that `family = {family:?}` allows");
+        return Err(problem(cause, "name another server, or leave `family` out"));
+    }
+    Ok(usable)
+}
+
+/// A file that is right: the plan, and where its sources are.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The file.
+    pub path: PathBuf,
+    /// The plan it makes.
+    pub plan: Plan,
+    /// The addresses of each source, in the order of [`Plan::sources`]; none of them empty.
+    pub addresses: Vec<Vec<IpAddr>>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { server, clock, local, sources, log_level, .. } = &self.plan;
+        writeln!(f, "{} is right; timeball would", self.path.display())?;
+        writeln!(f, "  listen on   {}", comma_list(&server.listen.addresses()))?;
+        if let Some(fallback) = server.listen.fallback() {
+            writeln!(f, "              or {}", comma_list(&fallback))?;
+            writeln!(f, "              if port {} is not permitted", Listen::PORT)?;
+        }
+        writeln!(f, "  answer with {}", workers_text(&self.plan))?;
+        writeln!(f, "  spread      {}", spread_text(server.spread))?;
+        writeln!(f, "  carry by    {}", carrier_text(server.backend, server.uring_replies))?;
+        writeln!(f, "  buffer      {} bytes for each socket", server.receive_buffer_bytes)?;
+        let user = server.user.as_deref().map_or("stay the user that starts it".into(), |user| {
+            format!("be {user:?} once its sockets are open")
+        });
+        writeln!(f, "  run as      {user}")?;
+        for (source, addresses) in sources.iter().zip(&self.addresses) {
+            writeln!(f, "  ask         {}", source_text(source, addresses))?;
+        }
+        if !sources.is_empty() {
+            writeln!(f, "  steer       {}", steering_text(clock.steering))?;
+            let panic = clock.panic_threshold.map_or("any offset".into(), |threshold| {
+                format!("no offset above {} s", threshold.as_secs_f64())
+            });
+            let step = clock.step_threshold.as_secs_f64();
+            writeln!(f, "              stepping above {step} s, believing {panic}")?;
+        }
+        if let Some(file) = &clock.drift_file {
+            writeln!(f, "  remember    the frequency in {}", file.display())?;
+        }
+        let distance = clock.max_root_distance.as_secs_f64();
+        writeln!(f, "  admit       being unsynchronised above a root distance of {distance} s")?;
+        if let Some(local) = local {
+            let when = if sources.is_empty() {
+                "at once".to_owned()
+            } else {
+                format!("when every source has failed, {} s or more after the start", {
+                    local.wait.as_secs_f64()
+                })
+            };
+            let stratum = local.stratum.get();
+            writeln!(f, "  serve       the local clock at stratum {stratum}, {when}")?;
+        }
+        write!(f, "  log         {} and above", log_level.word())
+    }
+}
+
+fn workers_text(plan: &Plan) -> String {
+    let cores = &plan.server.cores;
+    let workers = if cores.len() == 1 {
+        format!("1 worker on core {}", cores[0])
+    } else {
+        format!("{} workers on cores {}", cores.len(), comma_list(cores))
+    };
+    match plan.server.worker_priority {
+        Some(priority) => format!("{workers}, at real-time priority {priority}"),
+        None => format!("{workers}, at ordinary priority"),
+    }
+}
+
+fn spread_text(spread: Spread) -> &'static str {
+    match spread {
+        Spread::SourceAddress => "packets over workers by source address",
+        Spread::Cpu => "packets over workers by the core that received them",
+        Spread::Kernel => "packets over workers as the kernel likes",
+    }
+}
+
+fn carrier_text(backend: Backend, replies: UringReplies) -> String {
+    let ring = match replies {
+        UringReplies::Auto => "io_uring",
+        UringReplies::Ring => "io_uring, replies by it too",
+        UringReplies::Sendmmsg => "io_uring, replies by sendmmsg",
+    };
+    match backend {
+        Backend::Auto => format!("{ring}; or recvmmsg and sendmmsg where that is not allowed"),
+        Backend::Uring => ring.into(),
+        Backend::Mmsg => "recvmmsg and sendmmsg".into(),
+    }
+}
+
+fn steering_text(steering: Steering) -> &'static str {
+    match steering {
+        Steering::Virtual => "the served time only, never the kernel clock",
+        Steering::Kernel => "the kernel clock",
+    }
+}
+
+fn source_text(source: &Source, addresses: &[IpAddr]) -> String {
+    let mut text = source.endpoint.to_string();
+    if let Host::Name(_) = source.endpoint.host {
+        text += &format!(" ({})", comma_list(addresses));
+    }
+    let (min, max) = (source.poll.min(), source.poll.max());
+    text += &format!(", every {} to {} s", 1u32 << min, 1u32 << max);
+    if source.iburst {
+        text += ", with a burst first";
+    }
+    if source.prefer {
+        text += ", preferred";
+    }
+    match source.family {
+        Family::Any => {}
+        Family::Ipv4 => text += ", IPv4 only",
+        Family::Ipv6 => text += ", IPv6 only",
+    }
+    text
+}
+
+/// The outcome for programs; the plan's names are those of the file.
+fn to_json(path: &Path, outcome: &Result<Report, ConfigError>) -> Value {
+    let file = path.display().to_string();
+    match outcome {
+        Ok(report) => json!({ "file": file, "ok": true, "plan": plan_json(report) }),
+        Err(ConfigError::Unreadable { cause, remedy, .. }) => {
+            json!({ "file": file, "ok": false, "problems": [{ "cause": cause, "remedy": remedy }] })
+        }
+        Err(ConfigError::Wrong(wrong)) => {
+            let problems: Vec<_> = wrong.problems.iter().map(problem_json).collect();
+            json!({ "file": file, "ok": false, "problems": problems })
+        }
+    }
+}
+
+fn problem_json(problem: &Problem) -> Value {
+    json!({
+        "line": problem.position.line,
+        "column": problem.position.column,
+        "cause": problem.cause,
+        "remedy": problem.remedy,
+    })
+}
+
+fn plan_json(report: &Report) -> Value {
+    let Plan { server, clock, local, sources, log_level, .. } = &report.plan;
+    let sources = sources.iter().zip(&report.addresses);
+    json!({
+        "server": {
+            "listen": texts(&server.listen.addresses()),
+            "listen_if_not_permitted": server.listen.fallback().map(|fallback| texts(&fallback)),
+            "workers": server.cores.len(),
+            "cores": server.cores,
+            "backend": server.backend.word(),
+            "uring_replies": server.uring_replies.word(),
+            "spread": server.spread.word(),
+            "receive_buffer_bytes": server.receive_buffer_bytes,
+            "worker_priority": server.worker_priority.map_or(0, |priority| priority.get()),
+            "user": server.user,
+        },
+        "clock": {
+            "steering": clock.steering.word(),
+            "drift_file": clock.drift_file,
+            "step_threshold_s": clock.step_threshold.as_secs_f64(),
+            "max_root_distance_s": clock.max_root_distance.as_secs_f64(),
+            "panic_threshold_s": clock.panic_threshold.map_or(0.0, |limit| limit.as_secs_f64()),
+        },
+        "log": { "level": log_level.word() },
+        "local": local.as_ref().map(|local| json!({
+            "stratum": local.stratum.get(),
+            "wait_s": local.wait.as_secs_f64(),
+        })),
+        "source": sources.map(|(source, addresses)| json!({
+            "address": source.endpoint.to_string(),
+            "resolved": texts(addresses),
+            "iburst": source.iburst,
+            "min_poll": source.poll.min(),
+            "max_poll": source.poll.max(),
+            "prefer": source.prefer,
+            "family": source.family.word(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn texts<T: fmt::Display>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
+}
+
+fn comma_list<T: fmt::Display>(items: &[T]) -> String {
+    texts(items).join(", ")
+}
+
+/// Writes all of `text`; that nobody reads it (`| head`) is no reason to fail.
+fn print(output: &mut impl Write, text: String) {
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+const EXIT_WRONG: u8 = 1;
+const EXIT_UNREADABLE: u8 = 2;

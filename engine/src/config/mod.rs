@@ -1,0 +1,25 @@
+//! Configuration: a TOML file in, a checked [`Plan`] out, or every problem of the file at once.
+//!
+//! A plan cannot be wrong: it is only made by [`Plan::parse`] and [`Plan::load`], from values that were
+//! each in range and together free of contradiction, so nobody downstream checks them again. Each setting
+//! is described once, in `settings.rs`; the limits enforced, the hints in error messages and the shipped
+//! example are all taken from there.
+//!
+//! Must never: guess at what was meant, stop at the first problem, or touch the network or a clock.
+
+mod address;
+mod example;
+mod kind;
+mod parse;
+mod plan;
+mod problem;
+mod section;
+mod settings;
+
+pub use address::{Endpoint, Host};
+pub use example::example;
+pub use plan::{
+    Backend, Clock, Family, Listen, Local, LogLevel, Machine, Plan, PollRange, Server, Source,
+    Spread, Steering, UringReplies, Words,
+};
+pub use problem::{ConfigError, Position, Problem, Problems};

@@ -1,0 +1,313 @@
+//! The plan: what the program is going to do, in types that hold nothing else.
+//!
+//! Units and ranges of what a user may write stand in `settings.rs`; here are the values after reading.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU8;
+use std::path::PathBuf;
+
+use timeball_time::{Interval, Stratum};
+
+use super::address::Endpoint;
+use super::problem::Position;
+
+/// Everything the program needs to know before it starts.
+///
+/// Made by [`Plan::parse`], [`Plan::load`] and [`Plan::without_file`] only. What holds across its fields:
+/// there is a source or a local clock; at most one source is preferred; no source is named twice; the
+/// kernel clock is only steered when there is a source to steer it by.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Plan {
+    /// Sockets and workers.
+    pub server: Server,
+    /// How the time is kept.
+    pub clock: Clock,
+    /// The local clock: served at once if there is no source, else as a fallback; `None` for no fallback.
+    pub local: Option<Local>,
+    /// Upstream servers, in the order of the file.
+    pub sources: Vec<Source>,
+    /// How much is logged.
+    pub log_level: LogLevel,
+}
+
+/// Sockets and workers.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Server {
+    /// Where requests are received.
+    pub listen: Listen,
+    /// The cores to run on, one worker on each; never empty, no core twice.
+    pub cores: Vec<usize>,
+    /// How datagrams are carried.
+    pub backend: Backend,
+    /// How replies leave when requests come by io_uring; [`UringReplies::Auto`] with [`Backend::Mmsg`].
+    pub uring_replies: UringReplies,
+    /// Which worker gets which packet.
+    pub spread: Spread,
+    /// Receive buffer of each socket, in bytes.
+    pub receive_buffer_bytes: usize,
+    /// SCHED_FIFO priority of the workers; `None` for ordinary scheduling.
+    pub worker_priority: Option<NonZeroU8>,
+    /// User to become once the sockets are open.
+    pub user: Option<String>,
+}
+
+/// Where requests are received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Nothing was said: every address of both families, and another port if the usual one is forbidden.
+    Default,
+    /// Exactly these, or the start fails; never empty, no address twice unless its port is 0.
+    At(Vec<SocketAddr>),
+}
+
+impl Listen {
+    /// NTP's port (RFC 5905 section 7.2).
+    pub const PORT: u16 = 123;
+    /// The port used instead when the system forbids [`Listen::PORT`] and no address was configured.
+    pub const FALLBACK_PORT: u16 = 11_123;
+
+    /// The addresses to bind.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Default => any_address(Self::PORT),
+            Self::At(addresses) => addresses.clone(),
+        }
+    }
+
+    /// The addresses to bind if [`Listen::PORT`] is not permitted; `None` if that is an error.
+    pub fn fallback(&self) -> Option<Vec<SocketAddr>> {
+        match self {
+            Self::Default => Some(any_address(Self::FALLBACK_PORT)),
+            Self::At(_) => None,
+        }
+    }
+}
+
+fn any_address(port: u16) -> Vec<SocketAddr> {
+    vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
+}
+
+/// How the time is kept.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Clock {
+    /// What the discipline moves.
+    pub steering: Steering,
+    /// Where the clock's frequency error is remembered between runs; an absolute path.
+    pub drift_file: Option<PathBuf>,
+    /// Offset above which the served time is stepped instead of slewed.
+    pub step_threshold: Interval,
+    /// Root distance above which the server says that it is not synchronised.
+    pub max_root_distance: Interval,
+    /// Offset that is not believed once synchronised, above `step_threshold`; `None` to believe any.
+    pub panic_threshold: Option<Interval>,
+}
+
+/// The kernel clock served as a reference of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Local {
+    /// Stratum announced, 1 to 15.
+    pub stratum: Stratum,
+    /// How long the sources have, after the start, before the local clock is served in their place.
+    pub wait: Interval,
+}
+
+/// One upstream server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Source {
+    /// Whom to ask.
+    pub endpoint: Endpoint,
+    /// Whether to send a burst at the start and whenever it does not answer.
+    pub iburst: bool,
+    /// How often to ask.
+    pub poll: PollRange,
+    /// Whether it wins over other good sources.
+    pub prefer: bool,
+    /// Which of its addresses to use.
+    pub family: Family,
+    /// Where the file names it.
+    pub position: Position,
+}
+
+/// Poll exponents, log2 of seconds (RFC 5905 section 7.3); `min` is never above `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PollRange {
+    min: i8,
+    max: i8,
+}
+
+impl PollRange {
+    /// A range, if it is one.
+    pub fn new(min: i8, max: i8) -> Option<Self> {
+        (min <= max).then_some(Self { min, max })
+    }
+
+    /// Shortest interval, as log2 of seconds.
+    pub fn min(self) -> i8 {
+        self.min
+    }
+
+    /// Longest interval, as log2 of seconds.
+    pub fn max(self) -> i8 {
+        self.max
+    }
+}
+
+/// A choice that is a word in the file.
+pub trait Words: Copy + PartialEq + 'static {
+    /// Every choice with its word.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// The word for this choice.
+    fn word(self) -> &'static str {
+        let entry = Self::WORDS.iter().find(|(_, choice)| *choice == self);
+        entry.expect("WORDS lists every choice").0
+    }
+}
+
+/// How datagrams are carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// io_uring where the system allows it, else recvmmsg.
+    Auto,
+    /// io_uring, or the start fails.
+    Uring,
+    /// recvmmsg and sendmmsg.
+    Mmsg,
+}
+
+impl Words for Backend {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("uring", Self::Uring), ("mmsg", Self::Mmsg)];
+}
+
+/// How replies leave when requests come by io_uring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UringReplies {
+    /// Whatever is measured to be faster.
+    Auto,
+    /// Through the ring.
+    Ring,
+    /// By sendmmsg.
+    Sendmmsg,
+}
+
+impl Words for UringReplies {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("ring", Self::Ring), ("sendmmsg", Self::Sendmmsg)];
+}
+
+/// Which worker gets which packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// By a hash of the source address: one client always meets the same worker.
+    SourceAddress,
+    /// By the core that received it.
+    Cpu,
+    /// By the kernel's own hash, source port included.
+    Kernel,
+}
+
+impl Words for Spread {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("source-address", Self::SourceAddress), ("cpu", Self::Cpu), ("kernel", Self::Kernel)];
+}
+
+/// What the discipline moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// Only the served time.
+    Virtual,
+    /// The kernel clock.
+    Kernel,
+}
+
+impl Words for Steering {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("virtual", Self::Virtual), ("kernel", Self::Kernel)];
+}
+
+/// Which addresses of a name are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Both families.
+    Any,
+    /// IPv4 only.
+    Ipv4,
+    /// IPv6 only.
+    Ipv6,
+}
+
+impl Family {
+    /// True if `address` may be used.
+    pub fn admits(self, address: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Ipv4 => address.is_ipv4(),
+            Self::Ipv6 => address.is_ipv6(),
+        }
+    }
+}
+
+impl Words for Family {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("any", Self::Any), ("ipv4", Self::Ipv4), ("ipv6", Self::Ipv6)];
+}
+
+/// The least important message that is still logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What makes the program stop.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// What changes the state of the server.
+    Info,
+    /// What explains a decision.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Words for LogLevel {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+}
+
+/// What a plan depends on besides the file: the machine it is made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    cores: Vec<usize>,
+}
+
+impl Machine {
+    /// The machine this runs on. Call it before any thread is pinned: it reads the caller's affinity.
+    pub fn this() -> Self {
+        let allowed = core_affinity::get_core_ids().unwrap_or_default();
+        Self::with_cores(allowed.into_iter().map(|core| core.id).collect())
+    }
+
+    /// A machine on which `cores` may be used; core 0 if there are none.
+    pub fn with_cores(mut cores: Vec<usize>) -> Self {
+        cores.sort_unstable();
+        cores.dedup();
+        if cores.is_empty() {
+            cores.push(0);
+        }
+        Self { cores }
+    }
+
+    /// The cores this process may use, rising; never empty.
+    pub fn cores(&self) -> &[usize] {
+        &self.cores
+    }
+}

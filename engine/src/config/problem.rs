@@ -1,0 +1,127 @@
+//! What is wrong with a configuration: where, why, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why there is no plan. Always the file's fault or the caller's, never the program's.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read at all: nothing is known about what is in it.
+    #[error("{}: {cause}; {remedy}", path.display())]
+    Unreadable {
+        /// The file asked for.
+        path: PathBuf,
+        /// What stood in the way.
+        cause: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The file was read and says something that cannot be done.
+    #[error(transparent)]
+    Wrong(#[from] Problems),
+}
+
+impl ConfigError {
+    /// The error for a file that `error` kept from being read.
+    pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        let (cause, remedy) = match error.kind() {
+            io::ErrorKind::NotFound => ("no such file".into(), "check the path"),
+            io::ErrorKind::PermissionDenied => {
+                ("permission denied".into(), "make it readable for this user")
+            }
+            io::ErrorKind::IsADirectory => ("is a directory".into(), "name a file in it"),
+            _ => (format!("cannot be read: {error}"), "check the file and the disk it is on"),
+        };
+        Self::Unreadable { path: path.to_owned(), cause, remedy }
+    }
+}
+
+/// Every problem found in one file, in the order of its lines; at least one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems {
+    /// The file, as the user named it.
+    pub path: PathBuf,
+    /// The problems; never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl Problems {
+    /// The problems of `path`, put in the order of its lines.
+    pub(crate) fn new(path: &Path, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.position);
+        Self { path: path.to_owned(), problems }
+    }
+}
+
+impl fmt::Display for Problems {
+    /// One line for each: `FILE:LINE:COLUMN: cause; remedy`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            let newline = if index == 0 { "" } else { "\n" };
+            write!(f, "{newline}{}:{problem}", self.path.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// One thing that is wrong, for one line of a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it is written.
+    pub position: Position,
+    /// What is wrong.
+    pub cause: String,
+    /// What to write instead, or what else to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.position, self.cause, self.remedy)
+    }
+}
+
+/// A place in a file: line and column count from 1, a column is one character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Line.
+    pub line: usize,
+    /// Character in the line.
+    pub column: usize,
+}
+
+impl Position {
+    /// The first character of a file.
+    pub(super) const START: Self = Self { line: 1, column: 1 };
+
+    /// Where the byte at `offset` stands in `text`; an offset within a character means that character.
+    pub(super) fn of(text: &str, offset: usize) -> Self {
+        let before = &text[..text.floor_char_boundary(offset)];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters_from_one() {
+        let text = "é = 1\nab = 2\n";
+        assert_eq!(Position::of(text, 0), Position { line: 1, column: 1 });
+        assert_eq!(Position::of(text, 3), Position { line: 1, column: 3 });
+        assert_eq!(Position::of(text, 7), Position { line: 2, column: 1 });
+        assert_eq!(Position::of(text, 99), Position { line: 3, column: 1 });
+    }
+}
