@@ -14,8 +14,11 @@
 mod client;
 mod clock;
 mod cmsg;
+mod kernel_clock;
+mod server;
 mod sockaddr;
 mod sockopt;
+mod steering;
 pub mod traffic;
 mod wait;
 mod waker;
@@ -23,5 +26,10 @@ mod waker;
 pub use client::{ClientSocket, ConnectError, Received};
 pub use clock::{monotonic, precision, reading, realtime};
 pub use cmsg::{Control, PacketInfo};
+pub use kernel_clock::{
+    ClockState, KernelClock, ReadClock, RecordingClock, SteerClock, SteerCommand, SteerError,
+};
+pub use server::{ListenError, ListenGroup, ListenOptions, ServerSocket, check_free, listen};
+pub use steering::Spread;
 pub use wait::{Waiter, Woken};
 pub use waker::Waker;

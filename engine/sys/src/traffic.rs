@@ -12,12 +12,14 @@
 //! Must never: allocate after construction, block, or be used by the server.
 
 use std::io;
-use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use timeball_time::{Realtime, Timestamp};
+
+use crate::cmsg::{Control, PacketInfo, TIMESTAMPING_NEW, TIMESTAMPNS_NEW};
+use crate::{sockaddr, sockopt};
 
 /// What a traffic socket is to be.
 #[derive(Clone, Copy, Debug)]
@@ -74,10 +76,10 @@ pub struct Sender {
     target: SockAddr,
     request_len: usize,
     requests: Vec<u8>,
-    controls: Vec<Control>,
+    controls: Vec<ControlBytes>,
+    control_lens: Vec<usize>,
     vectors: Vec<libc::iovec>,
     messages: Vec<libc::mmsghdr>,
-    stamped: Vec<bool>,
     pushed: usize,
 }
 
@@ -88,10 +90,10 @@ impl Sender {
             target: target.into(),
             request_len: request.len(),
             requests: request.repeat(batch),
-            controls: vec![Control::for_requests_to(target.ip()); batch],
+            controls: vec![ControlBytes::EMPTY; batch],
+            control_lens: vec![0; batch],
             vectors: vec![EMPTY_VECTOR; batch],
             messages: vec![empty_message(); batch],
-            stamped: vec![false; batch],
             pushed: 0,
         }
     }
@@ -107,8 +109,10 @@ impl Sender {
     /// departure stamp.
     pub fn push(&mut self, source: IpAddr, stamped: bool) -> Option<&mut [u8]> {
         let slot = self.pushed;
-        self.controls.get_mut(slot)?.set_source(source)?;
-        self.stamped[slot] = stamped;
+        if slot == self.messages.len() || source.is_ipv6() != self.target.is_ipv6() {
+            return None;
+        }
+        self.control_lens[slot] = self.controls[slot].ask(source, stamped);
         self.pushed += 1;
         let start = slot * self.request_len;
         Some(&mut self.requests[start..start + self.request_len])
@@ -121,7 +125,6 @@ impl Sender {
     /// other reason.
     pub fn send(&mut self) -> io::Result<usize> {
         let pushed = std::mem::take(&mut self.pushed);
-        let has_v6 = self.target.is_ipv6();
         for slot in 0..pushed {
             self.vectors[slot] = libc::iovec {
                 iov_base: self.requests[slot * self.request_len..].as_mut_ptr().cast(),
@@ -133,7 +136,7 @@ impl Sender {
             header.msg_iov = &raw mut self.vectors[slot];
             header.msg_iovlen = 1;
             header.msg_control = self.controls[slot].0.as_mut_ptr().cast();
-            header.msg_controllen = Control::request_len(has_v6, self.stamped[slot]);
+            header.msg_controllen = self.control_lens[slot];
         }
         let mut sent = 0;
         // Each turn sends at least one message or ends the loop, so the batch bounds it.
@@ -156,7 +159,7 @@ pub struct Receiver {
     flags: i32,
     frame_len: usize,
     frames: Vec<u8>,
-    controls: Vec<Control>,
+    controls: Vec<ControlBytes>,
     names: Vec<Name>,
     vectors: Vec<libc::iovec>,
     messages: Vec<libc::mmsghdr>,
@@ -173,7 +176,7 @@ impl Receiver {
             flags,
             frame_len,
             frames: vec![0; frame_len * batch],
-            controls: vec![Control::EMPTY; batch],
+            controls: vec![ControlBytes::EMPTY; batch],
             names: vec![Name::EMPTY; batch],
             vectors: vec![EMPTY_VECTOR; batch],
             messages: vec![empty_message(); batch],
@@ -193,7 +196,7 @@ impl Receiver {
             header.msg_iov = &raw mut self.vectors[slot];
             header.msg_iovlen = 1;
             header.msg_control = self.controls[slot].0.as_mut_ptr().cast();
-            header.msg_controllen = size_of::<Control>();
+            header.msg_controllen = size_of::<ControlBytes>();
         }
         let flags = self.flags | libc::MSG_DONTWAIT;
         match receive_messages(self.socket.as_raw_fd(), &mut self.messages, flags) {
@@ -211,8 +214,8 @@ impl Receiver {
         let control = &self.controls[index].0;
         let control_len = message.msg_hdr.msg_controllen.min(control.len());
         Arrival {
-            source: self.names[index].address(),
-            stamp: stamp(&control[..control_len]),
+            source: sockaddr::decode(&self.names[index].0),
+            stamp: Control::decode(&control[..control_len]).stamp,
             bytes: &self.frames[start..start + len],
             truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
         }
@@ -251,54 +254,20 @@ impl Departures {
 /// Control bytes of one message, aligned for `cmsghdr`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
-struct Control([u8; CONTROL_LEN]);
+struct ControlBytes([u8; CONTROL_LEN]);
 
-impl Control {
+impl ControlBytes {
     const EMPTY: Self = Self([0; CONTROL_LEN]);
 
-    /// Packet info with the source still unset, then the wish for a departure stamp.
-    fn for_requests_to(target: IpAddr) -> Self {
-        let mut control = Self::EMPTY;
-        let stamp_at = if target.is_ipv6() {
-            control.put_header(0, V6_INFO_LEN, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO);
-            space(V6_INFO_LEN)
-        } else {
-            control.put_header(0, V4_INFO_LEN, libc::IPPROTO_IP, libc::IP_PKTINFO);
-            space(V4_INFO_LEN)
-        };
-        control.put_header(stamp_at, size_of::<u32>(), libc::SOL_SOCKET, libc::SO_TIMESTAMPING);
-        let data = stamp_at + CMSG_HEADER_LEN;
-        control.0[data..data + 4]
-            .copy_from_slice(&libc::SOF_TIMESTAMPING_TX_SOFTWARE.to_ne_bytes());
-        control
-    }
-
-    fn put_header(&mut self, at: usize, data_len: usize, level: i32, kind: i32) {
-        let bytes = &mut self.0[at..at + CMSG_HEADER_LEN];
-        bytes[..8].copy_from_slice(&(CMSG_HEADER_LEN + data_len).to_ne_bytes());
-        bytes[8..12].copy_from_slice(&level.to_ne_bytes());
-        bytes[12..16].copy_from_slice(&kind.to_ne_bytes());
-    }
-
-    /// `in_pktinfo` has the source after the interface index, `in6_pktinfo` before it.
+    /// Writes what one request asks of the kernel, and says how many bytes that took.
     #[inline]
-    fn set_source(&mut self, source: IpAddr) -> Option<()> {
-        let is_v6 = self.0[8..12] == libc::IPPROTO_IPV6.to_ne_bytes();
-        match source {
-            IpAddr::V4(source) if !is_v6 => {
-                self.0[CMSG_HEADER_LEN + 4..CMSG_HEADER_LEN + 8].copy_from_slice(&source.octets());
-            }
-            IpAddr::V6(source) if is_v6 => {
-                self.0[CMSG_HEADER_LEN..CMSG_HEADER_LEN + 16].copy_from_slice(&source.octets());
-            }
-            _ => return None,
+    fn ask(&mut self, source: IpAddr, stamped: bool) -> usize {
+        let len = PacketInfo { address: source, interface: 0 }.encode(&mut self.0);
+        if !stamped {
+            return len;
         }
-        Some(())
-    }
-
-    const fn request_len(is_v6: bool, stamped: bool) -> usize {
-        let info = if is_v6 { space(V6_INFO_LEN) } else { space(V4_INFO_LEN) };
-        if stamped { info + space(size_of::<u32>()) } else { info }
+        self.0[len..len + STAMP_WISH.len()].copy_from_slice(&STAMP_WISH);
+        len + STAMP_WISH.len()
     }
 }
 
@@ -309,46 +278,6 @@ struct Name([u8; 32]);
 
 impl Name {
     const EMPTY: Self = Self([0; 32]);
-
-    #[inline]
-    fn address(&self) -> Option<SocketAddr> {
-        let family = i32::from(u16::from_ne_bytes([self.0[0], self.0[1]]));
-        let port = u16::from_be_bytes([self.0[2], self.0[3]]);
-        if family == libc::AF_INET {
-            let octets: [u8; 4] = *self.0[4..].first_chunk()?;
-            Some(SocketAddr::from((Ipv4Addr::from(octets), port)))
-        } else if family == libc::AF_INET6 {
-            let octets: [u8; 16] = *self.0[8..].first_chunk()?;
-            Some(SocketAddr::from((Ipv6Addr::from(octets), port)))
-        } else {
-            None
-        }
-    }
-}
-
-/// The kernel's stamp among received control bytes: `timespec` after the header in either message.
-#[inline]
-fn stamp(mut control: &[u8]) -> Option<Timestamp<Realtime>> {
-    // Each turn drops at least a header's length, so the buffer bounds the loop.
-    while let Some(header) = control.first_chunk::<CMSG_HEADER_LEN>() {
-        let [len @ .., _, _, _, _, _, _, _, _] = *header;
-        let len = usize::from_ne_bytes(len);
-        let level = i32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
-        let kind = i32::from_ne_bytes([header[12], header[13], header[14], header[15]]);
-        if len < CMSG_HEADER_LEN || len > control.len() {
-            return None;
-        }
-        let is_stamp = kind == libc::SO_TIMESTAMPNS || kind == libc::SO_TIMESTAMPING;
-        if level == libc::SOL_SOCKET && is_stamp {
-            let data: &[u8; 16] = control[CMSG_HEADER_LEN..].first_chunk()?;
-            let (seconds, nanos) = data.split_at(8);
-            let seconds = i64::from_ne_bytes(*seconds.first_chunk()?);
-            let nanos = i64::from_ne_bytes(*nanos.first_chunk()?);
-            return (seconds != 0).then(|| Timestamp::from_nanos(seconds * 1_000_000_000 + nanos));
-        }
-        control = control.get(len.next_multiple_of(8)..)?;
-    }
-    None
 }
 
 fn open_socket(options: &TrafficOptions) -> io::Result<Socket> {
@@ -359,42 +288,25 @@ fn open_socket(options: &TrafficOptions) -> io::Result<Socket> {
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let bytes = options.receive_buffer_bytes.min(i32::MAX as usize) as i32;
-    if set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes).is_err() {
+    let fd = socket.as_fd();
+    if sockopt::set(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes).is_err() {
         socket.set_recv_buffer_size(options.receive_buffer_bytes)?;
     }
     // With DF set the kernel draws no IP identification, which is 8 % of a sender's core.
     match options.target {
         SocketAddr::V4(_) => {
-            set_option(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)?;
+            sockopt::set(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)?;
         }
-        SocketAddr::V6(_) => {
-            socket.set_only_v6(true)?;
-        }
+        SocketAddr::V6(_) => socket.set_only_v6(true)?,
     }
     if options.departure_stamps {
         let wanted = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_RX_SOFTWARE;
-        set_option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, wanted as i32)?;
+        sockopt::set(fd, libc::SOL_SOCKET, TIMESTAMPING_NEW, wanted as i32)?;
     } else {
-        set_option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+        sockopt::set(fd, libc::SOL_SOCKET, TIMESTAMPNS_NEW, 1)?;
     }
     socket.bind(&any.into())?;
     Ok(socket)
-}
-
-fn set_option(socket: &Socket, level: i32, name: i32, value: i32) -> io::Result<()> {
-    // JUSTIFICATION: socket2 has no binding for these options.
-    // SAFETY: the pointer and the length are those of `value`, which outlives the call; the kernel only
-    // reads.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            (&raw const value).cast(),
-            size_of::<i32>() as u32,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn send_messages(fd: RawFd, messages: &mut [libc::mmsghdr]) -> io::Result<usize> {
@@ -435,15 +347,28 @@ fn is_full(error: &io::Error) -> bool {
 
 const EMPTY_VECTOR: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
 
-/// `cmsghdr` on 64-bit Linux: a length of 8 octets, a level and a type of 4.
-const CMSG_HEADER_LEN: usize = 16;
-const _: () = assert!(size_of::<libc::cmsghdr>() == CMSG_HEADER_LEN);
-const V4_INFO_LEN: usize = size_of::<libc::in_pktinfo>();
-const V6_INFO_LEN: usize = size_of::<libc::in6_pktinfo>();
-
-const fn space(data_len: usize) -> usize {
-    CMSG_HEADER_LEN + data_len.next_multiple_of(8)
-}
+/// The control message that asks for a software departure stamp, padded.
+const STAMP_WISH: [u8; STAMP_WISH_LEN] = {
+    let mut bytes = [0; STAMP_WISH_LEN];
+    let len = (size_of::<libc::cmsghdr>() + 4).to_ne_bytes();
+    let level = libc::SOL_SOCKET.to_ne_bytes();
+    let kind = libc::SO_TIMESTAMPING.to_ne_bytes();
+    let wish = libc::SOF_TIMESTAMPING_TX_SOFTWARE.to_ne_bytes();
+    let mut i = 0;
+    while i < len.len() {
+        bytes[i] = len[i];
+        i += 1;
+    }
+    i = 0;
+    while i < 4 {
+        bytes[len.len() + i] = level[i];
+        bytes[len.len() + 4 + i] = kind[i];
+        bytes[len.len() + 8 + i] = wish[i];
+        i += 1;
+    }
+    bytes
+};
+const STAMP_WISH_LEN: usize = size_of::<libc::cmsghdr>() + size_of::<usize>();
 
 /// A stamp of three `timespec` and an extended error with its address fit, with room to spare.
 const CONTROL_LEN: usize = 192;
@@ -519,7 +444,8 @@ mod tests {
             let seen: Vec<_> = (0..count).map(|i| traffic.departures.departure(i)).collect();
             assert_eq!(seen.len(), 3, "{target}");
             assert!(seen.iter().all(|departure| departure.stamp.is_some()), "{target}");
-            let last: Vec<_> = seen.iter().map(|departure| *departure.bytes.last().unwrap()).collect();
+            let last: Vec<_> =
+                seen.iter().map(|departure| *departure.bytes.last().unwrap()).collect();
             assert_eq!(last, [0, 3, 6], "{target}");
         }
     }
@@ -542,18 +468,5 @@ mod tests {
         let mut traffic = open("127.0.0.1:9".parse().unwrap());
         assert!(traffic.sender.push(Ipv6Addr::LOCALHOST.into(), false).is_none());
         assert_eq!(traffic.sender.room(), 8);
-    }
-
-    #[test]
-    fn damaged_control_bytes_give_no_stamp() {
-        for len in [0u64, 15, 17, 1_000, u64::MAX] {
-            let mut control = [0u8; 48];
-            control[..8].copy_from_slice(&len.to_ne_bytes());
-            control[8..12].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
-            control[12..16].copy_from_slice(&libc::SO_TIMESTAMPNS.to_ne_bytes());
-            for end in 0..control.len() {
-                assert_eq!(stamp(&control[..end]), None, "{len} {end}");
-            }
-        }
     }
 }

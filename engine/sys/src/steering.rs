@@ -1,0 +1,262 @@
+//! Which worker gets a datagram: classic BPF on the SO_REUSEPORT group.
+//!
+//! Clients change their source port with every poll (RFC 9109), so the kernel's own hash over addresses
+//! and ports scatters one client over all workers, and per-worker state (rate limits above all) would see
+//! a fraction of it. The program here looks at the source address alone; for IPv6 at the /64, which is one
+//! site and what a limiter counts by. It reads through `SKF_NET_OFF`, because the group's filter is run
+//! with the packet's start moved behind the UDP header.
+//!
+//! Must never: name a socket that is not in the group (the kernel would fall back to its own hash).
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+
+use crate::server::ListenOptions;
+use crate::sockopt;
+
+/// How datagrams find their worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Spread {
+    /// By source address (IPv6: by /64): one client, one worker.
+    #[default]
+    SourceAddress,
+    /// By the core that received it: for network cards that hash by addresses only.
+    Cpu,
+    /// By the kernel's own hash over addresses and ports.
+    Kernel,
+}
+
+/// Attaches the program of `options` to the group `fd` belongs to.
+pub(crate) fn attach(
+    fd: BorrowedFd<'_>,
+    address: SocketAddr,
+    workers: usize,
+    options: &ListenOptions,
+) -> io::Result<()> {
+    let workers = u32::try_from(workers).map_err(io::Error::other)?;
+    let program = match options.spread {
+        Spread::Kernel => return Ok(()),
+        Spread::Cpu => by_cpu(workers, &options.cores),
+        Spread::SourceAddress if address.is_ipv4() => by_source_v4(workers, options.spread_key),
+        Spread::SourceAddress => by_source_v6(workers, options.spread_key),
+    };
+    let filter = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    sockopt::set_raw(fd, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &filter)
+}
+
+fn by_source_v4(workers: u32, key: u32) -> Vec<libc::sock_filter> {
+    let mut program = vec![load(libc::SKF_NET_OFF + V4_SOURCE), constant(libc::BPF_XOR, key)];
+    program.extend(mixed());
+    program.extend(chosen(workers));
+    program
+}
+
+fn by_source_v6(workers: u32, key: u32) -> Vec<libc::sock_filter> {
+    let mut program = vec![load(libc::SKF_NET_OFF + V6_SOURCE), constant(libc::BPF_XOR, key)];
+    program.extend(mixed());
+    program.push(copy_to_x());
+    program.push(load(libc::SKF_NET_OFF + V6_SOURCE + 4));
+    program.push(with_x(libc::BPF_XOR));
+    program.extend(mixed());
+    program.extend(chosen(workers));
+    program
+}
+
+/// The worker pinned to the receiving core; for a core without one, core modulo workers.
+fn by_cpu(workers: u32, cores: &[usize]) -> Vec<libc::sock_filter> {
+    let mut program = vec![load(libc::SKF_AD_OFF + libc::SKF_AD_CPU)];
+    for (worker, &core) in (0..workers).zip(cores.iter().take(CORES_MAX)) {
+        // Equal: go on to the return; else jump over it.
+        program.push(statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, core as u32));
+        program.push(statement(libc::BPF_RET | libc::BPF_K, 0, 0, worker));
+    }
+    program.extend(chosen(workers));
+    program
+}
+
+/// The finaliser of MurmurHash3: every bit of the accumulator depends on every other.
+fn mixed() -> [libc::sock_filter; 11] {
+    let [a, b, c] = [shifted(16), shifted(13), shifted(16)];
+    let (first, second) =
+        (constant(libc::BPF_MUL, 0x85eb_ca6b), constant(libc::BPF_MUL, 0xc2b2_ae35));
+    [a[0], a[1], a[2], first, b[0], b[1], b[2], second, c[0], c[1], c[2]]
+}
+
+/// A ^= A >> bits
+fn shifted(bits: u32) -> [libc::sock_filter; 3] {
+    [copy_to_x(), constant(libc::BPF_RSH, bits), with_x(libc::BPF_XOR)]
+}
+
+fn chosen(workers: u32) -> [libc::sock_filter; 2] {
+    [constant(libc::BPF_MOD, workers), statement(libc::BPF_RET | libc::BPF_A, 0, 0, 0)]
+}
+
+fn load(offset: i32) -> libc::sock_filter {
+    statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset as u32)
+}
+
+fn constant(operation: u32, value: u32) -> libc::sock_filter {
+    statement(libc::BPF_ALU | operation | libc::BPF_K, 0, 0, value)
+}
+
+fn with_x(operation: u32) -> libc::sock_filter {
+    statement(libc::BPF_ALU | operation | libc::BPF_X, 0, 0, 0)
+}
+
+fn copy_to_x() -> libc::sock_filter {
+    statement(libc::BPF_MISC | libc::BPF_TAX, 0, 0, 0)
+}
+
+const fn statement(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt, jf, k }
+}
+
+const V4_SOURCE: i32 = 12;
+const V6_SOURCE: i32 = 8;
+
+/// Two instructions per core, and the kernel takes 4096.
+const CORES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+    use std::process::Command;
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+    use crate::server::listen;
+
+    const WORKERS: usize = 4;
+    const PORTS: usize = 5;
+
+    fn options(address: SocketAddr, spread: Spread) -> ListenOptions {
+        let mut options = ListenOptions::new(address);
+        (options.workers, options.spread, options.spread_key) = (WORKERS, spread, 0x5eed);
+        options
+    }
+
+    /// Sends from each source from several ports; returns for each source which workers were reached.
+    fn reached(options: &ListenOptions, target: IpAddr, sources: &[IpAddr]) -> Vec<Vec<usize>> {
+        let group = listen(options).expect("free");
+        let target = SocketAddr::new(target, group.address.port());
+        let workers: Vec<UdpSocket> = group.sockets.into_iter().map(UdpSocket::from).collect();
+        let reached = sources.iter().map(|&source| {
+            for _ in 0..PORTS {
+                client(source).send_to(b"x", target).expect("send");
+            }
+            let mut hit = vec![];
+            for (worker, socket) in workers.iter().enumerate() {
+                while socket.recv_from(&mut [0; 8]).is_ok() {
+                    hit.push(worker);
+                }
+            }
+            assert_eq!(hit.len(), PORTS, "loopback loses nothing");
+            hit.dedup();
+            hit
+        });
+        reached.collect()
+    }
+
+    fn client(source: IpAddr) -> UdpSocket {
+        let address = SocketAddr::new(source, 0);
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).expect("socket");
+        if source.is_ipv6() {
+            socket.set_freebind_v6(true).expect("freebind");
+        }
+        socket.bind(&address.into()).expect("bind to a source address");
+        socket.into()
+    }
+
+    fn assert_unsplit_and_spread(reached: &[Vec<usize>]) {
+        assert!(
+            reached.iter().all(|workers| workers.len() == 1),
+            "a client was split: {reached:?}"
+        );
+        for worker in 0..WORKERS {
+            let share = reached.iter().filter(|workers| workers[0] == worker).count();
+            // 64 sources over 4 workers: 16 each, standard deviation 3.5.
+            assert!((4..=30).contains(&share), "worker {worker} has {share} of {}", reached.len());
+        }
+    }
+
+    fn v4_sources() -> Vec<IpAddr> {
+        (0..64).map(|i| IpAddr::V4(Ipv4Addr::new(127, 1 + i / 16, i, 3 * i + 1))).collect()
+    }
+
+    #[test]
+    fn an_ipv4_client_reaches_one_worker_whatever_its_port() {
+        let options = options("0.0.0.0:0".parse().expect("address"), Spread::SourceAddress);
+        let reached = reached(&options, Ipv4Addr::LOCALHOST.into(), &v4_sources());
+        assert_unsplit_and_spread(&reached);
+    }
+
+    /// Shows that the test above can fail: the kernel's own hash does split clients.
+    #[test]
+    fn the_kernels_own_hash_splits_clients() {
+        let options = options("0.0.0.0:0".parse().expect("address"), Spread::Kernel);
+        let reached = reached(&options, Ipv4Addr::LOCALHOST.into(), &v4_sources());
+        assert!(reached.iter().any(|workers| workers.len() > 1));
+    }
+
+    #[test]
+    fn by_cpu_sends_to_the_worker_of_the_receiving_core() {
+        let mut options = options("0.0.0.0:0".parse().expect("address"), Spread::Cpu);
+        options.cores = vec![1022, 1023, 0, 1];
+        let pinned = std::thread::spawn(move || {
+            let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: 0 });
+            pinned.then(|| reached(&options, Ipv4Addr::LOCALHOST.into(), &v4_sources()))
+        });
+        match pinned.join().expect("the pinned thread") {
+            Some(reached) => assert!(reached.iter().all(|workers| workers == &[2]), "{reached:?}"),
+            None => eprintln!("skipped: core 0 is not allowed here"),
+        }
+    }
+
+    /// Two hosts of each of 64 prefixes, in a network namespace where all of them are local.
+    #[test]
+    fn an_ipv6_site_reaches_one_worker() {
+        let done = std::thread::spawn(|| {
+            // JUSTIFICATION: std cannot make a network namespace.
+            // SAFETY: takes an integer; affects this thread alone, which ends with the test.
+            if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            ip("link set lo up")?;
+            ip("-6 route add local 2001:db8::/32 dev lo")?;
+            let source = |i: u16, host| Ipv6Addr::new(0x2001, 0xdb8, i / 8, i, 0, 0, host, 1);
+            for host in [0, 0xbeef] {
+                let sources: Vec<_> = (0..64).map(|i| IpAddr::V6(source(i, host))).collect();
+                let address = "[::]:0".parse().expect("address");
+                let reached = reached(
+                    &options(address, Spread::SourceAddress),
+                    Ipv6Addr::LOCALHOST.into(),
+                    &sources,
+                );
+                assert_unsplit_and_spread(&reached);
+            }
+            let pair = [IpAddr::V6(source(7, 1)), IpAddr::V6(source(7, 0xffff))];
+            let address = "[::]:0".parse().expect("address");
+            let reached = reached(
+                &options(address, Spread::SourceAddress),
+                Ipv6Addr::LOCALHOST.into(),
+                &pair,
+            );
+            assert_eq!(reached[0], reached[1], "one /64, two workers");
+            Ok(())
+        });
+        if let Err(error) = done.join().expect("the namespaced thread") {
+            eprintln!("skipped: needs root and iproute2: {error}");
+        }
+    }
+
+    fn ip(arguments: &str) -> io::Result<()> {
+        let status = Command::new("ip").args(arguments.split(' ')).status()?;
+        if status.success() { Ok(()) } else { Err(ErrorKind::Unsupported.into()) }
+    }
+}
