@@ -1,1 +1,30 @@
-//! (being written)
+//! Offers a bounded NTP load to a server of one's own and checks every reply.
+//!
+//! * [`Load`] and [`Schedule`]: when each request is meant to be sent;
+//! * [`Population`]: from whom;
+//! * [`Expectation`] and [`Fault`]: what makes a reply valid, and what each invalid one is counted as;
+//! * [`run`]: the generator, one thread on one core, that both sends and drains;
+//! * [`Report`]: what came of it, as plain numbers.
+//!
+//! Latency counts from the *intended* moment of sending: a generator that waits for a slow server before
+//! it sends the next request would otherwise leave out exactly the bad moments (coordinated omission).
+//!
+//! Must never: send to a host that is not this machine, run without a bound, or adjust a clock.
+#![forbid(unsafe_code)]
+
+mod check;
+mod flight;
+mod histogram;
+mod population;
+mod report;
+mod run;
+mod schedule;
+mod scope;
+
+pub use check::{Expectation, Fault, FaultTally, Reply};
+pub use histogram::{Distribution, SignedHistogram};
+pub use population::{Population, PopulationError};
+pub use report::Report;
+pub use run::{LoadError, Options, run};
+pub use schedule::{Load, Pattern, Schedule};
+pub use scope::{OutOfScope, refuse_foreign};

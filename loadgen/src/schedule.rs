@@ -1,0 +1,193 @@
+//! When each request is meant to be sent.
+//!
+//! An open loop sends at moments that do not depend on the server: that is how real clients behave, and
+//! the only load whose latency means anything. A closed loop keeps a fixed number of requests in flight:
+//! that finds what a server can do, and its latency only says how long the queue was.
+//!
+//! Moments are computed from the request's number, not from the moment before, so that nothing drifts and
+//! a generator that was held up is late by what it was held up, no more.
+//!
+//! Must never: read a clock, or depend on when anything was really sent.
+
+use serde::{Deserialize, Serialize};
+use timeball_time::{Interval, Realtime, Timestamp};
+
+/// What kind of load is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Load {
+    /// Requests at moments of their own.
+    Open {
+        /// How the moments are spread.
+        pattern: Pattern,
+        /// Requests a second on average, at least 1.
+        rate_hz: u32,
+    },
+    /// As many requests in flight as fit, the next as soon as a reply makes room.
+    Closed {
+        /// Requests in flight, at least 1.
+        window: u32,
+    },
+}
+
+/// How the moments of an open loop are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pattern {
+    /// Equal gaps.
+    Constant,
+    /// Exponential gaps: many clients that know nothing of each other.
+    Poisson,
+    /// `size` requests at once, then a pause: clients started by the same cron minute.
+    Bursts {
+        /// Requests in a burst, at least 1.
+        size: u32,
+    },
+}
+
+/// The moments of one open loop.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    pattern: Pattern,
+    rate_hz: u32,
+    start: Timestamp<Realtime>,
+    random: SplitMix64,
+    number: u64,
+    next: Timestamp<Realtime>,
+    poisson_ns: f64,
+}
+
+impl Schedule {
+    /// The schedule from `start` on; `rate_hz` and a burst's size are taken as at least 1.
+    ///
+    /// Two schedules of the same `seed` are the same.
+    pub fn new(pattern: Pattern, rate_hz: u32, start: Timestamp<Realtime>, seed: u64) -> Self {
+        let mut schedule = Self {
+            pattern,
+            rate_hz: rate_hz.max(1),
+            start,
+            random: SplitMix64(seed),
+            number: 0,
+            next: start,
+            poisson_ns: 0.0,
+        };
+        schedule.next = schedule.moment();
+        schedule
+    }
+
+    /// When the next request is meant to be sent.
+    #[inline]
+    pub const fn next(&self) -> Timestamp<Realtime> {
+        self.next
+    }
+
+    /// Goes on to the request after the next.
+    #[inline]
+    pub fn advance(&mut self) {
+        self.number += 1;
+        self.next = self.moment();
+    }
+
+    fn moment(&mut self) -> Timestamp<Realtime> {
+        let rate_hz = u128::from(self.rate_hz);
+        let after_ns = match self.pattern {
+            Pattern::Constant => (u128::from(self.number) * NANOS_PER_S / rate_hz) as i64,
+            Pattern::Bursts { size } => {
+                let size = u64::from(size.max(1));
+                let first_of_burst = u128::from(self.number / size * size);
+                (first_of_burst * NANOS_PER_S / rate_hz) as i64
+            }
+            Pattern::Poisson => {
+                let mean_ns = NANOS_PER_S as f64 / f64::from(self.rate_hz);
+                self.poisson_ns += -self.random.unit().ln() * mean_ns;
+                self.poisson_ns as i64
+            }
+        };
+        self.start + Interval::from_nanos(after_ns)
+    }
+}
+
+/// The SplitMix64 generator: eight bytes of state, and a seed's numbers never change with a library.
+#[derive(Clone, Debug)]
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Uniform in (0, 1], so that its logarithm is finite.
+    fn unit(&mut self) -> f64 {
+        ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
+    }
+}
+
+const NANOS_PER_S: u128 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moments(pattern: Pattern, rate_hz: u32, count: usize) -> Vec<i64> {
+        let mut schedule = Schedule::new(pattern, rate_hz, Timestamp::from_nanos(1_000), 7);
+        let mut moments = Vec::new();
+        for _ in 0..count {
+            moments.push(schedule.next().nanos() - 1_000);
+            schedule.advance();
+        }
+        moments
+    }
+
+    #[test]
+    fn constant_spacing_is_exact_and_does_not_drift() {
+        let seen = moments(Pattern::Constant, 1_000, 100);
+        assert!(seen.iter().enumerate().all(|(k, &at)| at == k as i64 * 1_000_000));
+        // A rate that does not divide a second: the third request of each three is exact again.
+        let seen = moments(Pattern::Constant, 3, 10);
+        assert_eq!(&seen[..4], &[0, 333_333_333, 666_666_666, 1_000_000_000]);
+        assert_eq!(seen[9], 3_000_000_000);
+    }
+
+    #[test]
+    fn a_burst_shares_one_moment_and_the_rate_is_kept() {
+        let seen = moments(Pattern::Bursts { size: 64 }, 64_000, 64 * 3);
+        assert!(seen[..64].iter().all(|&at| at == 0));
+        assert!(seen[64..128].iter().all(|&at| at == 1_000_000));
+        assert!(seen[128..].iter().all(|&at| at == 2_000_000));
+    }
+
+    /// The gaps pass a Kolmogorov–Smirnov test against the exponential distribution at the 0.1 % level,
+    /// and gaps of another distribution with the same mean do not.
+    #[test]
+    fn poisson_gaps_are_exponential() {
+        let count = 20_000;
+        let rate_hz = 1_000;
+        let critical = 1.95 / (count as f64).sqrt();
+        let seen = moments(Pattern::Poisson, rate_hz, count + 1);
+        let gaps: Vec<f64> = seen.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+        assert!(deviation(gaps, 1e6) < critical);
+        let constant = moments(Pattern::Constant, rate_hz, count + 1);
+        let gaps: Vec<f64> = constant.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+        assert!(deviation(gaps, 1e6) > critical);
+    }
+
+    /// The largest distance between the gaps' distribution and the exponential one of mean `mean_ns`.
+    fn deviation(mut gaps: Vec<f64>, mean_ns: f64) -> f64 {
+        gaps.sort_by(f64::total_cmp);
+        let count = gaps.len() as f64;
+        let distance = |(k, gap): (usize, &f64)| {
+            let expected = 1.0 - (-gap / mean_ns).exp();
+            (expected - k as f64 / count).abs().max((expected - (k + 1) as f64 / count).abs())
+        };
+        gaps.iter().enumerate().map(distance).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_moments() {
+        assert_eq!(moments(Pattern::Poisson, 50, 100), moments(Pattern::Poisson, 50, 100));
+    }
+}
