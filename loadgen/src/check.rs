@@ -70,27 +70,27 @@ pub struct Reply {
 
 /// The four timestamps of one exchange, all on the one clock that both ends share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
+pub(crate) struct Times {
     /// T1: the request left, by the kernel's stamp; else an instant just before it was sent.
-    pub t1: Timestamp<Realtime>,
+    pub(crate) t1: Timestamp<Realtime>,
     /// T2: the request arrived, says the server.
-    pub t2: Timestamp<Realtime>,
+    pub(crate) t2: Timestamp<Realtime>,
     /// T3: the reply left, says the server.
-    pub t3: Timestamp<Realtime>,
+    pub(crate) t3: Timestamp<Realtime>,
     /// T4: the reply arrived, by the kernel's stamp.
-    pub t4: Timestamp<Realtime>,
+    pub(crate) t4: Timestamp<Realtime>,
 }
 
 impl Times {
     /// Unfolds the reply's timestamps around `t1`.
     #[inline]
-    pub fn of(reply: &Reply, t1: Timestamp<Realtime>, t4: Timestamp<Realtime>) -> Self {
+    pub(crate) fn of(reply: &Reply, t1: Timestamp<Realtime>, t4: Timestamp<Realtime>) -> Self {
         Self { t1, t2: reply.receive.unfold(t1), t3: reply.transmit.unfold(t1), t4 }
     }
 
     /// Checks T1 ≤ T2 ≤ T3 ≤ T4.
     #[inline]
-    pub fn check_causality(&self) -> Result<(), Fault> {
+    pub(crate) fn check_causality(&self) -> Result<(), Fault> {
         if self.t2 < self.t1 {
             Err(Fault::ReceivedBeforeSent)
         } else if self.t3 < self.t2 {

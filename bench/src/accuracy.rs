@@ -1,0 +1,213 @@
+//! `accuracy`: how wrong the served time is, at several loads and in several rhythms.
+//!
+//! Client and server share one clock and serve it unchanged, so every offset seen is error. T1 and T4 are
+//! the kernel's stamps of the request's departure and the reply's arrival, which on a veth lie within a few
+//! hundred nanoseconds of the server's own ends: T2 − T1 bounds the error of T2 from above, T4 − T3 that of
+//! T3, and neither may ever be negative.
+//!
+//! Must never: take a time from a reply that was not checked, or hide the worst.
+
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+use timeball_load::{Load, Pattern};
+
+use crate::cli::AccuracyOptions;
+use crate::error::BenchError;
+use crate::host::Host;
+use crate::load::{self, Outcome, Spec};
+use crate::place::{Arrivals, On, Place};
+use crate::server::{Seat, Server};
+use crate::table::{Table, micros, percent, thousands};
+use crate::throughput::closed_loop;
+
+/// Measures and prints.
+pub(crate) fn run(options: &AccuracyOptions, stop: &AtomicBool) -> Result<(), BenchError> {
+    let host = Host::look();
+    let mut servers = Server::timeballs(&options.servers);
+    servers.extend(Server::peers(&options.servers)?);
+    servers.retain(|server| options.servers.wants(&server.name));
+    if servers.is_empty() {
+        return Err(BenchError::Usage("there is no server to measure".to_owned()));
+    }
+    let core = options.common.server_core;
+    let arrivals =
+        if options.receive_on_server_core { Arrivals::ServerCore } else { Arrivals::Sender };
+    let place = Place::make(On::Veth, arrivals, core)?;
+    let mut rows = Vec::new();
+    for server in &servers {
+        rows.extend(measure(options, &place, server, stop)?);
+    }
+    if options.common.json {
+        let document = serde_json::json!({ "host": host, "accuracy": rows });
+        println!("{document:#}");
+    } else {
+        println!("{}\n{}\n\n{}", host.text(), host.command.join(" "), text(&rows));
+    }
+    Ok(())
+}
+
+/// One server at one load in one rhythm.
+#[derive(Debug, Serialize)]
+struct Row {
+    server: String,
+    pattern: Pattern,
+    load_percent: u32,
+    rate_hz: u32,
+    outcome: Outcome,
+}
+
+fn measure(
+    options: &AccuracyOptions,
+    place: &Place,
+    server: &Server,
+    stop: &AtomicBool,
+) -> Result<Vec<Row>, BenchError> {
+    let seat = Seat { core: options.common.server_core, priority: None };
+    let base = closed_loop(place, &options.common, CAPACITY_S);
+    let mut seated = server.start(place, seat, &base, stop)?;
+    let base = Spec { target: seated.address, expectation: server.expectation(), ..base };
+    let capacity = load::offer(place, &base, stop)?.report.answered_per_s();
+    eprintln!("{}: capacity {}/s", server.name, thousands(capacity));
+    let mut rows = Vec::new();
+    for pattern in PATTERNS {
+        for &load_percent in &options.loads {
+            let rate_hz = (capacity * f64::from(load_percent) / 100.0).max(1.0) as u32;
+            let spec = open_loop(options, &base, pattern, rate_hz);
+            let outcome = load::offer(place, &spec, stop)?;
+            if let Some(cause) = seated.ended() {
+                let (server, address) = (server.name.clone(), seated.address);
+                return Err(BenchError::Silent { server, address, cause });
+            }
+            eprintln!(
+                "{}: {} at {load_percent} %, {} replies, θ p50 {} µs",
+                server.name,
+                pattern_text(pattern),
+                thousands(outcome.report.answered as f64),
+                micros(outcome.report.offset.p50_ns)
+            );
+            let server = server.name.clone();
+            rows.push(Row { server, pattern, load_percent, rate_hz, outcome });
+        }
+    }
+    Ok(rows)
+}
+
+fn open_loop(options: &AccuracyOptions, base: &Spec, pattern: Pattern, rate_hz: u32) -> Spec {
+    // Odd, so that no place in a burst of a power of two is left out.
+    let stamp_one_in = (rate_hz / STAMPS_HZ_MAX) | 1;
+    Spec {
+        load: Load::Open { pattern, rate_hz },
+        duration_s: options.duration,
+        requests_max: options.replies,
+        stamp_one_in,
+        timeout_s: TIMEOUT_S,
+        ..base.clone()
+    }
+}
+
+fn text(rows: &[Row]) -> String {
+    let mut table = Table::new(&[
+        "server",
+        "rhythm",
+        "load",
+        "rate/s",
+        "replies",
+        "answered",
+        "θ p1",
+        "θ p50",
+        "θ p99",
+        "θ p99.9",
+        "T2 min",
+        "T2 p50",
+        "T2 p99.9",
+        "T3 min",
+        "T3 p50",
+        "T3 p99",
+        "T3−T2 p99",
+        "burst p50",
+        "burst p99",
+        "acausal",
+        "invalid",
+    ]);
+    for row in rows {
+        let report = &row.outcome.report;
+        let burst = |nanos: i64| {
+            if report.burst_position.count > 0 { micros(nanos) } else { "-".to_owned() }
+        };
+        let invalid: u64 = report.faults.values().sum();
+        table.row(vec![
+            row.server.clone(),
+            pattern_text(row.pattern),
+            format!("{} %", row.load_percent),
+            thousands(f64::from(row.rate_hz)),
+            thousands(report.answered as f64),
+            percent(report.answered_share()),
+            micros(report.offset.p1_ns),
+            micros(report.offset.p50_ns),
+            micros(report.offset.p99_ns),
+            micros(report.offset.p99_9_ns),
+            micros(report.receive_error.min_ns),
+            micros(report.receive_error.p50_ns),
+            micros(report.receive_error.p99_9_ns),
+            micros(report.transmit_error.min_ns),
+            micros(report.transmit_error.p50_ns),
+            micros(report.transmit_error.p99_ns),
+            micros(report.residence.p99_ns),
+            burst(report.burst_position.p50_ns),
+            burst(report.burst_position.p99_ns),
+            thousands(report.causality_violations as f64),
+            thousands(invalid.saturating_sub(report.causality_violations) as f64),
+        ]);
+    }
+    format!("{LEGEND}\n\n{}{}", table.text(), drift_text(rows))
+}
+
+/// Median θ at the highest load less that at the lowest, for each server and rhythm.
+fn drift_text(rows: &[Row]) -> String {
+    let mut text = String::new();
+    // Rows come server by server and rhythm by rhythm.
+    for group in rows.chunk_by(|a, b| a.server == b.server && a.pattern == b.pattern) {
+        let lowest = group.iter().min_by_key(|row| row.load_percent);
+        let highest = group.iter().max_by_key(|row| row.load_percent);
+        let (Some(lowest), Some(highest)) = (lowest, highest) else { continue };
+        if lowest.load_percent == highest.load_percent {
+            continue;
+        }
+        let median = |row: &Row| row.outcome.report.offset.p50_ns;
+        text.push_str(&format!(
+            "\n{}, {}: median θ at {} % less that at {} %: {} µs",
+            highest.server,
+            pattern_text(highest.pattern),
+            highest.load_percent,
+            lowest.load_percent,
+            micros(median(highest) - median(lowest))
+        ));
+    }
+    text
+}
+
+fn pattern_text(pattern: Pattern) -> String {
+    match pattern {
+        Pattern::Constant => "paced".to_owned(),
+        Pattern::Poisson => "Poisson".to_owned(),
+        Pattern::Bursts { size } => format!("bursts of {size}"),
+    }
+}
+
+const PATTERNS: [Pattern; 4] = [
+    Pattern::Constant,
+    Pattern::Poisson,
+    Pattern::Bursts { size: 64 },
+    Pattern::Bursts { size: 256 },
+];
+
+const LEGEND: &str = "All times in µs, over a veth, client and server on one clock. θ is the served time's \
+error. T2 is T2 − T1 and T3 is T4 − T3, both against kernel stamps: upper bounds of the error of either. \
+burst is T4 − T3 of a burst's last request less that of its first. acausal counts exchanges that break \
+T1 ≤ T2 ≤ T3 ≤ T4.";
+
+/// Departure stamps cost the generator about as much as a request, so it takes no more a second than this.
+const STAMPS_HZ_MAX: u32 = 40_000;
+const CAPACITY_S: f64 = 1.0;
+const TIMEOUT_S: f64 = 0.5;

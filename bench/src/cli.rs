@@ -1,0 +1,236 @@
+//! The command line.
+//!
+//! Must never: have a default that takes more than a few minutes, or one that harms the machine.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::place::On;
+
+/// Measures timeball, its peers and plain echoes side by side, in turns, on one core each.
+#[derive(Debug, Parser)]
+#[command(name = "timeball-bench", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Busy time of the server's core per answer, and answers a second, at saturation.
+    Throughput(ThroughputOptions),
+    /// Goodput when more is offered than can be served, with the worker above its network thread and as
+    /// usual (root).
+    Overload(OverloadOptions),
+    /// Error of the served time under load: offset, T2, T3, residence, causality (root).
+    Accuracy(AccuracyOptions),
+    /// Offers one load and prints its outcome; started by the other commands.
+    #[command(hide = true)]
+    Load(LoadOptions),
+    /// A plain echo server; started by the other commands.
+    #[command(hide = true)]
+    Echo(EchoOptions),
+}
+
+/// Options every measurement has.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CommonOptions {
+    /// Core of the server.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) server_core: usize,
+    /// Core of the load generator.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) client_core: usize,
+    /// Client addresses played.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_534))]
+    pub(crate) clients: u32,
+    /// Requests in flight when the server's capacity is sought.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) window: u32,
+    /// Print JSON for programs instead of a table for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options that say which servers to compare.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServerOptions {
+    /// The timeball program [default: the one beside this program].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) timeball: Option<PathBuf>,
+    /// The chronyd program [default: looked for in the search path].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) chronyd: Option<PathBuf>,
+    /// Another server: its name and its command, with {address} and {port} where they belong. It runs
+    /// without the capability to set the clock.
+    #[arg(long = "peer", value_name = "NAME=COMMAND")]
+    pub(crate) peers: Vec<String>,
+    /// Compare only the servers whose name contains one of these words.
+    #[arg(long, value_name = "WORD", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+}
+
+impl ServerOptions {
+    /// The timeball program, if there is one.
+    pub(crate) fn timeball_program(&self) -> Option<PathBuf> {
+        if let Some(program) = &self.timeball {
+            return Some(program.clone());
+        }
+        let beside = std::env::current_exe().ok()?.with_file_name("timeball");
+        beside.is_file().then_some(beside)
+    }
+
+    /// Whether the user wants to see the server called `name`.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|word| name.contains(word.as_str()))
+    }
+}
+
+/// Options of `throughput`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ThroughputOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    #[command(flatten)]
+    pub(crate) servers: ServerOptions,
+    /// Networks to measure on [default: loopback, and veth if root].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) on: Vec<On>,
+    /// Rounds; every server runs once in each.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Seconds of load per server and round.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) duration: f64,
+    /// On veth, leave the receiving to the clients' core instead of the server's.
+    #[arg(long)]
+    pub(crate) receive_on_client_core: bool,
+}
+
+/// Options of `overload`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct OverloadOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    #[command(flatten)]
+    pub(crate) servers: ServerOptions,
+    /// Offered load as multiples of capacity.
+    #[arg(long, value_delimiter = ',', default_values_t = [1.5, 2.0, 3.0], value_parser = factor)]
+    pub(crate) factors: Vec<f64>,
+    /// Rounds; every server runs once in each.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Seconds of load per server, factor and round.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) duration: f64,
+    /// Real-time priority of the server's network thread.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=98))]
+    pub(crate) network_priority: u8,
+    /// Real-time priority of the server's worker above it.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(2..=99))]
+    pub(crate) worker_priority: u8,
+}
+
+/// Options of `accuracy`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AccuracyOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    #[command(flatten)]
+    pub(crate) servers: ServerOptions,
+    /// Load as percentages of the server's own capacity.
+    #[arg(long, value_delimiter = ',', default_values_t = [20, 50, 90])]
+    pub(crate) loads: Vec<u32>,
+    /// Replies wanted in each row.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) replies: u32,
+    /// Longest time spent on a row, in seconds.
+    #[arg(long, default_value_t = 30.0, value_parser = seconds)]
+    pub(crate) duration: f64,
+    /// Receive on the server's core in software interrupts, as a network card would have it, instead of
+    /// on the clients' core.
+    #[arg(long)]
+    pub(crate) receive_on_server_core: bool,
+}
+
+/// Options of the hidden `load`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LoadOptions {
+    /// The load, as JSON.
+    pub(crate) spec: String,
+}
+
+/// Options of the hidden `echo`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EchoOptions {
+    /// Which one.
+    #[arg(value_enum)]
+    pub(crate) kind: Echo,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+/// The plain echoes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Echo {
+    /// Batches of 32 with recvmmsg and sendmmsg.
+    Recvmmsg,
+    /// One datagram at a time with recvfrom and sendto.
+    Recvfrom,
+}
+
+impl Echo {
+    /// Its name on the command line and in tables.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Recvmmsg => "recvmmsg",
+            Self::Recvfrom => "recvfrom",
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    within(text, 0.1, 600.0, "seconds")
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    within(text, 0.01, 20.0, "a factor")
+}
+
+fn within(text: &str, least: f64, most: f64, what: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
+        _ => Err(format!("{what} from {least} to {most}")),
+    }
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 measured; 1 something failed; 2 wrong usage; 3 not permitted (root and network namespaces);
+130 interrupted.
+
+Load goes only to loopback and to network namespaces that are made for the run and removed after it.
+Servers run without CAP_SYS_TIME. Set TIMEBALL_BENCH_VERBOSE=1 to see what they say.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_and_factors_are_bounded() {
+        assert_eq!(seconds("2.5"), Ok(2.5));
+        for bad in ["0", "-1", "NaN", "inf", "601", "x"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+            assert!(factor(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The generator as a child process, because only a process can be put into a network namespace from safe
+//! code, and because the generator's memory is then its own.
+//!
+//! The parent passes a [`Spec`] as JSON on the command line; the child offers the load on its core and
+//! prints an [`Outcome`] as JSON. The child also reads the server core's busy time, right before and right
+//! after, so that nothing but the load lies between.
+//!
+//! Must never: run without the bounds that the library demands.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use timeball_load::{Expectation, Load, Options, Population, Report};
+
+use crate::busy::Busy;
+use crate::cli::LoadOptions;
+use crate::error::BenchError;
+use crate::place::Place;
+use crate::process;
+
+/// What load to offer; every field as in [`Options`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Spec {
+    pub(crate) target: SocketAddr,
+    pub(crate) network: IpAddr,
+    pub(crate) prefix_len: u8,
+    pub(crate) clients: u32,
+    pub(crate) load: Load,
+    pub(crate) duration_s: f64,
+    pub(crate) requests_max: u32,
+    pub(crate) batch: usize,
+    pub(crate) stamp_one_in: u32,
+    pub(crate) timeout_s: f64,
+    pub(crate) expectation: Expectation,
+    /// The generator's core.
+    pub(crate) core: usize,
+    /// The core whose busy time is read.
+    pub(crate) server_core: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// The generator's report.
+    pub(crate) report: Report,
+    /// The server core's counters over the run.
+    pub(crate) busy: Busy,
+}
+
+impl Outcome {
+    /// The server core's busy time per valid answer, in nanoseconds; infinite without answers.
+    pub(crate) fn busy_ns_per_answer(&self) -> f64 {
+        self.busy.busy_ns as f64 / self.report.answered as f64
+    }
+}
+
+/// Offers `spec` from where `place` has its clients.
+pub(crate) fn offer(place: &Place, spec: &Spec, stop: &AtomicBool) -> Result<Outcome, BenchError> {
+    let program = this_program()?;
+    let spec = serde_json::to_string(spec).map_err(unreadable)?;
+    let mut words = place.client_prefix();
+    words.extend(process::confinement(None, None));
+    words.extend([program, "load".to_owned(), spec]);
+    let text = process::output_unless_stopped(&words, stop)?;
+    serde_json::from_str(&text).map_err(unreadable)
+}
+
+/// The child's side: offers the load it was given, prints the outcome.
+pub(crate) fn serve(options: &LoadOptions, stop: &AtomicBool) -> Result<(), BenchError> {
+    let spec: Spec = serde_json::from_str(&options.spec).map_err(unreadable)?;
+    let load = spec.options()?;
+    let before = Busy::of(spec.server_core)?;
+    let report = timeball_load::run(&load, stop)?;
+    let busy = Busy::of(spec.server_core)?.since(before);
+    let outcome = serde_json::to_string(&Outcome { report, busy }).map_err(unreadable)?;
+    println!("{outcome}");
+    Ok(())
+}
+
+/// The path of this very program, to be started again.
+pub(crate) fn this_program() -> Result<String, BenchError> {
+    let path = std::env::current_exe()
+        .map_err(|cause| BenchError::Io { what: "finding this program".to_owned(), cause })?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+impl Spec {
+    fn options(&self) -> Result<Options, BenchError> {
+        let population = Population::new(self.network, self.prefix_len, self.clients)?;
+        let duration = |seconds: f64| {
+            Duration::try_from_secs_f64(seconds)
+                .map_err(|error| BenchError::Usage(format!("{seconds} s: {error}")))
+        };
+        let mut options = Options::new(self.target, population);
+        options.load = self.load;
+        options.duration = duration(self.duration_s)?;
+        options.requests_max = self.requests_max;
+        options.batch = self.batch;
+        options.stamp_one_in = self.stamp_one_in;
+        options.timeout = duration(self.timeout_s)?;
+        options.expectation = self.expectation;
+        options.core = Some(self.core);
+        Ok(options)
+    }
+}
+
+fn unreadable(error: serde_json::Error) -> BenchError {
+    BenchError::Usage(format!("the generator and the bench do not understand each other: {error}"))
+}

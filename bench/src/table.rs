@@ -1,0 +1,103 @@
+//! Aligned columns for people.
+//!
+//! Must never: round a figure so far that two different results look alike.
+
+/// Rows of text under a header; the first column is aligned left, the others right.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these columns.
+    pub(crate) fn new(header: &[&str]) -> Self {
+        Self { rows: vec![header.iter().map(|&cell| cell.to_owned()).collect()] }
+    }
+
+    /// Adds a row; missing cells stay empty.
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// The whole table, each line ending in a newline.
+    pub(crate) fn text(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            let cells = widths.iter().enumerate().map(|(column, &width)| {
+                let cell = row.get(column).map_or("", String::as_str);
+                if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            });
+            let line = cells.collect::<Vec<_>>().join("  ");
+            text.push_str(line.trim_end());
+            text.push('\n');
+            if number == 0 {
+                let rule: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
+                text.push_str(&rule.join("  "));
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+/// A count with spaces between the thousands.
+pub(crate) fn thousands(value: f64) -> String {
+    if !value.is_finite() {
+        return "-".to_owned();
+    }
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    if value <= -0.5 { format!("-{text}") } else { text }
+}
+
+/// Nanoseconds as microseconds.
+pub(crate) fn micros(nanos: i64) -> String {
+    let micros = nanos as f64 / 1_000.0;
+    let digits = if micros.abs() < 10.0 { 2 } else { usize::from(micros.abs() < 1_000.0) };
+    format!("{micros:.digits$}")
+}
+
+/// A share of one as a percentage.
+pub(crate) fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{:.1} %", share * 100.0) } else { "-".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let mut table = Table::new(&["server", "ns"]);
+        table.row(vec!["a".to_owned(), "1".to_owned()]);
+        table.row(vec!["long name".to_owned(), "12 345".to_owned()]);
+        table.row(vec!["×".to_owned()]);
+        let expected = "server         ns\n---------  ------\na               1\n\
+                        long name  12 345\n×\n";
+        assert_eq!(table.text(), expected);
+    }
+
+    #[test]
+    fn figures_are_readable() {
+        assert_eq!(thousands(516_654.4), "516 654");
+        assert_eq!(thousands(-1_000.0), "-1 000");
+        assert_eq!(thousands(12.0), "12");
+        assert_eq!(thousands(f64::INFINITY), "-");
+        assert_eq!(micros(-3_456), "-3.46");
+        assert_eq!(micros(45_678), "45.7");
+        assert_eq!(micros(4_567_890), "4568");
+        assert_eq!(percent(0.987), "98.7 %");
+    }
+}
