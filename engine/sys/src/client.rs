@@ -132,7 +132,7 @@ impl ClientSocket {
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
         message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = control.len() as _;
+        message.msg_controllen = control.len();
         // JUSTIFICATION: std and socket2 give no control messages of received datagrams safely.
         // SAFETY: `message` points to `part`, `bytes` and `control`, which outlive the call and are as
         // long as it says; nothing is kept by the kernel.
@@ -143,7 +143,7 @@ impl ClientSocket {
                 matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
             return if none { Ok(None) } else { Err(error) };
         }
-        let used = (message.msg_controllen as usize).min(control.len());
+        let used = message.msg_controllen.min(control.len());
         let stamp = Control::decode(&control[..used]).stamp;
         let truncated = message.msg_flags & libc::MSG_TRUNC != 0;
         Ok(Some(Received { len: len as usize, truncated, stamp }))

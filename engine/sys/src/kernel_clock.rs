@@ -124,17 +124,17 @@ impl SteerClock for KernelClock {
     fn set_frequency(&mut self, rate: Rate) -> Result<Rate, SteerError> {
         let mut timex = blank();
         timex.modes = libc::ADJ_FREQUENCY;
-        timex.freq = scaled_ppm(rate) as _;
+        timex.freq = scaled_ppm(rate);
         adjust(&mut timex)?;
-        Ok(rate_of(timex.freq as i64))
+        Ok(rate_of(timex.freq))
     }
 
     fn step(&mut self, offset: Interval) -> Result<(), SteerError> {
         let mut timex = blank();
         timex.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
         // The kernel wants 0 ≤ tv_usec (nanoseconds here) < 10⁹ whatever the sign of the whole.
-        timex.time.tv_sec = offset.nanos().div_euclid(1_000_000_000) as _;
-        timex.time.tv_usec = offset.nanos().rem_euclid(1_000_000_000) as _;
+        timex.time.tv_sec = offset.nanos().div_euclid(1_000_000_000);
+        timex.time.tv_usec = offset.nanos().rem_euclid(1_000_000_000);
         adjust(&mut timex)
     }
 
@@ -160,8 +160,8 @@ impl SteerClock for KernelClock {
     fn set_max_error(&mut self, bound: Interval, estimate: Interval) -> Result<(), SteerError> {
         let mut timex = blank();
         timex.modes = libc::ADJ_MAXERROR | libc::ADJ_ESTERROR;
-        timex.maxerror = micros_up(bound) as _;
-        timex.esterror = micros_up(estimate) as _;
+        timex.maxerror = micros_up(bound);
+        timex.esterror = micros_up(estimate);
         adjust(&mut timex)
     }
 }
@@ -249,16 +249,16 @@ fn adjust(timex: &mut libc::timex) -> Result<(), SteerError> {
 }
 
 fn state_of(timex: &libc::timex) -> ClockState {
-    let offset = timex.offset as i64;
+    let offset = timex.offset;
     let nanos = timex.status & libc::STA_NANO != 0;
     ClockState {
-        frequency: rate_of(timex.freq as i64),
+        frequency: rate_of(timex.freq),
         offset: if nanos { Interval::from_nanos(offset) } else { Interval::from_micros(offset) },
-        max_error: Interval::from_micros(timex.maxerror as i64),
-        estimated_error: Interval::from_micros(timex.esterror as i64),
+        max_error: Interval::from_micros(timex.maxerror),
+        estimated_error: Interval::from_micros(timex.esterror),
         status: timex.status,
         tai_offset_s: timex.tai,
-        tick_us: timex.tick as i64,
+        tick_us: timex.tick,
     }
 }
 

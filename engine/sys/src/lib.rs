@@ -11,25 +11,40 @@
 //!
 //! Must never: allocate, lock, log or format per packet; set the clock but through [`SteerClock`].
 
+#[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
+compile_error!("timeball is for 64-bit Linux with glibc: its C structures are laid out for that");
+
+mod batch;
+mod block;
+mod carrier;
 mod client;
 mod clock;
 mod cmsg;
+mod departure;
+mod frame;
 mod kernel_clock;
+mod mmsg;
 mod server;
 mod sockaddr;
 mod sockopt;
 mod steering;
 pub mod traffic;
+mod uring;
 mod wait;
 mod waker;
 
+pub use carrier::{Backend, Carrier, CarrierError};
 pub use client::{ClientSocket, ConnectError, Received};
 pub use clock::{monotonic, precision, reading, realtime};
 pub use cmsg::{Control, PacketInfo};
 pub use kernel_clock::{
     ClockState, KernelClock, ReadClock, RecordingClock, SteerClock, SteerCommand, SteerError,
 };
+pub use mmsg::MmsgIo;
 pub use server::{ListenError, ListenGroup, ListenOptions, ServerSocket, check_free, listen};
 pub use steering::Spread;
+pub use uring::{
+    Feature, ReplyPath, Report, Unusable, UringIo, UringOptions, UringRefused, probe as probe_uring,
+};
 pub use wait::{Waiter, Woken};
 pub use waker::Waker;

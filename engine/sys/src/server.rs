@@ -217,6 +217,9 @@ fn set_packet_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {
         sockopt::set(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, 1)?;
         if many {
             sockopt::set(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+            // An anycast prefix routed to `lo` is local without being on an interface; without this the
+            // kernel would refuse to answer from the address that was asked.
+            socket.set_freebind_v6(true)?;
         }
     }
     Ok(())

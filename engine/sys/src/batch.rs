@@ -1,0 +1,259 @@
+//! One turn's datagrams and their replies, the same for both carriers.
+//!
+//! A [`Batch`] owns the frames. A carrier says which frames hold datagrams ([`Batch::push`]), the worker
+//! reads them and asks for replies, and the carrier sends those: through its ring, or through
+//! [`Batch::transmit`], which is `sendmmsg`. A reply is sent from its request's frame: the name is the
+//! request's, the control bytes are rewritten in place.
+//!
+//! Must never: allocate after construction; send a reply from an address other than the one asked.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use timeball_time::{Interval, Realtime, Timestamp};
+use timeball_wire::{BATCH_MAX, Datagram, IoTally};
+
+use crate::block::{Block, Zeroed};
+use crate::clock::realtime;
+use crate::cmsg::{Control, PacketInfo};
+use crate::departure::{CHUNK, COUNT_MIN, Departure};
+use crate::frame::{CONTROL, Frame, NAME, PAYLOAD};
+use crate::server::ServerSocket;
+use crate::sockaddr;
+
+/// The datagrams of one turn, and the replies asked for so far.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    frames: Block<Frame>,
+    slots: Vec<Slot>,
+    replies: Vec<Reply>,
+    messages: Block<libc::mmsghdr>,
+    parts: Block<libc::iovec>,
+    pub(crate) departure: Departure,
+}
+
+// SAFETY: C structures of integers and pointers; null with length zero is valid.
+unsafe impl Zeroed for libc::mmsghdr {}
+
+// SAFETY: as above.
+unsafe impl Zeroed for libc::iovec {}
+
+/// Where a datagram lies, and what came with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) frame: u16,
+    pub(crate) socket: u16,
+    pub(crate) name_len: u8,
+    pub(crate) control_len: u8,
+    pub(crate) len: u16,
+    pub(crate) truncated: bool,
+}
+
+/// A reply asked for.
+#[derive(Clone, Copy, Debug)]
+struct Reply {
+    frame: u16,
+    socket: u16,
+    len: u16,
+}
+
+impl Batch {
+    pub(crate) fn new(frames: usize) -> Self {
+        let messages = Block::<libc::mmsghdr>::new(BATCH_MAX);
+        let parts = Block::<libc::iovec>::new(BATCH_MAX);
+        let (slots, replies) = (Vec::with_capacity(BATCH_MAX), Vec::with_capacity(BATCH_MAX));
+        let departure = Departure::new();
+        Self { frames: Block::new(frames), slots, replies, messages, parts, departure }
+    }
+
+    pub(crate) const fn frames(&self) -> &Block<Frame> {
+        &self.frames
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    #[inline]
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Ends the turn.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.replies.clear();
+    }
+
+    /// Adds a datagram; the kernel must be done with its frame, and there must be room.
+    #[inline]
+    pub(crate) fn push(&mut self, slot: Slot) {
+        debug_assert!(self.slots.len() < BATCH_MAX);
+        self.slots.push(slot);
+    }
+
+    /// The header io_uring wrote into a frame the kernel is done with.
+    #[inline]
+    pub(crate) fn header(&mut self, frame: u16) -> [u32; 4] {
+        let header = &self.frame(frame).header;
+        core::array::from_fn(|i| {
+            let word = [header[4 * i], header[4 * i + 1], header[4 * i + 2], header[4 * i + 3]];
+            u32::from_ne_bytes(word)
+        })
+    }
+
+    /// Datagram `index`.
+    #[inline]
+    pub(crate) fn datagram(&mut self, index: usize) -> Datagram<'_> {
+        let slot = self.slots[index];
+        let frame = self.frame(slot.frame);
+        Datagram {
+            source: sockaddr::decode(&frame.name[..usize::from(slot.name_len).min(NAME)])
+                .unwrap_or(sockaddr::NOWHERE),
+            received: frame.control(slot.control_len).stamp,
+            bytes: &mut frame.payload[..usize::from(slot.len)],
+            truncated: slot.truncated,
+        }
+    }
+
+    /// Asks for the first `len` bytes of datagram `index` to be sent back.
+    #[inline]
+    pub(crate) fn reply(&mut self, index: usize, len: usize) {
+        let slot = self.slots[index];
+        let len = len.min(usize::from(slot.len)) as u16;
+        let place = self.replies.len();
+        debug_assert!(place < self.slots.len(), "at most one reply per datagram");
+        let frame = self.frame(slot.frame);
+        let local = frame.control(slot.control_len).local;
+        let control_len = local.map_or(0, |info: PacketInfo| info.encode(&mut frame.control));
+        let (name, control) = (frame.name.as_mut_ptr(), frame.control.as_mut_ptr());
+        let payload = frame.payload.as_mut_ptr();
+
+        let part_pointer = self.parts.pointer(place);
+        // JUSTIFICATION: the kernel reads parts through pointers kept in messages.
+        // SAFETY: no send is under way between `push` and `transmit`, so the kernel keeps away.
+        let part = unsafe { self.parts.get_mut(place) };
+        *part = libc::iovec { iov_base: payload.cast(), iov_len: usize::from(len) };
+        // JUSTIFICATION: as above.
+        // SAFETY: as above.
+        let message = unsafe { &mut self.messages.get_mut(place).msg_hdr };
+        message.msg_name = name.cast();
+        message.msg_namelen = u32::from(slot.name_len);
+        message.msg_iov = part_pointer;
+        message.msg_iovlen = 1;
+        message.msg_control = control.cast();
+        message.msg_controllen = control_len;
+        self.replies.push(Reply { frame: slot.frame, socket: slot.socket, len });
+    }
+
+    /// How many replies from `start` on can be sent by one system call: of one socket, at most [`CHUNK`].
+    #[inline]
+    pub(crate) fn chunk(&self, start: usize) -> core::ops::Range<usize> {
+        let rest = &self.replies[start..];
+        let Some(first) = rest.first() else { return start..start };
+        let same = rest.iter().take(CHUNK).take_while(|reply| reply.socket == first.socket);
+        start..start + same.count()
+    }
+
+    /// The socket reply `place` leaves by.
+    #[inline]
+    pub(crate) fn socket_of(&self, place: usize) -> u16 {
+        self.replies[place].socket
+    }
+
+    /// The message of reply `place`; valid until the next turn.
+    #[inline]
+    pub(crate) fn message(&self, place: usize) -> *mut libc::mmsghdr {
+        self.messages.pointer(place)
+    }
+
+    /// Has the replies of `chunk` stamped for departure from `now` on.
+    #[inline]
+    pub(crate) fn stamp(
+        &mut self,
+        chunk: core::ops::Range<usize>,
+        now: Timestamp<Realtime>,
+        stamp: &mut impl FnMut(&mut [u8], Timestamp<Realtime>),
+    ) {
+        let cost_ns = self.departure.cost_ns();
+        let mut departs = now;
+        for place in chunk {
+            let Reply { frame, len, .. } = self.replies[place];
+            stamp(&mut self.frame(frame).payload[..usize::from(len)], departs);
+            departs = departs + Interval::from_nanos(cost_ns);
+        }
+    }
+
+    /// Sends all replies by `sendmmsg`, each stamped right before the call that sends it.
+    pub(crate) fn transmit(
+        &mut self,
+        sockets: &[ServerSocket],
+        stamp: &mut impl FnMut(&mut [u8], Timestamp<Realtime>),
+        tally: &mut IoTally,
+    ) {
+        let mut start = 0;
+        while start < self.replies.len() {
+            let chunk = self.chunk(start);
+            let now = realtime();
+            self.stamp(chunk.clone(), now, stamp);
+            let socket = &sockets[usize::from(self.replies[start].socket)];
+            self.send_chunk(socket, chunk.clone(), tally);
+            if chunk.len() >= COUNT_MIN {
+                self.departure.observe(realtime() - now, chunk.len());
+            }
+            start = chunk.end;
+        }
+    }
+
+    /// Each round sends at least one reply or gives one up, so there are at most as many rounds as replies.
+    fn send_chunk(
+        &self,
+        socket: &ServerSocket,
+        chunk: core::ops::Range<usize>,
+        tally: &mut IoTally,
+    ) {
+        let fd = socket.as_fd().as_raw_fd();
+        let mut next = chunk.start;
+        while next < chunk.end {
+            let (first, count) = (self.message(next), (chunk.end - next) as u32);
+            // JUSTIFICATION: std has no sendmmsg.
+            // SAFETY: `first` points to `count` messages, whose names, control bytes and payloads lie in
+            // frames of this batch, all alive; the kernel keeps nothing.
+            let sent = unsafe { libc::sendmmsg(fd, first, count, libc::MSG_DONTWAIT) };
+            if sent > 0 {
+                tally.sent += sent as u64;
+                next += sent as usize;
+            } else {
+                count_failure(io::Error::last_os_error().raw_os_error().unwrap_or(0), tally);
+                next += 1;
+            }
+        }
+    }
+
+    #[inline]
+    fn frame(&mut self, frame: u16) -> &mut Frame {
+        // JUSTIFICATION: frames are shared with the kernel.
+        // SAFETY: only called for frames of this turn's datagrams, with which the kernel is done until
+        // they are handed back after the turn.
+        unsafe { self.frames.get_mut(usize::from(frame)) }
+    }
+}
+
+impl Frame {
+    #[inline]
+    fn control(&self, len: u8) -> Control {
+        Control::decode(&self.control[..usize::from(len).min(CONTROL)])
+    }
+}
+
+/// Counts a reply the kernel did not take.
+pub(crate) const fn count_failure(errno: i32, tally: &mut IoTally) {
+    match errno {
+        libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM => tally.send_full += 1,
+        _ => tally.send_refused += 1,
+    }
+}
+
+const _: () = assert!(PAYLOAD <= u16::MAX as usize && CONTROL <= u8::MAX as usize);
