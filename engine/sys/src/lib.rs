@@ -14,16 +14,20 @@
 #[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
 compile_error!("timeball is for 64-bit Linux with glibc: its C structures are laid out for that");
 
+#[cfg(feature = "baseline")]
+pub mod baseline;
 mod batch;
 mod block;
 mod carrier;
 mod client;
 mod clock;
 mod cmsg;
+mod cpu;
 mod departure;
 mod frame;
 mod kernel_clock;
 mod mmsg;
+mod privileges;
 mod server;
 mod sockaddr;
 mod sockopt;
@@ -37,10 +41,12 @@ pub use carrier::{Backend, Carrier, CarrierError};
 pub use client::{ClientSocket, ConnectError, Received};
 pub use clock::{monotonic, precision, reading, realtime};
 pub use cmsg::{Control, PacketInfo};
+pub use cpu::{CpuError, allowed_cores, pin, set_realtime_priority};
 pub use kernel_clock::{
     ClockState, KernelClock, ReadClock, RecordingClock, SteerClock, SteerCommand, SteerError,
 };
 pub use mmsg::MmsgIo;
+pub use privileges::{Capability, PrivilegeError, User, drop_privileges};
 pub use server::{ListenError, ListenGroup, ListenOptions, ServerSocket, check_free, listen};
 pub use steering::Spread;
 pub use uring::{
