@@ -228,7 +228,7 @@ mod tests {
         let kept = [Capability::CAP_NET_BIND_SERVICE, Capability::CAP_SYS_NICE];
         let left = drop_privileges(Some(&nobody), &kept).expect("dropped");
         assert_eq!(left.len(), 2, "{left:?}");
-        let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("procfs");
         let line =
             |name| status.lines().find(|line| line.starts_with(name)).expect("a status line");
         let [uid, gid] = [nobody.uid, nobody.gid];
