@@ -1,8 +1,49 @@
-//! The discipline: from what servers answer to what is served.
+//! The discipline: from what servers answer to the time that is served.
+//!
+//! Layer 2 of timeball, without I/O: [`Discipline`] takes events (a datagram, a timer, somebody set the
+//! clock) with the time at which they happened, and gives back [`Action`]s. [`Exchange`] is one NTP
+//! question and answer, of use to any client.
+//!
+//! | file | is |
+//! |---|---|
+//! | `exchange`, `rejection` | one question and its answer, and why an answer is not believed |
+//! | `source` | one association: when to ask whom |
+//! | `filter`, `estimate` | offset and frequency from a history of answers |
+//! | `selection`, `combine`, `election` | whom to believe, and what they say together |
+//! | `servo`, `publish` | the served clock, its error bound, the snapshot |
+//! | `books`, `kernel` | what was done to the kernel clock, and what shall be |
+//!
+//! Must never: read a clock, draw a random number, make a system call.
 #![forbid(unsafe_code)]
 
+mod action;
+mod books;
+mod combine;
+mod config;
+mod discipline;
+pub mod drift;
+mod election;
+mod estimate;
 mod exchange;
+mod filter;
+mod kernel;
+pub mod limits;
+mod publish;
 mod rejection;
+mod report;
+mod selection;
+mod servo;
+mod source;
+mod status;
 
+pub use action::{Action, Actions, Event, SourceId, Steer, Steered};
+pub use books::{Books, Observed};
+pub use config::{Config, LocalConfig, SourceConfig, Steering, Target};
+pub use discipline::Discipline;
+pub use estimate::{Covariance, Estimate};
 pub use exchange::{Exchange, FREQUENCY_TOLERANCE, Sample, TRANSMIT_WAIT_MAX};
+pub use filter::{Filter, FrequencyPrior, HISTORY_MAX, JUMP_SAMPLES, Point, Verdict};
 pub use rejection::{Kiss, Rejection};
+pub use selection::Tally;
+pub use source::{State, reference_id_of};
+pub use status::{Basis, LastAnswer, SourceStatus, Status, SteeringStatus, Waiting};

@@ -1,0 +1,435 @@
+//! The state machine: events in, actions out.
+//!
+//! The host calls one of the `on_…` functions for whatever happens, with the clocks read at that moment,
+//! and carries out what comes back in [`Actions`]; besides it calls [`Discipline::on_timer`] at
+//! [`Discipline::next_wakeup`]. Nothing here reads a clock, draws a random number or touches a socket, so
+//! a simulator runs the very same code.
+//!
+//! ```text
+//! on_datagram ─▶ Source ─▶ Filter ─▶ election ─▶ Reference ─┐
+//! on_timer ───▶ requests, heartbeat ────────────────────────┴▶ Servo ─▶ Snapshot
+//! every call ─▶ Books: has anybody touched the clock?
+//! ```
+//!
+//! Must never: publish a time as synchronised whose error bound it does not know.
+
+use core::net::IpAddr;
+
+use timeball_time::{
+    ClockReading, Free, Interval, Monotonic, NtpTimestamp, Rate, Realtime, ReferenceId, Snapshot,
+    Timestamp,
+};
+
+use crate::action::{Actions, Event, SourceId, Steered};
+use crate::books::Books;
+use crate::config::{Config, Steering};
+use crate::election::{Election, Reference, elect};
+use crate::filter::FrequencyPrior;
+use crate::kernel::KernelSteering;
+use crate::limits::SOURCES_MAX;
+use crate::rejection::Rejection;
+use crate::selection::Tally;
+use crate::servo::Servo;
+use crate::source::{Context, Source, reference_id_of};
+use crate::status::Basis;
+
+/// Keeps the time: one for a server, driven by one thread.
+#[derive(Clone, Debug)]
+pub struct Discipline {
+    pub(crate) config: Config,
+    pub(crate) precision: i8,
+    own_ids: Vec<ReferenceId>,
+    pub(crate) books: Books,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) tallies: Vec<Tally>,
+    pub(crate) peer: Option<usize>,
+    pub(crate) usable: usize,
+    pub(crate) reference: Option<Reference>,
+    pub(crate) basis: Basis,
+    /// Why the time is not synchronised, when it is not.
+    pub(crate) kiss: ReferenceId,
+    pub(crate) servo: Servo,
+    pub(crate) kernel: KernelSteering,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) reference_time: NtpTimestamp,
+    /// Nobody has been told a time to rely on since the start or the last suspend.
+    pub(crate) fresh: bool,
+    pub(crate) panicked: bool,
+    disagreement_noted: bool,
+    /// Since when the sources have had their chance to answer.
+    pub(crate) began: Timestamp<Monotonic>,
+    pub(crate) heartbeat: Timestamp<Monotonic>,
+    pub(crate) frequency: Rate,
+    frequency_known: bool,
+    pub(crate) saved: Option<(Timestamp<Monotonic>, Rate)>,
+    pub(crate) updates: u64,
+    pub(crate) steps: u64,
+    pub(crate) foreign_steps: u64,
+}
+
+impl Discipline {
+    /// A discipline at the start of the program.
+    ///
+    /// `precision` is the kernel clock's, log2 seconds; `drift` the frequency kept from the last run.
+    /// [`Discipline::snapshot`] is what to serve until the first [`Action::Publish`].
+    pub fn new(config: Config, now: ClockReading, precision: i8, drift: Option<Rate>) -> Self {
+        let applied = match config.steering {
+            Steering::Virtual => Rate::ZERO,
+            Steering::Kernel { frequency } => frequency,
+        };
+        let books = Books::new(&now, applied);
+        let frequency = drift.unwrap_or(applied);
+        let free = books.free(now.realtime);
+        let prior = drift.map_or(FrequencyPrior::UNKNOWN, FrequencyPrior::learned);
+        let sources: Vec<_> = (0u16..)
+            .zip(config.sources.iter().take(SOURCES_MAX))
+            .map(|(id, source)| Source::new(SourceId(id), source.clone(), now.monotonic, prior))
+            .collect();
+        let snapshot = Snapshot::unsynchronised(now.realtime, precision);
+        let mut discipline = Self {
+            own_ids: config.own_addresses.iter().map(|&own| reference_id_of(own)).collect(),
+            kernel: KernelSteering::new(config.steering),
+            servo: Servo::new(free, frequency, snapshot.dispersion_rate),
+            tallies: vec![Tally::Reject; sources.len()],
+            config,
+            precision,
+            books,
+            sources,
+            peer: None,
+            usable: 0,
+            reference: None,
+            basis: Basis::Nothing,
+            kiss: ReferenceId::INIT,
+            snapshot,
+            reference_time: NtpTimestamp::ZERO,
+            fresh: true,
+            panicked: false,
+            disagreement_noted: false,
+            began: now.monotonic,
+            heartbeat: now.monotonic,
+            frequency,
+            frequency_known: drift.is_some(),
+            saved: drift.map(|drift| (now.monotonic, drift)),
+            updates: 0,
+            steps: 0,
+            foreign_steps: 0,
+        };
+        discipline.publish(&now, false, &mut Actions::default());
+        discipline
+    }
+
+    /// What is being served.
+    pub const fn snapshot(&self) -> Snapshot {
+        self.snapshot
+    }
+
+    /// When [`Discipline::on_timer`] is to be called next.
+    pub fn next_wakeup(&self) -> Timestamp<Monotonic> {
+        self.sources.iter().map(Source::due).fold(self.heartbeat, Ord::min)
+    }
+
+    /// Sends what is due and keeps the snapshot fresh.
+    ///
+    /// `random` must be unpredictable from outside: it makes the nonces.
+    pub fn on_timer(
+        &mut self,
+        now: ClockReading,
+        random: &mut dyn FnMut() -> u64,
+        out: &mut Actions,
+    ) {
+        let mut changed = self.observe(&now, out);
+        let prior = self.prior();
+        let free = self.books.free(now.realtime);
+        let mut lost = false;
+        for source in &mut self.sources {
+            lost |= source.on_timer(now.monotonic, free, prior, random, out);
+        }
+        if lost {
+            self.hold_election(&now, None, out);
+        }
+        changed |= lost || now.monotonic >= self.heartbeat;
+        if changed {
+            self.publish(&now, false, out);
+        }
+        self.save_drift(now.monotonic, free, out);
+    }
+
+    /// Judges a datagram that arrived on the socket of `source`; `received` is the kernel's stamp.
+    ///
+    /// Returns why it was not believed, already counted.
+    pub fn on_datagram(
+        &mut self,
+        source: SourceId,
+        datagram: &[u8],
+        received: Option<Timestamp<Realtime>>,
+        now: ClockReading,
+        out: &mut Actions,
+    ) -> Result<(), Rejection> {
+        let changed = self.observe(&now, out);
+        let plausible = |stamp: &Timestamp<Realtime>| {
+            *stamp <= now.realtime && now.realtime - *stamp <= STAMP_AGE_MAX
+        };
+        let received = received.filter(plausible).unwrap_or(now.realtime);
+        let received = self.books.free(received);
+        let context = Context { precision: self.precision, own_ids: &self.own_ids };
+        let Some(association) = self.sources.get_mut(source.index()) else {
+            return Err(Rejection::NoRequest);
+        };
+        let was_fit = association.is_fit();
+        let result = association.on_datagram(datagram, received, now.monotonic, &context, out);
+        let withdrawn = was_fit && !association.is_fit();
+        if result.is_ok() || withdrawn {
+            let measured = self.hold_election(&now, Some(source.index()), out);
+            self.publish(&now, measured, out);
+        } else if changed {
+            self.publish(&now, false, out);
+        }
+        result.map(|_| ())
+    }
+
+    /// The kernel's stamp of the departure of `source`'s last request.
+    pub fn on_transmitted(&mut self, source: SourceId, stamp: Timestamp<Realtime>) {
+        let stamp = self.books.free(stamp);
+        if let Some(source) = self.sources.get_mut(source.index()) {
+            source.on_transmitted(stamp);
+        }
+    }
+
+    /// `source`'s last request could not be sent.
+    pub fn on_send_failed(&mut self, source: SourceId) {
+        if let Some(source) = self.sources.get_mut(source.index()) {
+            source.on_send_failed();
+        }
+    }
+
+    /// The addresses of `source`'s name; none at all if the look-up failed.
+    pub fn on_resolved(
+        &mut self,
+        source: SourceId,
+        addresses: &[IpAddr],
+        now: ClockReading,
+        out: &mut Actions,
+    ) {
+        if self.observe(&now, out) {
+            self.publish(&now, false, out);
+        }
+        let prior = self.prior();
+        if let Some(source) = self.sources.get_mut(source.index()) {
+            source.on_resolved(now.monotonic, addresses, prior, out);
+        }
+    }
+
+    /// Somebody may have set the clock (TFD_TIMER_CANCEL_ON_SET): corrected within this call.
+    pub fn on_clock_changed(&mut self, now: ClockReading, out: &mut Actions) {
+        self.observe(&now, out);
+        self.publish(&now, false, out);
+    }
+
+    /// What became of the last [`Action::Steer`]; `now` is read directly after it.
+    pub fn on_steered(&mut self, result: Steered, now: ClockReading, out: &mut Actions) {
+        let enter_step = self.kernel.reported(result, now.monotonic, out);
+        match result {
+            Steered::Frequency(applied) => {
+                self.observe(&now, out);
+                self.books.set_frequency(&now, applied);
+            }
+            Steered::Stepped(amount) if enter_step => {
+                let observed = self.books.stepped(&now, amount);
+                self.after_step();
+                self.note_foreign(observed.step, out);
+            }
+            Steered::Stepped(_) | Steered::Refused => {
+                self.observe(&now, out);
+            }
+        }
+        self.publish(&now, false, out);
+    }
+
+    /// The kernel is seen to apply `frequency`, whoever set it (adjtimex with no modes).
+    pub fn on_kernel_frequency(&mut self, frequency: Rate, now: ClockReading, out: &mut Actions) {
+        self.observe(&now, out);
+        let matters = matches!(self.config.steering, Steering::Kernel { .. });
+        let change = (frequency - self.books.frequency()).as_ratio().abs();
+        if matters && change > FREQUENCY_NOTICED {
+            self.books.set_frequency(&now, frequency);
+            out.note(Event::ForeignFrequency { frequency });
+            self.publish(&now, false, out);
+        }
+    }
+
+    /// Enters what the clocks show; true if readers need a new mapping.
+    fn observe(&mut self, now: &ClockReading, out: &mut Actions) -> bool {
+        let observed = self.books.observe(now);
+        if observed.step != Interval::ZERO {
+            self.after_step();
+            if !self.kernel.claims(observed.step) {
+                self.note_foreign(observed.step, out);
+            }
+        }
+        if observed.suspended != Interval::ZERO {
+            out.note(Event::Suspended { length: observed.suspended });
+            self.start_over(now.monotonic);
+        }
+        observed.step != Interval::ZERO || observed.suspended != Interval::ZERO
+    }
+
+    /// The kernel clock was stepped: requests under way span it and are of no use.
+    fn after_step(&mut self) {
+        self.servo.kernel_stepped();
+        for source in &mut self.sources {
+            source.abandon();
+        }
+    }
+
+    fn note_foreign(&mut self, amount: Interval, out: &mut Actions) {
+        if amount != Interval::ZERO {
+            self.foreign_steps += 1;
+            out.note(Event::ForeignStep { amount });
+        }
+    }
+
+    /// After a suspend: frequency is all that is left of what was known.
+    fn start_over(&mut self, now: Timestamp<Monotonic>) {
+        let prior = self.prior();
+        for source in &mut self.sources {
+            source.restart(now, prior);
+        }
+        self.servo.kernel_stepped();
+        self.reference = None;
+        self.basis = Basis::Nothing;
+        self.kiss = ReferenceId::STEP;
+        self.fresh = true;
+        self.panicked = false;
+        self.peer = None;
+        self.tallies.fill(Tally::Reject);
+        self.usable = 0;
+        self.began = now;
+    }
+
+    fn prior(&self) -> FrequencyPrior {
+        if self.frequency_known {
+            FrequencyPrior::learned(self.frequency)
+        } else {
+            FrequencyPrior::UNKNOWN
+        }
+    }
+
+    /// Lets the sources decide anew. True if `heard`, the source just heard, has had a say in it.
+    fn hold_election(
+        &mut self,
+        now: &ClockReading,
+        heard: Option<usize>,
+        out: &mut Actions,
+    ) -> bool {
+        let free = self.books.free(now.realtime);
+        let distance_max = self.config.max_root_distance;
+        let election = elect(&self.sources, free, distance_max, self.fresh, self.peer);
+        self.note_election(&election, out);
+        self.usable = election.usable;
+        let chosen =
+            |index: usize| matches!(election.tallies[index], Tally::Candidate | Tally::SystemPeer);
+        let measured = heard.is_some_and(chosen);
+        let reference = election.reference.filter(|r| self.is_witnessed(r, &election, free));
+        let contradicted = election.reference.is_some() && reference.is_none();
+        self.tallies = election.tallies;
+        if contradicted {
+            self.tallies.fill(Tally::Reject);
+        }
+        self.peer = election.peer;
+        let Some(reference) = reference else { return false };
+        if measured && !self.is_panic(&reference, now, out) {
+            self.reference = Some(reference);
+            self.follow(now, out);
+            return true;
+        }
+        false
+    }
+
+    /// Whether a few survivors of many sources may be followed: what we know ourselves must not
+    /// contradict them. Otherwise the liars left over when the honest fall silent would win.
+    fn is_witnessed(&self, new: &Reference, election: &Election, now: Timestamp<Free>) -> bool {
+        let survivors = election
+            .tallies
+            .iter()
+            .filter(|tally| matches!(tally, Tally::Candidate | Tally::SystemPeer))
+            .count();
+        if self.basis != Basis::Sources || 2 * survivors > self.sources.len() {
+            return true;
+        }
+        let Some(own) = &self.reference else { return true };
+        let apart = (new.estimate.offset_at(now) - own.estimate.offset_at(now)).abs();
+        apart <= new.distance(now) + own.distance(now)
+    }
+
+    fn note_election(&mut self, election: &Election, out: &mut Actions) {
+        for (id, (before, after)) in (0u16..).zip(self.tallies.iter().zip(&election.tallies)) {
+            if *after == Tally::Falseticker && *before != Tally::Falseticker {
+                out.note(Event::Falseticker { source: SourceId(id) });
+            }
+        }
+        if let Some(peer) = election.peer
+            && self.peer != Some(peer)
+        {
+            out.note(Event::PeerSelected { source: SourceId(peer as u16) });
+        }
+        let settled = election.pending == 0 || !self.fresh;
+        let disagree = election.usable > 0 && election.reference.is_none() && settled;
+        if disagree && !self.disagreement_noted {
+            out.note(Event::NoMajority);
+        }
+        self.disagreement_noted = disagree;
+    }
+
+    fn is_panic(&mut self, new: &Reference, now: &ClockReading, out: &mut Actions) -> bool {
+        let Some(limit) = self.config.panic_threshold else { return false };
+        let free = self.books.free(now.realtime);
+        let amount = new.estimate.offset_at(free) - self.servo.offset(free, now.realtime);
+        let panic = !self.fresh && self.basis != Basis::Local && amount.abs() > limit;
+        if panic && !self.panicked {
+            out.note(Event::Panic { amount });
+            self.basis = Basis::Nothing;
+            self.reference = None;
+            self.kiss = ReferenceId::LOST;
+        }
+        self.panicked = panic;
+        panic
+    }
+
+    /// Makes the served clock follow the reference: by a step if it must, else by slewing.
+    fn follow(&mut self, now: &ClockReading, out: &mut Actions) {
+        let Some(reference) = &self.reference else { return };
+        let free = self.books.free(now.realtime);
+        let target = reference.estimate.offset_at(free);
+        let residual = target - self.servo.offset(free, now.realtime);
+        self.updates += 1;
+        self.frequency = Rate::from_ratio(reference.estimate.frequency());
+        self.frequency_known |= reference.estimate.frequency_sd_at(free) <= FREQUENCY_KNOWN_SD;
+        let allowed = self.steps_allowed();
+        let first = self.basis != Basis::Sources && self.fresh;
+        let step = allowed && (first || residual.abs() > self.config.step_threshold);
+        let frequency = reference.estimate.frequency();
+        self.servo.draw(free, now.realtime, Some(target), frequency, step);
+        if step && residual.abs() > self.config.step_threshold {
+            self.steps += 1;
+            out.note(Event::Stepped { amount: residual });
+        }
+        if self.basis != Basis::Sources {
+            let moved = if step { residual } else { Interval::ZERO };
+            out.note(Event::Synchronised { moved });
+        }
+        self.basis = Basis::Sources;
+        self.fresh = false;
+        self.reference_time = self.servo.reference_time();
+    }
+
+    pub(crate) fn steps_allowed(&self) -> bool {
+        self.config.step_limit.is_none_or(|limit| self.updates <= u64::from(limit))
+    }
+}
+
+/// A kernel stamp older than this is not this packet's.
+const STAMP_AGE_MAX: Interval = Interval::from_secs(5);
+/// A frequency surer than this is worth remembering.
+const FREQUENCY_KNOWN_SD: f64 = 1e-6;
+/// A foreign change of frequency smaller than this is the kernel's rounding.
+const FREQUENCY_NOTICED: f64 = 1e-9;

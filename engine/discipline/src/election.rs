@@ -1,0 +1,126 @@
+//! From all sources to one reference: who is usable, who is believed, and what they say together.
+//!
+//! Must never: use a source that does not vouch for itself (stratum, leap, reach), whatever its offset.
+
+use timeball_time::{Free, Interval, Leap, ReferenceId, Stratum, Timestamp};
+
+use crate::combine::{combine, leap_of_majority};
+use crate::estimate::Estimate;
+use crate::exchange::FREQUENCY_TOLERANCE;
+use crate::selection::{Candidate, Selection, Tally, select};
+use crate::servo::Bound;
+use crate::source::{BOUND_SD, Source};
+
+/// What the survivors of one election say together.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Reference {
+    pub(crate) estimate: Estimate,
+    pub(crate) leap: Leap,
+    pub(crate) stratum: Stratum,
+    pub(crate) reference_id: ReferenceId,
+    pub(crate) root_delay: Interval,
+    /// Root dispersion without the estimate's own deviation and without age.
+    dispersion: Interval,
+    /// When the system peer was heard last.
+    heard: Timestamp<Free>,
+}
+
+impl Reference {
+    /// The bound of the estimate's error, as a line from `now` on.
+    pub(crate) fn bound(&self, now: Timestamp<Free>) -> Bound {
+        let sd = Interval::from_secs_f64(BOUND_SD * self.estimate.offset_sd_at(now));
+        let age = (now - self.heard).max(Interval::ZERO);
+        let skew = timeball_time::Rate::from_ratio(BOUND_SD * self.estimate.frequency_sd_at(now));
+        let dispersion = self.dispersion + sd + FREQUENCY_TOLERANCE.over(age);
+        Bound::new(now, dispersion, FREQUENCY_TOLERANCE + skew)
+    }
+
+    /// Root distance of the estimate at `now`.
+    pub(crate) fn distance(&self, now: Timestamp<Free>) -> Interval {
+        self.root_delay.half() + self.bound(now).at(now)
+    }
+}
+
+/// The outcome of an election.
+#[derive(Clone, Debug)]
+pub(crate) struct Election {
+    /// `None` if nobody is usable or no majority agrees.
+    pub(crate) reference: Option<Reference>,
+    /// The system peer, as a source index.
+    pub(crate) peer: Option<usize>,
+    /// One for each source.
+    pub(crate) tallies: Vec<Tally>,
+    /// How many sources were usable.
+    pub(crate) usable: usize,
+    /// How many were still waited for.
+    pub(crate) pending: usize,
+}
+
+/// Holds an election at `now`.
+///
+/// `wait_for_all`: sources that have not had their chance count as possible dissenters.
+pub(crate) fn elect(
+    sources: &[Source],
+    now: Timestamp<Free>,
+    distance_max: Interval,
+    wait_for_all: bool,
+    peer: Option<usize>,
+) -> Election {
+    let candidates: Vec<Candidate> = sources
+        .iter()
+        .enumerate()
+        .filter_map(|(index, source)| candidate(index, source, now))
+        .filter(|candidate| candidate.distance <= distance_max)
+        .collect();
+    let pending = sources.iter().filter(|source| source.is_pending()).count();
+    let electorate = candidates.len() + if wait_for_all { pending } else { 0 };
+    let selection = select(&candidates, electorate, peer);
+    let mut tallies = vec![Tally::Reject; sources.len()];
+    for (candidate, &tally) in candidates.iter().zip(&selection.tallies) {
+        tallies[candidate.index] = tally;
+    }
+    let reference = refer(sources, &candidates, &selection, now);
+    let peer = selection.survivors.first().map(|&at| candidates[at].index);
+    Election { reference, peer, tallies, usable: candidates.len(), pending }
+}
+
+fn candidate(index: usize, source: &Source, now: Timestamp<Free>) -> Option<Candidate> {
+    if !source.is_fit() {
+        return None;
+    }
+    let (estimate, sample) = (source.filter().estimate()?, source.last()?);
+    Some(Candidate {
+        index,
+        offset: estimate.offset_at(now),
+        distance: source.distance(now)?.total(),
+        sd: estimate.offset_sd_at(now),
+        stratum: sample.stratum.get(),
+        prefer: source.config().prefer,
+    })
+}
+
+fn refer(
+    sources: &[Source],
+    candidates: &[Candidate],
+    selection: &Selection,
+    now: Timestamp<Free>,
+) -> Option<Reference> {
+    let survivors = || selection.survivors.iter().map(|&at| &sources[candidates[at].index]);
+    let peer_at = *selection.survivors.first()?;
+    let peer = &sources[candidates[peer_at].index];
+    let (sample, distance) = (peer.last()?, peer.distance(now)?);
+    let estimates: Vec<_> =
+        survivors().filter_map(|source| source.filter().estimate().copied()).collect();
+    let estimate = combine(&estimates, now)?;
+    let leaps: Vec<_> = survivors().filter_map(|source| source.last()).map(|s| s.leap).collect();
+    let apart = (estimate.offset_at(now) - candidates[peer_at].offset).abs();
+    Some(Reference {
+        estimate,
+        leap: leap_of_majority(&leaps),
+        stratum: sample.stratum.next(),
+        reference_id: peer.reference_id(),
+        root_delay: distance.delay,
+        dispersion: sample.root_dispersion.interval() + sample.dispersion + apart,
+        heard: sample.received,
+    })
+}
