@@ -1,7 +1,7 @@
 //! `timeball check CONFIG`: is this file right, and what would be done with it?
 //!
-//! It answers the question that an operator asks before a restart, so a name that does not resolve is a
-//! problem like any other: the server would start, and not have that source.
+//! It answers the question that an operator asks before a restart, so a name that does not resolve
+//! is a problem like any other: the server would start, and not have that source.
 //!
 //! Must never: open a socket to listen on, or change anything.
 
@@ -60,8 +60,8 @@ pub fn run(args: &Args) -> ExitCode {
 ///
 /// # Errors
 ///
-/// Those of [`Plan::load`]; and, if the file itself is right, [`ConfigError::Wrong`] with every source
-/// that has no address to ask.
+/// Those of [`Plan::load`]; and, if the file itself is right, [`ConfigError::Wrong`] with every
+/// source that has no address to ask.
 pub fn check(
     path: &Path,
     machine: &Machine,

@@ -1,3 +1,12 @@
-//! (being written)
+//! timeball: an NTP server engine. One clock, read by every core at once, at no cost per reader.
+//!
+//! This crate is the program's upper half: the command line, the configuration, and the threads. What it is
+//! made of lies in the crates below `engine/`; `docs/architecture.md` draws the whole.
+#![forbid(unsafe_code)]
+
 pub mod check;
+pub mod cli;
 pub mod config;
+mod output;
+pub mod query;
+pub mod serve;

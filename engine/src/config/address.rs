@@ -1,7 +1,7 @@
 //! Network addresses as a configuration writes them.
 //!
-//! Everything is refused here that could only fail later, or fail in silence: addresses that nobody can
-//! answer from, and names that no resolver can know.
+//! Everything is refused here that could only fail later, or fail in silence: addresses that nobody
+//! can answer from, and names that no resolver can know.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -37,6 +37,15 @@ impl Endpoint {
     }
 }
 
+impl std::str::FromStr for Endpoint {
+    type Err = String;
+
+    /// As in a config, for the command line: `HOST` or `HOST:PORT`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|refusal| format!("{}; {}", refusal.cause, refusal.remedy))
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
@@ -52,11 +61,11 @@ impl Host {
             return usable_as_source(address).map(Self::Address);
         }
         let name = text.strip_suffix('.').unwrap_or(text);
-        let is_name = !name.is_empty()
-            && name.len() <= NAME_CHARS_MAX
+        // "192.0.2.300" is an address gone wrong, not a name: no top-level domain is a number.
+        let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+        let is_name = name.len() <= NAME_CHARS_MAX
             && name.split('.').all(is_label)
-            // "192.0.2.300" is an address gone wrong, not a name: no top-level domain is a number.
-            && !name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+            && !name.rsplit('.').next().is_some_and(is_number);
         if !is_name {
             return Err(Refusal::new("is neither a host name nor an IP address", SOURCE_FORM));
         }
@@ -98,7 +107,8 @@ impl Refusal {
     }
 }
 
-/// Splits a port off, if there is one: `[v6]:port`, `[v6]`, `v6`, `v4:port`, `name:port`, `v4`, `name`.
+/// Splits a port off, if there is one: `[v6]:port`, `[v6]`, `v6`, `v4:port`, `name:port`, `v4`,
+/// `name`.
 fn split_port(text: &str) -> Result<(&str, Option<u16>), Refusal> {
     if text.parse::<Ipv6Addr>().is_ok() {
         return Ok((text, None));

@@ -1,12 +1,13 @@
 //! The commented example, printed from the settings themselves.
 //!
-//! The shipped `timeball.example.toml` is this text, and a test compares them: that file is the reference
-//! of all settings, and cannot fall behind the program.
+//! The shipped `timeball.example.toml` is this text, and a test compares them: that file is the
+//! reference of all settings, and cannot fall behind the program.
 
 use super::kind::{Described, Presence, Section};
 use super::settings::SECTIONS;
 
-/// Every setting with its meaning, unit, range and default, all commented out: a valid configuration.
+/// Every setting with its meaning, unit, range and default, all commented out: a valid
+/// configuration.
 pub fn example() -> String {
     let mut text = comment(INTRODUCTION);
     for section in SECTIONS {
@@ -47,9 +48,9 @@ fn comment(text: &str) -> String {
     lines + &line + "\n"
 }
 
-const INTRODUCTION: &str = "Configuration of timeball: every setting there is, with its unit, range and \
-     default. Lines that begin with # and a space explain; lines that begin with # alone are settings, \
-     at their default where they have one: take the # away to change one. `timeball check FILE` says \
-     whether a file is right and what it would do.";
+const INTRODUCTION: &str = "Configuration of timeball: every setting there is, with its unit, \
+    range and default. Lines that begin with # and a space explain; lines that begin with # alone \
+    are settings, at their default where they have one: take the # away to change one. \
+    `timeball check FILE` says whether a file is right and what it would do.";
 
 const COLUMNS_MAX: usize = 100;

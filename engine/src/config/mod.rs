@@ -1,9 +1,9 @@
 //! Configuration: a TOML file in, a checked [`Plan`] out, or every problem of the file at once.
 //!
-//! A plan cannot be wrong: it is only made by [`Plan::parse`] and [`Plan::load`], from values that were
-//! each in range and together free of contradiction, so nobody downstream checks them again. Each setting
-//! is described once, in `settings.rs`; the limits enforced, the hints in error messages and the shipped
-//! example are all taken from there.
+//! A plan cannot be wrong: it is only made by [`Plan::parse`] and [`Plan::load`], from values that
+//! were each in range and together free of contradiction, so nobody downstream checks them again.
+//! Each setting is described once, in `settings.rs`; the limits enforced, the hints in error
+//! messages and the shipped example are all taken from there.
 //!
 //! Must never: guess at what was meant, stop at the first problem, or touch the network or a clock.
 
@@ -15,6 +15,7 @@ mod plan;
 mod problem;
 mod section;
 mod settings;
+mod syntax;
 
 pub use address::{Endpoint, Host};
 pub use example::example;

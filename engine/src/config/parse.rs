@@ -1,8 +1,8 @@
 //! From the text of a file to a [`Plan`].
 //!
 //! Each function here reads one section whole before it gives up on it, so that the user sees every
-//! problem of the file in one go. What concerns several settings together is checked where the last of
-//! them has become known, and only if the others are good.
+//! problem of the file in one go. What concerns several settings together is checked where the last
+//! of them has become known, and only if the others are good.
 //!
 //! Must never: build a plan after anything was noted.
 
@@ -13,15 +13,17 @@ use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use timeball_time::{Interval, Stratum};
-use toml::de::{DeTable, Error};
+use toml::de::DeTable;
 
 use super::address::{Endpoint, Host, parse_listen};
 use super::plan::{
-    Backend, Clock, Listen, Local, Machine, Plan, PollRange, Server, Source, Steering, UringReplies,
+    Backend, Clock, Family, Listen, Local, Machine, Plan, PollRange, Server, Source, Steering,
+    UringReplies,
 };
 use super::problem::{ConfigError, Position, Problem, Problems};
-use super::section::{Document, Found, Noted, SectionReader, all};
+use super::section::{Document, Found, Noted, SectionReader, Written, all};
 use super::settings::*;
+use super::syntax::note_syntax;
 
 impl Plan {
     /// The plan when there is no configuration file.
@@ -33,8 +35,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Unreadable`] if the file cannot be had; [`ConfigError::Wrong`] with every problem
-    /// in it otherwise.
+    /// [`ConfigError::Unreadable`] if the file cannot be had; [`ConfigError::Wrong`] with every
+    /// problem in it otherwise.
     pub fn load(path: &Path, machine: &Machine) -> Result<Self, ConfigError> {
         let unreadable = |error| ConfigError::unreadable(path, &error);
         let mut bytes = Vec::new();
@@ -69,7 +71,7 @@ impl Plan {
         let plan = if errors.is_empty() {
             read_plan(&document, root.get_ref(), machine)
         } else {
-            Err(note_syntax(&document, &errors))
+            Err(note_syntax(&document, errors))
         };
         let problems = document.into_problems();
         match plan {
@@ -77,43 +79,6 @@ impl Plan {
             _ => Err(Problems::new(path, problems)),
         }
     }
-}
-
-/// Notes the first error of each line: those that follow on it are mostly its echo.
-fn note_syntax(document: &Document<'_>, errors: &[Error]) -> Noted {
-    let mut noted = None;
-    let mut lines = Vec::new();
-    for error in errors {
-        let span = error.span().unwrap_or_default();
-        let position = document.position(&span);
-        if lines.contains(&position.line) {
-            continue;
-        }
-        lines.push(position.line);
-        let (cause, remedy) = syntax_problem(error.message(), &document.excerpt(&span));
-        noted = Some(document.note(position, cause, remedy));
-    }
-    noted.expect("called with at least one error")
-}
-
-/// The TOML parser's messages in words for someone who has never heard of TOML.
-fn syntax_problem(message: &str, written: &str) -> (String, String) {
-    let message = message.replace('\n', " ");
-    if message.starts_with("duplicate key") {
-        let remedy = match written {
-            name if name == SOURCE.name => "write [[source]], in double brackets, for each source",
-            _ => "keep one of them",
-        };
-        return (format!("`{written}` is there twice"), remedy.into());
-    }
-    let unquoted = message.starts_with("string values must be quoted")
-        || message.starts_with("invalid boolean");
-    if unquoted && !written.is_empty() {
-        return (format!("`{written}` is no value"), "put text in \"quotes\"".into());
-    }
-    let remedy =
-        "write `key = value` on a line of its own, text in \"quotes\", lists in [brackets]";
-    (format!("not TOML: {message}"), remedy.into())
 }
 
 fn read_plan<'t>(
@@ -316,60 +281,94 @@ fn read_sources(
         let cause = format!("{} sources", sections.len());
         return Err(excess.note(excess.position, cause, format!("keep {SOURCES_MAX} at most")));
     }
-    let read: Vec<_> = sections.iter().map(read_source).collect();
+    let candidates: Vec<_> = sections.iter().map(read_source).collect();
     let mut flaw = None;
-    for (index, (section, source)) in sections.iter().zip(&read).enumerate() {
-        let Ok(source) = source else { continue };
-        let earlier = || read[..index].iter().flatten();
-        if let Some(twin) = earlier().find(|other| other.endpoint == source.endpoint) {
-            let line = twin.position.line;
-            let cause = format!("{} is already a source, on line {line}", source.endpoint);
-            flaw = Some(section.note(source.position, cause, "keep one of them"));
+    for (index, (section, candidate)) in sections.iter().zip(&candidates).enumerate() {
+        let earlier = &candidates[..index];
+        if let Some(address) = &candidate.address {
+            flaw = check_address(section, address, earlier, listen).err().or(flaw);
         }
-        if let Some(rival) = earlier().find(|other| other.prefer && source.prefer) {
-            let line = rival.position.line;
-            let cause = format!("`prefer = true` here and for the source on line {line}");
-            flaw = Some(section.note(source.position, cause, "prefer one source at most"));
-        }
-        if listen.is_some_and(|listen| is_own(&source.endpoint, listen)) {
-            let cause = format!("{} is this server itself, by `listen`", source.endpoint);
-            flaw = Some(section.note(source.position, cause, "name another server, or its port"));
+        let rival = earlier.iter().find_map(|other| other.preferred);
+        if let (Some(rival), Some(position)) = (rival, candidate.preferred) {
+            let cause = format!("`prefer = true` again, after line {}", rival.line);
+            flaw = Some(section.note(position, cause, "prefer one source at most"));
         }
     }
-    let sources = all(read);
+    let sources = all(candidates.into_iter().map(|candidate| candidate.source).collect());
     flaw.map_or(sources, Err)
 }
 
-fn read_source(section: &SectionReader<'_, '_>) -> Result<Source, Noted> {
+/// One `[[source]]` as read: what others are compared with is known even if something else is
+/// wrong.
+struct Candidate {
+    address: Option<Written<Endpoint>>,
+    /// Where it says that it is preferred.
+    preferred: Option<Position>,
+    source: Result<Source, Noted>,
+}
+
+fn read_source(section: &SectionReader<'_, '_>) -> Candidate {
     let address = read_address(section);
     let iburst = section.flag(&IBURST);
     let poll = read_poll(section);
     let prefer = section.flag(&PREFER);
-    let family = section.choice(&FAMILY);
-    let ((endpoint, position), family) = (address?, family?);
-    if let (Host::Address(address), Some(at)) = (&endpoint.host, family.position)
-        && !family.value.admits(*address)
-    {
-        let cause = format!("`{}` excludes {address}", section.as_written(&FAMILY));
-        return Err(section.note(at, cause, "leave `family` out: the address says it"));
-    }
-    Ok(Source {
-        endpoint,
-        iburst: iburst?,
-        poll: poll?,
-        prefer: prefer?,
-        family: family.value,
-        position,
-    })
+    let family = read_family(section, address.as_ref().ok());
+    let preferred = prefer.ok().filter(|prefer| prefer.value).and_then(|prefer| prefer.position);
+    let build = || {
+        let address = address.clone()?;
+        Ok(Source {
+            endpoint: address.value,
+            iburst: iburst?.value,
+            poll: poll?,
+            prefer: prefer?.value,
+            family: family?,
+            position: address.position,
+        })
+    };
+    let source = build();
+    Candidate { address: address.ok(), preferred, source }
 }
 
-fn read_address(section: &SectionReader<'_, '_>) -> Result<(Endpoint, Position), Noted> {
+fn check_address(
+    section: &SectionReader<'_, '_>,
+    address: &Written<Endpoint>,
+    earlier: &[Candidate],
+    listen: Option<&Listen>,
+) -> Result<(), Noted> {
+    let Written { value: endpoint, position } = address;
+    let mut others = earlier.iter().filter_map(|candidate| candidate.address.as_ref());
+    if let Some(twin) = others.find(|other| other.value == *endpoint) {
+        let cause = format!("{endpoint} is a source already, on line {}", twin.position.line);
+        return Err(section.note(*position, cause, "keep one of them"));
+    }
+    if listen.is_some_and(|listen| is_own(endpoint, listen)) {
+        let cause = format!("{endpoint} is this server itself, by `listen`");
+        return Err(section.note(*position, cause, "name another server, or another port"));
+    }
+    Ok(())
+}
+
+fn read_family(
+    section: &SectionReader<'_, '_>,
+    address: Option<&Written<Endpoint>>,
+) -> Result<Family, Noted> {
+    let family = section.choice(&FAMILY)?;
+    match (address.map(|address| &address.value.host), family.position) {
+        (Some(Host::Address(ip)), Some(position)) if !family.value.admits(*ip) => {
+            let cause = format!("`{}` excludes {ip}", section.as_written(&FAMILY));
+            Err(section.note(position, cause, "leave `family` out: the address says it"))
+        }
+        _ => Ok(family.value),
+    }
+}
+
+fn read_address(section: &SectionReader<'_, '_>) -> Result<Written<Endpoint>, Noted> {
     let Some(address) = section.text(&ADDRESS)? else {
         let remedy = "add `address = \"…\"` to this [[source]]";
         return Err(section.note(section.position, "a source without `address`", remedy));
     };
     match Endpoint::parse(address.value) {
-        Ok(endpoint) => Ok((endpoint, address.position)),
+        Ok(endpoint) => Ok(Written { value: endpoint, position: address.position }),
         Err(refusal) => {
             let cause = format!("{:?} {}", address.value, refusal.cause);
             Err(section.note(address.position, cause, refusal.remedy))

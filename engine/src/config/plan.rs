@@ -1,6 +1,7 @@
 //! The plan: what the program is going to do, in types that hold nothing else.
 //!
-//! Units and ranges of what a user may write stand in `settings.rs`; here are the values after reading.
+//! Units and ranges of what a user may write stand in `settings.rs`; here are the values after
+//! reading.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU8;
@@ -13,9 +14,9 @@ use super::problem::Position;
 
 /// Everything the program needs to know before it starts.
 ///
-/// Made by [`Plan::parse`], [`Plan::load`] and [`Plan::without_file`] only. What holds across its fields:
-/// there is a source or a local clock; at most one source is preferred; no source is named twice; the
-/// kernel clock is only steered when there is a source to steer it by.
+/// Made by [`Plan::parse`], [`Plan::load`] and [`Plan::without_file`] only. What holds across its
+/// fields: there is a source or a local clock; at most one source is preferred; no source is named
+/// twice; the kernel clock is only steered when there is a source to steer it by.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
@@ -23,7 +24,8 @@ pub struct Plan {
     pub server: Server,
     /// How the time is kept.
     pub clock: Clock,
-    /// The local clock: served at once if there is no source, else as a fallback; `None` for no fallback.
+    /// The local clock: served at once if there is no source, else as a fallback; `None` for no
+    /// fallback.
     pub local: Option<Local>,
     /// Upstream servers, in the order of the file.
     pub sources: Vec<Source>,
@@ -41,7 +43,8 @@ pub struct Server {
     pub cores: Vec<usize>,
     /// How datagrams are carried.
     pub backend: Backend,
-    /// How replies leave when requests come by io_uring; [`UringReplies::Auto`] with [`Backend::Mmsg`].
+    /// How replies leave when requests come by io_uring; [`UringReplies::Auto`] with
+    /// [`Backend::Mmsg`].
     pub uring_replies: UringReplies,
     /// Which worker gets which packet.
     pub spread: Spread,
@@ -56,7 +59,8 @@ pub struct Server {
 /// Where requests are received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// Nothing was said: every address of both families, and another port if the usual one is forbidden.
+    /// Nothing was said: every address of both families, and another port if the usual one is
+    /// forbidden.
     Default,
     /// Exactly these, or the start fails; never empty, no address twice unless its port is 0.
     At(Vec<SocketAddr>),
@@ -65,7 +69,8 @@ pub enum Listen {
 impl Listen {
     /// NTP's port (RFC 5905 section 7.2).
     pub const PORT: u16 = 123;
-    /// The port used instead when the system forbids [`Listen::PORT`] and no address was configured.
+    /// The port used instead when the system forbids [`Listen::PORT`] and no address was
+    /// configured.
     pub const FALLBACK_PORT: u16 = 11_123;
 
     /// The addresses to bind.
@@ -101,7 +106,8 @@ pub struct Clock {
     pub step_threshold: Interval,
     /// Root distance above which the server says that it is not synchronised.
     pub max_root_distance: Interval,
-    /// Offset that is not believed once synchronised, above `step_threshold`; `None` to believe any.
+    /// Offset that is not believed once synchronised, above `step_threshold`; `None` to believe
+    /// any.
     pub panic_threshold: Option<Interval>,
 }
 
@@ -133,7 +139,7 @@ pub struct Source {
     pub position: Position,
 }
 
-/// Poll exponents, log2 of seconds (RFC 5905 section 7.3); `min` is never above `max`.
+/// Poll exponents, log2 of seconds, 0 to 17 (RFC 5905 section 7.3); `min` is never above `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PollRange {
     min: i8,
@@ -142,7 +148,7 @@ pub struct PollRange {
 
 impl PollRange {
     /// A range, if it is one.
-    pub fn new(min: i8, max: i8) -> Option<Self> {
+    pub(super) fn new(min: i8, max: i8) -> Option<Self> {
         (min <= max).then_some(Self { min, max })
     }
 
@@ -290,7 +296,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine this runs on. Call it before any thread is pinned: it reads the caller's affinity.
+    /// The machine this runs on. Call it before any thread is pinned: it reads the caller's
+    /// affinity.
     pub fn this() -> Self {
         let allowed = core_affinity::get_core_ids().unwrap_or_default();
         Self::with_cores(allowed.into_iter().map(|core| core.id).collect())

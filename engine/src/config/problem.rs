@@ -95,7 +95,8 @@ impl Position {
     /// The first character of a file.
     pub(super) const START: Self = Self { line: 1, column: 1 };
 
-    /// Where the byte at `offset` stands in `text`; an offset within a character means that character.
+    /// Where the byte at `offset` stands in `text`; an offset within a character means that
+    /// character.
     pub(super) fn of(text: &str, offset: usize) -> Self {
         let before = &text[..text.floor_char_boundary(offset)];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

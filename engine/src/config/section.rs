@@ -1,7 +1,7 @@
 //! Reading the TOML tree, section by section and setting by setting.
 //!
-//! A value that will not do is noted with its place and replaced by [`Noted`], which is nothing but the
-//! proof that a message exists: reading goes on, and a plan cannot be built from it.
+//! A value that will not do is noted with its place and replaced by [`Noted`], which is nothing but
+//! the proof that a message exists: reading goes on, and a plan cannot be built from it.
 //!
 //! Must never: stop at a problem, or report one twice.
 
@@ -42,6 +42,15 @@ pub(super) struct Written<T> {
     pub(super) position: Position,
 }
 
+impl<T> Found<T> {
+    fn or_default(read: Option<Written<T>>, default: T) -> Self {
+        match read {
+            Some(Written { value, position }) => Self { value, position: Some(position) },
+            None => Self { value: default, position: None },
+        }
+    }
+}
+
 impl<'t> Document<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         Self { text, absent: DeTable::new(), problems: RefCell::default() }
@@ -62,6 +71,11 @@ impl<'t> Document<'t> {
     /// Everything noted.
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
+    }
+
+    /// The text of the file.
+    pub(super) fn text(&self) -> &'t str {
+        self.text
     }
 
     /// Where `span` begins.
@@ -97,7 +111,7 @@ impl<'t> Document<'t> {
                 })
                 .unwrap_or_else(|| {
                     let headers: Vec<_> = SECTIONS.iter().map(|section| section.header()).collect();
-                    format!("remove it; the sections are {}", headers.join(", "))
+                    format!("remove it, or use one of {}", headers.join(", "))
                 });
             self.note(self.position(&key.span()), format!("`{shown}` is no section"), remedy);
         }
@@ -130,12 +144,13 @@ impl<'t> Document<'t> {
         section: &'static Section,
     ) -> Result<Vec<SectionReader<'d, 't>>, Noted> {
         let Some((key, value)) = root.get_key_value(section.name) else { return Ok(Vec::new()) };
-        let wrong = |position, other| {
-            self.note(
-                position,
-                format!("`{}` is {}, not a section that repeats", section.name, kind_of(other)),
-                format!("write {} for each, on a line of its own", section.header()),
-            )
+        let wrong = |position, found: &DeValue<'_>| {
+            let cause = match found {
+                DeValue::Table(_) => format!("[{}] in single brackets", section.name),
+                other => format!("`{}` is {}, not a section", section.name, kind_of(other)),
+            };
+            let remedy = format!("write {}, in double brackets, for each", section.header());
+            self.note(position, cause, remedy)
         };
         let DeValue::Array(entries) = value.get_ref() else {
             return Err(wrong(self.position(&key.span()), value.get_ref()));
@@ -183,9 +198,9 @@ impl<'d, 't> SectionReader<'d, 't> {
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&self, setting: &Setting<Flag>) -> Result<bool, Noted> {
+    pub(super) fn flag(&self, setting: &Setting<Flag>) -> Result<Found<bool>, Noted> {
         let read = self.read(setting, "true or false", |value| value.as_bool())?;
-        Ok(read.map_or(setting.kind.default, |written| written.value))
+        Ok(Found::or_default(read, setting.kind.default))
     }
 
     /// A whole number in its range.
@@ -287,14 +302,13 @@ impl<'d, 't> SectionReader<'d, 't> {
         in_range: impl Fn(&T) -> bool,
         hint: impl Fn() -> String,
     ) -> Result<Found<T>, Noted> {
-        let Some(Written { value, position }) = read else {
-            return Ok(Found { value: default, position: None });
-        };
-        if in_range(&value) {
-            return Ok(Found { value, position: Some(position) });
+        match read {
+            Some(Written { value, position }) if !in_range(&value) => {
+                let cause = format!("`{}` is out of range", self.as_written(setting));
+                Err(self.note(position, cause, format!("write {}", hint())))
+            }
+            other => Ok(Found::or_default(other, default)),
         }
-        let cause = format!("`{}` is out of range", self.as_written(setting));
-        Err(self.note(position, cause, format!("write {}", hint())))
     }
 
     fn list<T>(
@@ -350,7 +364,7 @@ impl<'d, 't> SectionReader<'d, 't> {
                 (Some(meant), None) => format!("did you mean `{meant}`?"),
                 (None, None) => {
                     let names: Vec<_> = known().collect();
-                    format!("remove it; {header} knows {}", names.join(", "))
+                    format!("remove it, or use one of {}", names.join(", "))
                 }
             };
             let position = self.document.position(&key.span());

@@ -1,8 +1,9 @@
 //! Every setting there is: its name, meaning, unit, range and default. The one place that says so.
 //!
-//! Reading enforces these limits, error messages quote them, and the shipped example is printed from
-//! them, so none of the three can say anything else. A section lists its settings once, in the order in
-//! which the example shows them; a setting that is read but not listed fails every test that reads it.
+//! Reading enforces these limits, error messages quote them, and the shipped example is printed
+//! from them, so none of the three can say anything else. A section lists its settings once, in the
+//! order in which the example shows them; a setting that is read but not listed fails every test
+//! that reads it.
 //!
 //! Must never: leave a setting without a unit (where it is a number), a range and a default.
 
@@ -34,8 +35,8 @@ pub(super) static SERVER: Section = Section {
 
 pub(super) static LISTEN: Setting<Texts> = Setting {
     key: "listen",
-    about: "Addresses and UDP ports to answer on: exactly these, or the start fails. The port is 123 \
-            unless one follows; IPv6 goes in brackets then. Port 0 takes any free port.",
+    about: "Addresses and UDP ports to answer on: exactly these, or the start fails. The port is \
+            123 unless one follows; IPv6 goes in brackets then. Port 0 takes any free port.",
     kind: Texts {
         form: "addresses with a port from 0 to 65535",
         count: 1..=LISTEN_MAX,
@@ -65,8 +66,9 @@ pub(super) static CORES: Setting<Wholes> = Setting {
 
 pub(super) static BACKEND: Setting<Choice<Backend>> = Setting {
     key: "backend",
-    about: "How datagrams are carried. \"auto\" is io_uring where kernel and container allow it, else \
-            recvmmsg and sendmmsg; \"uring\" and \"mmsg\" insist, and fail to start where impossible.",
+    about: "How datagrams are carried. \"auto\" is io_uring where kernel and container allow it, \
+            else recvmmsg and sendmmsg; \"uring\" and \"mmsg\" insist, and fail to start where \
+            impossible.",
     kind: Choice { default: Backend::Auto },
 };
 
@@ -79,23 +81,23 @@ pub(super) static URING_REPLIES: Setting<Choice<UringReplies>> = Setting {
 
 pub(super) static SPREAD: Setting<Choice<Spread>> = Setting {
     key: "spread",
-    about: "Which worker gets a packet. \"source-address\" keeps each client on one worker; \"cpu\" is \
-            the core that received it (sound only if the NIC hashes addresses, not ports); \"kernel\" \
-            is the kernel's own hash, which scatters a client over all workers.",
+    about: "Which worker gets a packet. \"source-address\" keeps each client on one worker; \
+            \"cpu\" is the core that received it (sound only if the NIC hashes addresses, not \
+            ports); \"kernel\" is the kernel's own hash, which scatters a client over all workers.",
     kind: Choice { default: Spread::SourceAddress },
 };
 
 pub(super) static RECEIVE_BUFFER_BYTES: Setting<Whole> = Setting {
     key: "receive_buffer_bytes",
-    about: "Receive buffer of each socket. A burst that outruns the workers waits there; the default \
-            holds about 512 requests, more only makes late answers.",
+    about: "Receive buffer of each socket. A burst that outruns the workers waits there; the \
+            default holds about 512 requests, more only makes late answers.",
     kind: Whole { unit: "bytes", range: 65_536..=67_108_864, default: 1_048_576 },
 };
 
 pub(super) static WORKER_PRIORITY: Setting<Whole> = Setting {
     key: "worker_priority",
-    about: "Real-time priority (SCHED_FIFO) of the workers; 0 is ordinary scheduling. Above the NIC's \
-            threaded NAPI it keeps answers coming in an overload. Needs CAP_SYS_NICE.",
+    about: "Real-time priority (SCHED_FIFO) of the workers; 0 is ordinary scheduling. Above the \
+            NIC's threaded NAPI it keeps answers coming in an overload. Needs CAP_SYS_NICE.",
     kind: Whole { unit: "priority", range: 0..=99, default: 0 },
 };
 
@@ -126,14 +128,15 @@ pub(super) static CLOCK: Section = Section {
 pub(super) static STEERING: Setting<Choice<Steering>> = Setting {
     key: "steering",
     about: "What is corrected: \"virtual\" only the time that is served, the kernel clock is never \
-            touched and no privilege needed; \"kernel\" the kernel clock too, which needs CAP_SYS_TIME \
-            and a source.",
+            touched and no privilege needed; \"kernel\" the kernel clock too, which needs \
+            CAP_SYS_TIME and a source.",
     kind: Choice { default: Steering::Virtual },
 };
 
 pub(super) static DRIFT_FILE: Setting<Text> = Setting {
     key: "drift_file",
-    about: "Where the clock's frequency error is kept between runs. Files of ntpd and chronyd are read.",
+    about: "Where the clock's frequency error is kept between runs. Files of ntpd and chronyd are \
+            read.",
     kind: Text {
         form: "an absolute path",
         absent: "default: not kept",
@@ -156,8 +159,8 @@ pub(super) static MAX_ROOT_DISTANCE_S: Setting<Seconds> = Setting {
 
 pub(super) static PANIC_THRESHOLD_S: Setting<Seconds> = Setting {
     key: "panic_threshold_s",
-    about: "An offset above this is not believed, except at the start (RFC 5905: PANICT); 0 believes \
-            any.",
+    about: "An offset above this is not believed, except at the start (RFC 5905: PANICT); 0 \
+            believes any.",
     kind: Seconds { range: 0.0..=1e9, default: 1000.0 },
 };
 
@@ -178,9 +181,9 @@ pub(super) static LEVEL: Setting<Choice<LogLevel>> = Setting {
 /// The local clock.
 pub(super) static LOCAL: Section = Section {
     name: "local",
-    about: "The local clock: serve the kernel clock as it stands. Without any [[source]] it is served \
-            at once, whether this section is there or not; with sources, this section makes it the \
-            fallback when they have all failed.",
+    about: "The local clock: serve the kernel clock as it stands. Without any [[source]] it is \
+            served at once, whether this section is there or not; with sources, this section makes \
+            it the fallback when they have all failed.",
     presence: Presence::Optional,
     settings: &[&STRATUM, &WAIT_S],
 };
@@ -193,22 +196,24 @@ pub(super) static STRATUM: Setting<Whole> = Setting {
 
 pub(super) static WAIT_S: Setting<Seconds> = Setting {
     key: "wait_s",
-    about: "How long the sources have to answer, after the start, before the local clock is served.",
+    about: "How long the sources have to answer, after the start, before the local clock is \
+            served.",
     kind: Seconds { range: 0.0..=3600.0, default: 10.0 },
 };
 
 /// One upstream server.
 pub(super) static SOURCE: Section = Section {
     name: "source",
-    about: "An upstream server; repeat for each, up to 64. Four or more let a wrong one be outvoted.",
+    about: "An upstream server; repeat for each, up to 64. Four or more let a wrong one be \
+            outvoted.",
     presence: Presence::Repeated,
     settings: &[&ADDRESS, &IBURST, &MIN_POLL, &MAX_POLL, &PREFER, &FAMILY],
 };
 
 pub(super) static ADDRESS: Setting<Text> = Setting {
     key: "address",
-    about: "Whom to ask: a name or an address, with a UDP port if it is not 123. A name is resolved \
-            again when its server fails.",
+    about: "Whom to ask: a name or an address, with a UDP port if it is not 123. A name is \
+            resolved again when its server fails.",
     kind: Text {
         form: "a host name, IPv4 or IPv6 address, with or without a port from 1 to 65535",
         absent: "required",

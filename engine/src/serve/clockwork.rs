@@ -1,0 +1,288 @@
+//! The discipline thread: gives the discipline its clock, its network and its randomness.
+//!
+//! All judgement is in `timeball-discipline`, which neither reads a clock nor opens a socket; this thread
+//! sleeps until something happens, tells it, and does what it says. It is the one writer of the snapshot.
+//!
+//! Must never: wait for anything but its waiter (names are looked up elsewhere), or keep the snapshot from
+//! being renewed because a source, a disk or the kernel clock fails.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use timeball_discipline::{
+    Action, Actions, Config, Discipline, Event, SourceId, Steer, Steered, drift,
+};
+use timeball_sys::{
+    ClientSocket, KernelClock, SteerClock, SteerError, Waiter, Waker, precision, reading,
+};
+use timeball_time::{ClockReading, Publisher, Rate};
+
+use super::resolver::{Answer, Resolver};
+use super::state_file;
+use super::status::Board;
+use crate::config::{Host, Plan, Source};
+
+/// The discipline and all it needs, ready to run.
+pub struct Clockwork {
+    discipline: Discipline,
+    actions: Actions,
+    publisher: Publisher,
+    board: Arc<Board>,
+    waiter: Waiter,
+    resolver: Resolver,
+    kernel: KernelClock,
+    /// The socket of the request in flight, by source.
+    links: Vec<Option<ClientSocket>>,
+    /// As configured, in the discipline's order.
+    sources: Vec<Source>,
+    drift_file: Option<PathBuf>,
+    stop: Arc<AtomicBool>,
+}
+
+/// The running discipline thread.
+#[derive(Debug)]
+pub struct Going {
+    handle: JoinHandle<io::Result<()>>,
+    waker: Waker,
+    stop: Arc<AtomicBool>,
+}
+
+impl Going {
+    /// Ends the thread; it has then saved what is worth saving.
+    pub fn finish(self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+        match self.handle.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("discipline thread: {error}"),
+            Err(_) => tracing::error!("discipline thread: panicked"),
+        }
+    }
+}
+
+impl Clockwork {
+    /// A discipline told `config`, which shows its state on `board`.
+    ///
+    /// # Errors
+    /// When the system refuses a thread or a file descriptor.
+    pub fn new(config: Config, plan: &Plan, board: Arc<Board>) -> io::Result<Self> {
+        let waiter = Waiter::new()?;
+        let drift_file = plan.clock.drift_file.clone();
+        let drift = drift_file.as_deref().and_then(read_drift);
+        let discipline = Discipline::new(config, reading(), precision(), drift);
+        Ok(Self {
+            actions: Actions::new(),
+            publisher: Publisher::new(discipline.snapshot()),
+            discipline,
+            board,
+            resolver: Resolver::start(waiter.waker())?,
+            waiter,
+            kernel: KernelClock::new(),
+            links: plan.sources.iter().map(|_| None).collect(),
+            sources: plan.sources.clone(),
+            drift_file,
+            stop: Arc::new(AtomicBool::new(false)),
+        })
+    }
+
+    /// Where workers get their readers; it holds what may be served before the thread runs.
+    pub const fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system refuses one.
+    pub fn start(self) -> io::Result<Going> {
+        let (waker, stop) = (self.waiter.waker(), Arc::clone(&self.stop));
+        let builder = thread::Builder::new().name("discipline".to_owned());
+        let handle = builder.spawn(move || self.run())?;
+        Ok(Going { handle, waker, stop })
+    }
+
+    fn run(mut self) -> io::Result<()> {
+        self.on_timer(reading());
+        while !self.stop.load(Ordering::Acquire) {
+            self.perform();
+            self.board.show(self.discipline.status(reading()));
+            let open: Vec<(usize, BorrowedFd<'_>)> = self
+                .links
+                .iter()
+                .enumerate()
+                .filter_map(|(source, link)| Some((source, link.as_ref()?.as_fd())))
+                .collect();
+            let fds: Vec<_> = open.iter().map(|(_, fd)| *fd).collect();
+            let woken = self.waiter.wait(self.discipline.next_wakeup(), &fds)?;
+            let ready: Vec<_> = open
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| self.waiter.is_ready(*index))
+                .map(|(_, (source, _))| *source)
+                .collect();
+            if woken.clock_set {
+                self.discipline.on_clock_changed(reading(), &mut self.actions);
+            }
+            for source in ready {
+                self.collect(source);
+            }
+            while let Some(answer) = self.resolver.answer() {
+                self.resolved(answer);
+            }
+            if woken.deadline {
+                self.on_timer(reading());
+            }
+        }
+        self.perform();
+        Ok(())
+    }
+
+    fn on_timer(&mut self, now: ClockReading) {
+        self.discipline.on_timer(now, &mut random, &mut self.actions);
+    }
+
+    /// Takes what has arrived for `source`.
+    fn collect(&mut self, source: usize) {
+        let id = SourceId(source as u16);
+        let mut datagram = [0; DATAGRAM_MAX];
+        for _ in 0..DATAGRAMS_PER_WAKEUP {
+            let Some(link) = &self.links[source] else { return };
+            let received = link.receive(&mut datagram);
+            if let Some(stamp) = link.transmitted() {
+                self.discipline.on_transmitted(id, stamp);
+            }
+            match received {
+                Ok(Some(received)) => {
+                    let bytes = &datagram[..received.len];
+                    let now = reading();
+                    let stamp = received.stamp;
+                    // A refusal is counted per source, and never logged: anybody can cause one.
+                    let _ = self.discipline.on_datagram(id, bytes, stamp, now, &mut self.actions);
+                }
+                Ok(None) => return,
+                Err(_) => {
+                    // The server's host said that nobody listens, or the network is gone.
+                    self.links[source] = None;
+                    self.discipline.on_send_failed(id);
+                }
+            }
+        }
+    }
+
+    fn resolved(&mut self, answer: Answer) {
+        let source = &self.sources[answer.id];
+        let mut addresses = answer.addresses.unwrap_or_else(|error| {
+            tracing::warn!("{}: {error}", source.endpoint);
+            Vec::new()
+        });
+        addresses.retain(|&address| source.family.admits(address));
+        let id = SourceId(answer.id as u16);
+        self.discipline.on_resolved(id, &addresses, reading(), &mut self.actions);
+    }
+
+    /// Does what the discipline has asked for, until it asks for nothing more.
+    fn perform(&mut self) {
+        // Steering may ask for one more publication; nothing asks without end.
+        for _ in 0..ROUNDS_MAX {
+            let round: Vec<_> = self.actions.drain().collect();
+            if round.is_empty() {
+                return;
+            }
+            for action in round {
+                match action {
+                    Action::Send { source, remote, request } => self.send(source, remote, &request),
+                    Action::Resolve { source } => {
+                        if let Host::Name(name) = &self.sources[source.index()].endpoint.host {
+                            self.resolver.ask(source.index(), name);
+                        }
+                    }
+                    Action::Publish(snapshot) => self.publisher.publish(snapshot),
+                    Action::Steer(steer) => self.steer(steer),
+                    Action::SaveDrift(rate) => self.save_drift(rate),
+                    Action::Note(event) => self.note(event),
+                }
+            }
+        }
+    }
+
+    /// A fresh socket for each request: a random port, and no reply but to this request.
+    fn send(&mut self, source: SourceId, remote: SocketAddr, request: &[u8]) {
+        let link = &mut self.links[source.index()];
+        *link = None;
+        let sent = ClientSocket::connect(remote)
+            .map_err(io::Error::other)
+            .and_then(|socket| socket.send(request).map(|()| socket));
+        match sent {
+            Ok(socket) => {
+                if let Some(stamp) = socket.transmitted() {
+                    self.discipline.on_transmitted(source, stamp);
+                }
+                *link = Some(socket);
+            }
+            Err(error) => {
+                tracing::debug!("{}: {error}", self.sources[source.index()].endpoint);
+                self.discipline.on_send_failed(source);
+            }
+        }
+    }
+
+    fn steer(&mut self, steer: Steer) {
+        let outcome = match steer {
+            Steer::Frequency(rate) => self.kernel.set_frequency(rate).map(Steered::Frequency),
+            Steer::Step(amount) => self.kernel.step(amount).map(|()| Steered::Stepped(amount)),
+        };
+        if let Err(error @ SteerError::Kernel(_)) = &outcome {
+            tracing::warn!("{error}");
+        }
+        let steered = outcome.unwrap_or(Steered::Refused);
+        self.discipline.on_steered(steered, reading(), &mut self.actions);
+    }
+
+    fn note(&self, event: Event) {
+        match event.source().and_then(|source| self.sources.get(source.index())) {
+            Some(source) => tracing::info!("{}: {event}", source.endpoint),
+            None => tracing::info!("{event}"),
+        }
+    }
+
+    fn save_drift(&self, rate: Rate) {
+        let Some(path) = &self.drift_file else { return };
+        if let Err(error) = state_file::replace(path, &drift::format(rate)) {
+            tracing::warn!("{}: {error}; the next start will be slower", path.display());
+        }
+    }
+}
+
+/// The frequency kept by the last run. A file that is missing or damaged costs the head start, not the
+/// service.
+fn read_drift(path: &Path) -> Option<Rate> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            tracing::warn!("{}: {error}; starting without it", path.display());
+            return None;
+        }
+    };
+    let damaged = |error: &_| {
+        tracing::warn!("{}: {error}; starting without it", path.display());
+    };
+    drift::parse(&text).inspect_err(damaged).ok()
+}
+
+/// Unpredictable: a request's nonce is what keeps strangers from answering it.
+fn random() -> u64 {
+    // Without it every reply could be forged, so there is nothing to go on with.
+    getrandom::u64().expect("the kernel has randomness from early boot on")
+}
+
+/// Longer than any reply to a bare request may be.
+const DATAGRAM_MAX: usize = 512;
+/// A flood on a client socket gets this much attention per wake-up.
+const DATAGRAMS_PER_WAKEUP: usize = 32;
+const ROUNDS_MAX: usize = 8;

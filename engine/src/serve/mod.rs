@@ -1,0 +1,196 @@
+//! `timeball serve`: the server itself, from the config file to the last answer.
+//!
+//! The order of starting is the order of what can fail, and each step ends with everything it needs in
+//! hand: config → sockets → privileges → threads → ready. Nothing is half started: an error at any step ends
+//! the process before the next, with cause and remedy on one line.
+//!
+//! Must never: say it is ready before every worker can answer, or leave a socket open without a worker.
+
+mod banner;
+mod clockwork;
+mod listen;
+mod plan;
+mod resolver;
+mod state_file;
+mod status;
+mod workers;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use timeball_discipline as discipline;
+use timeball_sys::{
+    Capability, KernelClock, ListenError, PrivilegeError, ReadClock, SteerError, User,
+    drop_privileges,
+};
+
+use crate::config::{ConfigError, Machine, Plan, Steering};
+use banner::Banner;
+use clockwork::{Clockwork, Going};
+use listen::Listening;
+use status::Board;
+use workers::Workers;
+
+/// Serve time.
+///
+/// Exit codes: 0 ended by SIGTERM or SIGINT; 1 the config is wrong; 2 it cannot be read; 3 an address cannot
+/// be listened on; 4 something else needed at the start was refused; 70 a worker was lost.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Configuration file (TOML); see `timeball check --example`.
+    #[arg(value_name = "CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command: returns when told to end by a signal.
+pub fn run(args: &Args) -> ExitCode {
+    match Running::start(args) {
+        Ok(running) => running.wait(),
+        Err(error) => {
+            eprintln!("timeball serve: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    #[error(transparent)]
+    Steering(#[from] SteerError),
+    #[error(transparent)]
+    Worker(#[from] workers::StartError),
+    #[error("{step}: {cause}")]
+    System { step: &'static str, cause: io::Error },
+}
+
+impl StartError {
+    const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(ConfigError::Wrong(_)) => 1,
+            Self::Config(ConfigError::Unreadable { .. }) => 2,
+            Self::Listen(_) => 3,
+            _ => 4,
+        }
+    }
+
+    fn system(step: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |cause| Self::System { step, cause }
+    }
+}
+
+/// The server at work.
+struct Running {
+    workers: Workers,
+    clockwork: Going,
+    board: Arc<Board>,
+    signals: Signals,
+    names: Vec<String>,
+}
+
+impl Running {
+    fn start(args: &Args) -> Result<Self, StartError> {
+        let begun = Instant::now();
+        // Caught from here on: a signal during the start ends the server as soon as it has started.
+        let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])
+            .map_err(StartError::system("cannot catch signals"))?;
+        let machine = Machine::this();
+        let plan = match &args.config {
+            Some(path) => Plan::load(path, &machine)?,
+            None => Plan::without_file(&machine),
+        };
+        start_log(&plan);
+        let spread_key = getrandom::u32().map_err(io::Error::other);
+        let spread_key = spread_key.map_err(StartError::system("no randomness"))?;
+        let listening = Listening::open(&plan.server, spread_key)?;
+        let clock = discipline_config(&plan, &listening)?;
+        let user = plan.server.user.as_deref().map(User::named).transpose()?;
+        drop_privileges(user.as_ref(), &needed_capabilities(&plan))?;
+
+        let banner = Banner::new(&plan, &listening);
+        let board = Arc::new(Board::default());
+        let clockwork = Clockwork::new(clock, &plan, Arc::clone(&board))
+            .map_err(StartError::system("cannot prepare the discipline thread"))?;
+        let workers = Workers::start(&plan.server, listening.groups, clockwork.publisher())?;
+        let clockwork =
+            clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
+        // The threads have what they need; this one needs nothing more.
+        drop_privileges(None, &[])?;
+        banner.print(workers.carriers(), begun.elapsed());
+        tell_service_manager(&[sd_notify::NotifyState::Ready]);
+        let names = plan.sources.iter().map(|source| source.endpoint.to_string()).collect();
+        Ok(Self { workers, clockwork, board, signals, names })
+    }
+
+    /// Waits for the signal to end, and ends cleanly.
+    fn wait(mut self) -> ExitCode {
+        for signal in self.signals.forever() {
+            if signal == SIGUSR1 {
+                eprint!("{}", status::text(&self.board, &self.names, &self.workers.totals()));
+                continue;
+            }
+            break;
+        }
+        tell_service_manager(&[sd_notify::NotifyState::Stopping]);
+        // Workers first: their last answers still come from a living snapshot.
+        let totals = self.workers.finish();
+        self.clockwork.finish();
+        eprint!("{}", status::work(&totals));
+        ExitCode::SUCCESS
+    }
+}
+
+/// What the discipline is told of the plan.
+fn discipline_config(plan: &Plan, listening: &Listening) -> Result<discipline::Config, StartError> {
+    let steering = match plan.clock.steering {
+        Steering::Virtual => discipline::Steering::Virtual,
+        Steering::Kernel => {
+            let able = caps::has_cap(None, caps::CapSet::Effective, Capability::CAP_SYS_TIME);
+            if !able.unwrap_or(false) {
+                return Err(SteerError::MissingCapability.into());
+            }
+            discipline::Steering::Kernel { frequency: KernelClock::new().state()?.frequency }
+        }
+    };
+    let addresses = listening.addresses().map(|address| address.ip());
+    Ok(plan.discipline(steering, addresses.filter(|ip| !ip.is_unspecified()).collect()))
+}
+
+/// What the threads still have to do that needs a privilege; each of them drops the rest.
+fn needed_capabilities(plan: &Plan) -> Vec<Capability> {
+    let steering = plan.clock.steering == Steering::Kernel;
+    let priority = plan.server.worker_priority.is_some();
+    let time = steering.then_some(Capability::CAP_SYS_TIME);
+    time.into_iter().chain(priority.then_some(Capability::CAP_SYS_NICE)).collect()
+}
+
+fn start_log(plan: &Plan) {
+    let log = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::from(plan.log_level))
+        .with_target(false)
+        .with_writer(io::stderr);
+    // The journal has its own clock, and this one may be wrong.
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        log.without_time().with_ansi(false).init();
+    } else {
+        log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init();
+    }
+}
+
+/// Tells systemd, if it started us; anything else is no reason to fail.
+fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!("sd_notify: {error}");
+    }
+}

@@ -1,0 +1,88 @@
+//! From the configured plan to what the lower crates are told: one conversion for each.
+//!
+//! The config speaks the operator's words and the crates below speak their own; this is the one place
+//! where both are known.
+//!
+//! Must never: decide anything; a choice belongs in the config or in the crate.
+
+use std::net::IpAddr;
+
+use timeball_discipline::{Config, LocalConfig, SourceConfig, Steering, Target};
+
+use crate::config::{Backend, Host, LogLevel, Plan, Source, Spread, UringReplies};
+
+impl Plan {
+    /// What the discipline is told; `own_addresses` are those this server is reached by.
+    pub(super) fn discipline(&self, steering: Steering, own_addresses: Vec<IpAddr>) -> Config {
+        Config {
+            sources: self.sources.iter().map(source).collect(),
+            local: self
+                .local
+                .as_ref()
+                .map(|local| LocalConfig { stratum: local.stratum, wait: local.wait }),
+            steering,
+            step_threshold: self.clock.step_threshold,
+            panic_threshold: self.clock.panic_threshold,
+            max_root_distance: self.clock.max_root_distance,
+            own_addresses,
+            ..Config::default()
+        }
+    }
+}
+
+fn source(source: &Source) -> SourceConfig {
+    let port = source.endpoint.port;
+    let target = match &source.endpoint.host {
+        Host::Address(address) => Target::Address((*address, port).into()),
+        Host::Name(name) => Target::Name { host: name.clone(), port },
+    };
+    SourceConfig {
+        target,
+        iburst: source.iburst,
+        min_poll: source.poll.min(),
+        max_poll: source.poll.max(),
+        prefer: source.prefer,
+    }
+}
+
+impl From<Spread> for timeball_sys::Spread {
+    fn from(spread: Spread) -> Self {
+        match spread {
+            Spread::SourceAddress => Self::SourceAddress,
+            Spread::Cpu => Self::Cpu,
+            Spread::Kernel => Self::Kernel,
+        }
+    }
+}
+
+impl From<Backend> for timeball_sys::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Auto => Self::Auto,
+            Backend::Uring => Self::Uring,
+            Backend::Mmsg => Self::Mmsg,
+        }
+    }
+}
+
+impl From<UringReplies> for timeball_sys::ReplyPath {
+    fn from(replies: UringReplies) -> Self {
+        match replies {
+            UringReplies::Auto => Self::default(),
+            UringReplies::Ring => Self::Ring,
+            UringReplies::Sendmmsg => Self::Sendmmsg,
+        }
+    }
+}
+
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}

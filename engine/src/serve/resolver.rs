@@ -1,0 +1,78 @@
+//! Looks names up beside the discipline thread, which must never wait for a name server.
+//!
+//! One thread, one question at a time, in the order asked; the system's own resolver answers. Questions
+//! are few (a name at start, and again when its server has stopped answering), and a name is asked for
+//! again only after its answer, so the queue is bounded by the number of sources.
+//!
+//! Must never: block whoever asks.
+
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::thread;
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use timeball_sys::Waker;
+
+/// The asking end.
+#[derive(Debug)]
+pub struct Resolver {
+    questions: Sender<Question>,
+    answers: Receiver<Answer>,
+}
+
+#[derive(Debug)]
+struct Question {
+    id: usize,
+    name: String,
+}
+
+/// What came of a question.
+#[derive(Debug)]
+pub struct Answer {
+    /// As given to [`Resolver::ask`].
+    pub id: usize,
+    /// The addresses, in the resolver's order of preference; never empty.
+    pub addresses: io::Result<Vec<IpAddr>>,
+}
+
+impl Resolver {
+    /// Starts the thread; `waker` is used after each answer.
+    ///
+    /// # Errors
+    /// When the system refuses another thread.
+    pub fn start(waker: Waker) -> io::Result<Self> {
+        let (questions, inbox) = unbounded::<Question>();
+        let (outbox, answers) = unbounded();
+        thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+            // Ends when the asking end is dropped.
+            for Question { id, name } in inbox {
+                let answer = Answer { id, addresses: look_up(&name) };
+                if outbox.send(answer).is_err() {
+                    return;
+                }
+                waker.wake();
+            }
+        })?;
+        Ok(Self { questions, answers })
+    }
+
+    /// Asks for the addresses of `name`; the answer will carry `id`.
+    pub fn ask(&self, id: usize, name: &str) {
+        // The thread ends only after this value does.
+        let _ = self.questions.send(Question { id, name: name.to_owned() });
+    }
+
+    /// The next answer, if there is one.
+    pub fn answer(&self) -> Option<Answer> {
+        self.answers.try_recv().ok()
+    }
+}
+
+fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+    let mut addresses: Vec<_> = (name, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
+    addresses.dedup();
+    if addresses.is_empty() {
+        return Err(io::Error::other("the name has no address"));
+    }
+    Ok(addresses)
+}

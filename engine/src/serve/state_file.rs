@@ -1,0 +1,65 @@
+//! Small files that must be whole whenever somebody looks: written beside, then renamed over.
+//!
+//! A kill or a full disk at any instant leaves the old contents or the new, never half.
+//!
+//! Must never: be called on a worker's core for the sake of a packet; it waits for the disk.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Replaces the contents of `path`.
+///
+/// # Errors
+/// As the system says; the old contents are then still there.
+pub fn replace(path: &Path, contents: &str) -> io::Result<()> {
+    let temporary = beside(path);
+    let written = write(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // Best effort: the next write truncates it anyway.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write(path: &Path, contents: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(contents.as_bytes())?;
+    file.sync_all()
+}
+
+/// In the same directory, so that the rename stays on one file system.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_are_replaced_and_nothing_is_left_beside() {
+        let directory = std::env::temp_dir().join(format!("timeball-state-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("drift");
+        replace(&path, "1.5\n").unwrap();
+        replace(&path, "2.5\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "2.5\n");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_failed_write_keeps_the_old_contents() {
+        let directory = std::env::temp_dir().join(format!("timeball-full-{}", std::process::id()));
+        let path = directory.join("drift");
+        fs::create_dir_all(path.with_file_name("drift.new")).unwrap();
+        fs::write(&path, "1.5\n").unwrap();
+        // The temporary name is taken by a directory, as a full disk would refuse it.
+        assert!(replace(&path, "2.5\n").is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1.5\n");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

@@ -1,0 +1,207 @@
+//! The worker threads: one per core, each with its own sockets, its own carrier and its own counters.
+//!
+//! A worker that dies takes the process with it, whatever the reason: its sockets would stay in their
+//! SO_REUSEPORT groups and go on swallowing a share of the clients, which is worse than no server at all.
+//!
+//! Must never: share anything between workers but the snapshot and the flag that ends them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crossbeam::channel::{Sender, bounded};
+use crossbeam::utils::CachePadded;
+use timeball_responder::{Counters, Totals, Worker};
+use timeball_sys::{
+    Carrier, CarrierError, CpuError, ListenGroup, PrivilegeError, ServerSocket, UringOptions,
+    Waker, drop_privileges, monotonic,
+};
+use timeball_time::{Interval, Publisher, Reader};
+use timeball_wire::Wait;
+
+use crate::config::Server;
+
+/// The running workers.
+#[derive(Debug)]
+pub struct Workers {
+    threads: Vec<Thread>,
+    stop: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    handle: JoinHandle<()>,
+    waker: Waker,
+    counters: Arc<CachePadded<Counters>>,
+    carrier: String,
+}
+
+/// What a worker thread needs, moved into it.
+struct Job {
+    core: usize,
+    server: Server,
+    sockets: Vec<ServerSocket>,
+    clock: Reader,
+    counters: Arc<CachePadded<Counters>>,
+    stop: Arc<AtomicBool>,
+    started: Sender<Result<Started, StartError>>,
+}
+
+/// What a worker reports once it can answer.
+struct Started {
+    waker: Waker,
+    carrier: String,
+}
+
+/// Why a worker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system gives no further thread.
+    #[error("cannot start a worker thread: {0}; allow this process more threads")]
+    Thread(std::io::Error),
+    /// The core or the priority asked for was refused.
+    #[error(transparent)]
+    Cpu(#[from] CpuError),
+    /// Privileges could not be given up.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    /// Neither io_uring nor recvmmsg could be started.
+    #[error(transparent)]
+    Carrier(#[from] CarrierError),
+}
+
+impl Workers {
+    /// Starts one worker per core of `server`, and returns when all can answer.
+    ///
+    /// # Errors
+    /// The first [`StartError`]; the process is then to be ended.
+    pub fn start(
+        server: &Server,
+        groups: Vec<ListenGroup>,
+        clock: &Publisher,
+    ) -> Result<Self, StartError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::with_capacity(server.cores.len());
+        for (&core, sockets) in server.cores.iter().zip(by_worker(groups)) {
+            let (started, report) = bounded(1);
+            let counters = Arc::default();
+            let job = Job {
+                core,
+                server: server.clone(),
+                sockets,
+                clock: clock.reader(),
+                counters: Arc::clone(&counters),
+                stop: Arc::clone(&stop),
+                started,
+            };
+            let builder = thread::Builder::new().name(format!("worker-{core}"));
+            let handle = builder.spawn(move || work(job)).map_err(StartError::Thread)?;
+            // A worker that ends without a report has panicked, and its guard ends the process.
+            let Started { waker, carrier } =
+                report.recv().unwrap_or_else(|_| std::process::abort())?;
+            threads.push(Thread { handle, waker, counters, carrier });
+        }
+        Ok(Self { threads, stop })
+    }
+
+    /// How each worker carries its datagrams and why, in the order of the cores.
+    pub fn carriers(&self) -> impl Iterator<Item = &str> {
+        self.threads.iter().map(|thread| thread.carrier.as_str())
+    }
+
+    /// What each worker has done so far.
+    pub fn totals(&self) -> Vec<Totals> {
+        self.threads.iter().map(|thread| thread.counters.totals()).collect()
+    }
+
+    /// Lets every worker finish what its sockets hold, and returns what each has done.
+    pub fn finish(self) -> Vec<Totals> {
+        self.stop.store(true, Ordering::Release);
+        for thread in &self.threads {
+            thread.waker.wake();
+        }
+        let finish = |thread: Thread| {
+            // A worker does not return but through its loop: see `LastWill`.
+            let _ = thread.handle.join();
+            thread.counters.totals()
+        };
+        self.threads.into_iter().map(finish).collect()
+    }
+}
+
+/// The life of one worker thread.
+fn work(job: Job) {
+    let will = LastWill;
+    let Job { core, server, sockets, clock, counters, stop, started } = job;
+    let carrier = match prepare(core, &server, sockets) {
+        Ok((carrier, why)) => {
+            let report = Started { waker: carrier.waker(), carrier: why };
+            let _ = started.send(Ok(report));
+            carrier
+        }
+        Err(error) => {
+            let _ = started.send(Err(error));
+            std::mem::forget(will);
+            return;
+        }
+    };
+    let mut worker = Worker::new(carrier, clock, counters);
+    if let Err(error) = serve(&mut worker, &stop) {
+        tracing::error!("worker on core {core}: {error}; ending, because its clients would starve");
+        std::process::exit(EXIT_WORKER_LOST);
+    }
+    std::mem::forget(will);
+}
+
+fn prepare(
+    core: usize,
+    server: &Server,
+    sockets: Vec<ServerSocket>,
+) -> Result<(Carrier, String), StartError> {
+    timeball_sys::pin(core)?;
+    if let Some(priority) = server.worker_priority {
+        timeball_sys::set_realtime_priority(priority.get())?;
+    }
+    // All that is left to do is to receive and send.
+    drop_privileges(None, &[])?;
+    let options = UringOptions { replies: server.uring_replies.into(), ..UringOptions::default() };
+    Ok(Carrier::open(server.backend.into(), options, sockets)?)
+}
+
+fn serve(worker: &mut Worker<Carrier>, stop: &AtomicBool) -> Result<(), CarrierError> {
+    while !stop.load(Ordering::Acquire) {
+        worker.turn(Wait::Block)?;
+    }
+    // Clients whose requests have arrived get their answers; those who come later will ask again.
+    let deadline = monotonic() + DRAIN_MAX;
+    while worker.turn(Wait::Poll)? > 0 && monotonic() < deadline {}
+    Ok(())
+}
+
+/// Ends the process when a worker's thread unwinds. (In release builds a panic does so by itself.)
+struct LastWill;
+
+impl Drop for LastWill {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+/// The sockets of each worker: one of every group.
+fn by_worker(groups: Vec<ListenGroup>) -> Vec<Vec<ServerSocket>> {
+    let mut workers = Vec::new();
+    for group in groups {
+        for (worker, socket) in group.sockets.into_iter().enumerate() {
+            if workers.len() <= worker {
+                workers.push(Vec::new());
+            }
+            workers[worker].push(socket);
+        }
+    }
+    workers
+}
+
+/// Exit code when a worker cannot go on.
+const EXIT_WORKER_LOST: i32 = 70;
+/// How long a worker may take over what is left in its sockets: all of a second's SIGTERM but half.
+const DRAIN_MAX: Interval = Interval::from_millis(500);

@@ -1,0 +1,226 @@
+//! Hosts of the tests' own: a user and network namespace each, where no process can reach a real network or
+//! set a clock, and where port 123 is free.
+#![expect(dead_code, reason = "each test binary uses its part")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A namespace that lives as long as this value, with loopback up.
+pub struct Host {
+    holder: Child,
+}
+
+impl Host {
+    /// Makes a namespace; fails the test with the reason if the system does not allow it.
+    pub fn new() -> Self {
+        let mut holder = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--net", "sh", "-c"])
+            .arg("ip link set lo up && echo up && exec cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare (package util-linux) starts");
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "up", "unprivileged user namespaces and `ip` are needed");
+        Self { holder }
+    }
+
+    /// A command that will run inside.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--preserve-credentials", "--user", "--net", "--target"])
+            .arg(self.holder.id().to_string())
+            .arg("--")
+            .arg(program.as_ref());
+        command
+    }
+
+    /// `timeball` inside, with `arguments`.
+    pub fn timeball(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_timeball"));
+        command.args(arguments);
+        command
+    }
+
+    /// `timeball serve` inside with the given config, ready to answer.
+    pub fn serve(&self, config: &str) -> Daemon {
+        let file = Scratch::file("timeball.toml", config);
+        let mut command = self.timeball(&["serve"]);
+        command.arg(&file.path);
+        let mut daemon = Daemon::start(command);
+        daemon.wait_for("ready");
+        daemon.scratch.push(file);
+        daemon
+    }
+
+    /// Runs `timeball query` inside and returns what it says as JSON.
+    pub fn query(&self, servers: &[&str]) -> serde_json::Value {
+        let output = self.timeball(&["query", "--json"]).args(servers).output().unwrap();
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", text(&output)))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// A process that is ended with the test, whose output is kept.
+pub struct Daemon {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+    seen: Vec<String>,
+    scratch: Vec<Scratch>,
+}
+
+impl Daemon {
+    /// Starts `command`.
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (sender, lines) = std::sync::mpsc::channel();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        forward(stdout, sender.clone());
+        forward(stderr, sender);
+        Self { child, lines, seen: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// Waits for a line of output that contains `words`, and returns it.
+    pub fn wait_for(&mut self, words: &str) -> String {
+        self.wait_for_within(words, PATIENCE)
+    }
+
+    /// The same with another limit than [`PATIENCE`].
+    pub fn wait_for_within(&mut self, words: &str, patience: Duration) -> String {
+        let deadline = Instant::now() + patience;
+        if let Some(line) = self.seen.iter().find(|line| line.contains(words)) {
+            return line.clone();
+        }
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("no line with {words:?} within {patience:?}:\n{}", self.seen.join("\n"))
+            };
+            self.seen.push(line.clone());
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends `signal`, such as "TERM", to the process.
+    pub fn signal(&self, signal: &str) {
+        let status =
+            Command::new("kill").args(["-s", signal, &self.pid().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end, and returns the exit code (`None`: a signal) and all lines.
+    pub fn finish(mut self) -> (Option<i32>, Vec<String>) {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "does not end:\n{}", self.seen.join("\n"));
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let mut lines = std::mem::take(&mut self.seen);
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(200)) {
+            lines.push(line);
+        }
+        (status.code(), lines)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn forward(stream: impl Read + Send + 'static, lines: std::sync::mpsc::Sender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if lines.send(line).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// A file of the test's own, removed with this value.
+pub struct Scratch {
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl Scratch {
+    /// A file called `name` with `contents`, in a directory of its own.
+    pub fn file(name: &str, contents: &str) -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let unique = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory =
+            std::env::temp_dir().join(format!("timeball-test-{}-{unique}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join(name);
+        std::fs::write(&path, contents).unwrap();
+        Self { path }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.path.parent().unwrap());
+    }
+}
+
+/// Where `tests/peers` has put the real peers; fails the test with the remedy if it has not.
+pub fn peer(path: &str) -> PathBuf {
+    let root = std::env::var_os("TIMEBALL_PEERS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers"),
+        PathBuf::from,
+    );
+    let program = root.join(path);
+    assert!(program.exists(), "{} is missing: run tests/peers first", program.display());
+    program
+}
+
+/// A Python program of NTPsec's, with its library beside it.
+pub fn ntpsec(host: &Host, program: &str) -> Command {
+    let mut command = host.command(peer(program));
+    command
+        .env("PYTHONPATH", peer("python3-ntp/usr/lib/python3/dist-packages"))
+        .env("PATH", format!("{}:/usr/bin:/bin", peer("ntpsec-ntpdig/usr/bin").display()));
+    command
+}
+
+/// Standard output and standard error of a finished process, as text.
+pub fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// How long anything may take before a test gives up: far more than it needs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
