@@ -26,9 +26,9 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Looks around.
+    /// Looks around, and warns if what it sees makes figures worthless.
     pub(crate) fn look() -> Self {
-        Self {
+        let host = Self {
             kernel: line("/proc/sys/kernel/osrelease"),
             processor: processor(),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
@@ -36,7 +36,15 @@ impl Host {
             load_average: line("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
             began_s: timeball_sys::realtime().nanos() / 1_000_000_000,
             command: std::env::args().collect(),
+        };
+        if host.load_average.parse().is_ok_and(|load: f64| load > LOAD_AVERAGE_MAX) {
+            eprintln!(
+                "this machine is busy (load average {}): figures will be too high, and so will their \
+                 spread; run again when it is quiet",
+                host.load_average
+            );
         }
+        host
     }
 
     /// The facts on one line.
@@ -70,5 +78,8 @@ fn processor() -> String {
 fn line(path: &str) -> String {
     fs::read_to_string(path).map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }
+
+/// Above this, other programs share the cores.
+const LOAD_AVERAGE_MAX: f64 = 0.5;
 
 const CLOCK_SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";

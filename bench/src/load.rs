@@ -9,7 +9,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use timeball_load::{Expectation, Load, Options, Population, Report};
@@ -45,8 +45,10 @@ pub(crate) struct Spec {
 pub(crate) struct Outcome {
     /// The generator's report.
     pub(crate) report: Report,
-    /// The server core's counters over the run.
+    /// The server core's counters over the run, draining included.
     pub(crate) busy: Busy,
+    /// How long that took, in seconds.
+    pub(crate) took_s: f64,
 }
 
 impl Outcome {
@@ -71,10 +73,11 @@ pub(crate) fn offer(place: &Place, spec: &Spec, stop: &AtomicBool) -> Result<Out
 pub(crate) fn serve(options: &LoadOptions, stop: &AtomicBool) -> Result<(), BenchError> {
     let spec: Spec = serde_json::from_str(&options.spec).map_err(unreadable)?;
     let load = spec.options()?;
-    let before = Busy::of(spec.server_core)?;
+    let (before, start) = (Busy::of(spec.server_core)?, Instant::now());
     let report = timeball_load::run(&load, stop)?;
     let busy = Busy::of(spec.server_core)?.since(before);
-    let outcome = serde_json::to_string(&Outcome { report, busy }).map_err(unreadable)?;
+    let took_s = start.elapsed().as_secs_f64();
+    let outcome = serde_json::to_string(&Outcome { report, busy, took_s }).map_err(unreadable)?;
     println!("{outcome}");
     Ok(())
 }

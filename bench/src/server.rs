@@ -3,11 +3,12 @@
 //! Must never: start a server that could set the clock (see `process`), or with settings that its own
 //! documentation does not give for serving fast.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use timeball_load::{Expectation, Load};
+use timeball_sys::baseline;
 
 use crate::cli::{Echo, EchoOptions, ServerOptions};
 use crate::error::{Attempt, BenchError};
@@ -193,15 +194,12 @@ impl Seated {
 /// The child's side of an echo: serves until killed.
 pub(crate) fn echo(options: &EchoOptions) -> Result<(), BenchError> {
     let address = options.address;
-    let socket = std::net::UdpSocket::bind(address).attempting(|| format!("echo on {address}"))?;
-    let mut bytes = [0; 512];
-    loop {
-        let received = socket.recv_from(&mut bytes);
-        let (len, source) = received.attempting(|| format!("echo on {address}"))?;
-        bytes.copy_within(40..48, 24);
-        bytes[0] = 0x24;
-        socket.send_to(&bytes[..len], source).attempting(|| format!("echo on {address}"))?;
-    }
+    let socket = UdpSocket::bind(address).attempting(|| format!("echo on {address}"))?;
+    let result = match options.kind {
+        Echo::Recvmmsg => baseline::serve_mmsg(&socket),
+        Echo::Recvfrom => baseline::serve_single(&socket),
+    };
+    result.attempting(|| format!("echo on {address}"))
 }
 
 fn timeball_config(
