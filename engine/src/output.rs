@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 /// Writes all of `text` to standard output.
-pub fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     let mut output = io::stdout().lock();
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }

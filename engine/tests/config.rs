@@ -280,8 +280,8 @@ fn wrong_types_and_values_are_refused_with_one_that_would_do() {
         ),
         (
             "[server]\nspread = \"cpus\"\n",
-            "t.toml:2:10: `spread = \"cpus\"` is not a choice; write \"source-address\", \"cpu\" or \
-             \"kernel\"",
+            "t.toml:2:10: `spread = \"cpus\"` is not a choice; write \"source-address\", \"cpu\" \
+             or \"kernel\"",
         ),
         (
             "[server]\nuser = \"a b\"\n",
@@ -316,7 +316,8 @@ fn wrong_types_and_values_are_refused_with_one_that_would_do() {
         ),
         (
             "[source]\naddress = \"a.b\"\n",
-            "t.toml:1:2: [source] in single brackets; write [[source]], in double brackets, for each",
+            "t.toml:1:2: [source] in single brackets; write [[source]], in double brackets, for \
+             each",
         ),
         (
             "server = 3\nsource = [4]\n",
@@ -333,8 +334,8 @@ fn contradictions_are_refused_where_they_stand() {
     assert_refusals(&[
         (
             "[[source]]\naddress = \"a.b\"\nmin_poll = 12\n",
-            "t.toml:3:12: `min_poll = 12` is above the default `max_poll = 10`; lower `min_poll` or \
-             raise `max_poll`",
+            "t.toml:3:12: `min_poll = 12` is above the default `max_poll = 10`; lower `min_poll` \
+             or raise `max_poll`",
         ),
         (
             "[[source]]\naddress = \"a.b\"\nmax_poll = 4\n",
@@ -352,17 +353,18 @@ fn contradictions_are_refused_where_they_stand() {
         ),
         (
             "[server]\nworkers = 1\ncores = [0, 1]\n",
-            "t.toml:2:11: `workers = 1` contradicts 2 cores; leave `workers` out: each core has one",
+            "t.toml:2:11: `workers = 1` contradicts 2 cores; leave `workers` out: each core has \
+             one",
         ),
         (
             "[server]\nbackend = \"mmsg\"\nuring_replies = \"ring\"\n",
-            "t.toml:3:17: `uring_replies = \"ring\"` has no meaning with `backend = \"mmsg\"`; leave \
-             one of the two out",
+            "t.toml:3:17: `uring_replies = \"ring\"` has no meaning with `backend = \"mmsg\"`; \
+             leave one of the two out",
         ),
         (
             "[clock]\nsteering = \"kernel\"\n[local]\n",
-            "t.toml:2:12: `steering = \"kernel\"` without a source to steer by; add a [[source]], or \
-             leave `steering` out",
+            "t.toml:2:12: `steering = \"kernel\"` without a source to steer by; add a [[source]], \
+             or leave `steering` out",
         ),
         (
             "[clock]\nstep_threshold_s = 5\npanic_threshold_s = 4\n",
@@ -390,8 +392,8 @@ fn contradictions_are_refused_where_they_stand() {
         ),
         (
             "[server]\nlisten = [\"0.0.0.0:1123\"]\n[[source]]\naddress = \"127.0.0.1:1123\"\n",
-            "t.toml:4:11: 127.0.0.1:1123 is this server itself, by `listen`; name another server, or \
-             another port",
+            "t.toml:4:11: 127.0.0.1:1123 is this server itself, by `listen`; name another server, \
+             or another port",
         ),
     ]);
     let source = |n| format!("[[source]]\naddress = \"10.0.0.{n}\"\n");
@@ -447,8 +449,8 @@ fn what_is_not_toml_is_explained_without_its_vocabulary() {
         ),
         (
             "[server]\nuser = \"ntp\n",
-            "t.toml:2:12: text goes wrong here; open and close it with the same kind of quote, on one \
-             line; a \\ is written \\\\"
+            "t.toml:2:12: text goes wrong here; open and close it with the same kind of quote, on \
+             one line; a \\ is written \\\\"
                 .into(),
         ),
         ("[log\n", format!("t.toml:1:5: not TOML: unclosed table, expected `]`; {line}")),
@@ -510,8 +512,8 @@ fn files_that_hold_no_text_are_refused_by_their_kind() {
     let path = scratch.file(b"[log]\nlevel = \"\xff\"\n");
     let expected = format!("{}:2:10: not UTF-8 text; save the file in UTF-8", path.display());
     assert_eq!(message(&path), expected);
-    let path = scratch.file(&vec![b'\n'; (1 << 20) + 1]);
-    let expected = "1:1: larger than 1 MiB; name a configuration file";
+    let path = scratch.file(&vec![b'\n'; (128 << 10) + 1]);
+    let expected = "1:1: larger than 128 KiB; name a configuration file";
     assert_eq!(message(&path), format!("{}:{expected}", path.display()));
     let path = scratch.file(b"");
     assert_eq!(Plan::load(&path, &machine()).expect("empty"), Plan::without_file(&machine()));

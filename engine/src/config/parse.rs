@@ -47,7 +47,7 @@ impl Plan {
             ConfigError::Wrong(Problems::new(path, vec![problem]))
         };
         if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(wrong(Position::START, "larger than 1 MiB", "name a configuration file"));
+            return Err(wrong(Position::START, "larger than 128 KiB", "name a configuration file"));
         }
         match str::from_utf8(&bytes) {
             Ok(text) => Ok(Self::parse(path, text, machine)?),
@@ -401,6 +401,6 @@ fn is_own(endpoint: &Endpoint, listen: &Listen) -> bool {
 }
 
 /// A configuration is a few kilobytes; this keeps a device or a disk image from being read whole.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+const FILE_BYTES_MAX: u64 = 128 << 10;
 /// useradd(8): names of up to 32 characters.
 const USER_CHARS_MAX: usize = 32;

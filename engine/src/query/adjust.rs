@@ -10,7 +10,7 @@ use timeball_time::Interval;
 
 /// How the user wants the clock set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Adjustment {
+pub(super) enum Adjustment {
     /// At once.
     Step,
     /// Over time, at 500 ppm.
@@ -19,7 +19,7 @@ pub enum Adjustment {
 
 impl Adjustment {
     /// From the command line's flags, of which at most one is given.
-    pub const fn wanted(step: bool, slew: bool) -> Option<Self> {
+    pub(super) const fn wanted(step: bool, slew: bool) -> Option<Self> {
         match (step, slew) {
             (true, _) => Some(Self::Step),
             (_, true) => Some(Self::Slew),
@@ -29,7 +29,7 @@ impl Adjustment {
 }
 
 /// Why the clock could not be set anyway, known before anybody is asked.
-pub fn refusal() -> Option<SteerError> {
+pub(super) fn refusal() -> Option<SteerError> {
     let able = caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_SYS_TIME);
     (!able.unwrap_or(false)).then_some(SteerError::MissingCapability)
 }
@@ -38,7 +38,7 @@ pub fn refusal() -> Option<SteerError> {
 ///
 /// # Errors
 /// [`SteerError`]; the clock is then as it was.
-pub fn apply(
+pub(super) fn apply(
     adjustment: Adjustment,
     offset: Interval,
     clock: &mut impl SteerClock,
@@ -52,7 +52,7 @@ pub fn apply(
 
 /// What was done, for the user.
 #[derive(Debug)]
-pub struct Done {
+pub(super) struct Done {
     adjustment: Adjustment,
     offset: Interval,
 }

@@ -13,7 +13,7 @@ use super::survey::Candidate;
 
 /// One server's answer, in units for people and programs alike: seconds.
 #[derive(Debug, Serialize)]
-pub struct Answer {
+pub(super) struct Answer {
     server: String,
     address: Option<String>,
     requests: u32,
@@ -61,7 +61,7 @@ impl Time {
 
 impl Answer {
     /// Sums up what one server said.
-    pub fn of(candidate: &Candidate) -> Self {
+    pub(super) fn of(candidate: &Candidate) -> Self {
         let outcome = candidate.best().map_or_else(
             || Outcome::Unsuitable { reason: reason(candidate) },
             |sample| {
@@ -99,14 +99,14 @@ impl Answer {
     }
 
     /// Server minus this machine's clock; zero if the server gave no time.
-    pub fn offset(&self) -> Interval {
+    pub(super) fn offset(&self) -> Interval {
         self.time().map_or(Interval::ZERO, |time| time.offset)
     }
 }
 
 /// The answer to go by: of the largest group whose intervals (offset ± bound) share a point, the one with
 /// the smallest bound. A single liar among three is thereby left out, however sure of itself it is.
-pub fn best(answers: &[Answer]) -> Option<&Answer> {
+pub(super) fn best(answers: &[Answer]) -> Option<&Answer> {
     let timed = || answers.iter().filter_map(|answer| Some((answer, answer.time()?)));
     let support = |point| timed().filter(|(_, time)| time.covers(point)).count();
     // If any group shares a point, it shares the low edge of one of its members.
@@ -118,7 +118,7 @@ pub fn best(answers: &[Answer]) -> Option<&Answer> {
 }
 
 /// One line per server, then the verdict.
-pub fn text(answers: &[Answer], best: Option<&Answer>) -> String {
+pub(super) fn text(answers: &[Answer], best: Option<&Answer>) -> String {
     let width = answers.iter().map(|answer| answer.server.len()).max().unwrap_or(0).max(6);
     let mut text = format!(
         "{:width$}  {:>7}  {:>16}  {:>12}  {:>11}  {:4}  refid\n",
@@ -155,7 +155,7 @@ fn row(outcome: &Outcome) -> String {
 }
 
 /// Everything as one JSON object.
-pub fn json(answers: &[Answer], best: Option<&Answer>) -> String {
+pub(super) fn json(answers: &[Answer], best: Option<&Answer>) -> String {
     let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let object = serde_json::json!({
         "unix_time_s": unix_time,

@@ -17,7 +17,7 @@ use timeball_wire::Header;
 
 /// How to ask.
 #[derive(Clone, Copy, Debug)]
-pub struct SurveyOptions {
+pub(super) struct SurveyOptions {
     /// Requests to each server, at least 1.
     pub samples: u32,
     /// How long to wait for each reply.
@@ -26,7 +26,7 @@ pub struct SurveyOptions {
 
 /// One server asked, and what came of it.
 #[derive(Debug)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// As the user wrote it.
     pub name: String,
     /// Where the requests went; the reason if there is no such place.
@@ -53,7 +53,7 @@ struct Pending {
 
 impl Candidate {
     /// A server to ask.
-    pub const fn new(name: String, remote: Result<SocketAddr, String>) -> Self {
+    pub(super) const fn new(name: String, remote: Result<SocketAddr, String>) -> Self {
         Self {
             name,
             remote,
@@ -67,7 +67,7 @@ impl Candidate {
     }
 
     /// The answer with the least delay: the one whose path distorted it least.
-    pub fn best(&self) -> Option<&Sample<Realtime>> {
+    pub(super) fn best(&self) -> Option<&Sample<Realtime>> {
         self.samples.iter().min_by_key(|sample| sample.delay)
     }
 
@@ -139,7 +139,7 @@ impl Candidate {
 ///
 /// # Errors
 /// When the system allows no more file descriptors.
-pub fn survey(candidates: &mut [Candidate], options: SurveyOptions) -> io::Result<()> {
+pub(super) fn survey(candidates: &mut [Candidate], options: SurveyOptions) -> io::Result<()> {
     let precision = precision();
     let mut waiter = Waiter::new()?;
     loop {

@@ -12,13 +12,13 @@ use super::listen::Listening;
 use crate::config::{Backend, Listen, Plan, Spread, Steering};
 
 /// The start-up report, gathered while starting.
-pub struct Banner {
+pub(super) struct Banner {
     text: String,
 }
 
 impl Banner {
     /// What is known once the sockets are open.
-    pub fn new(plan: &Plan, listening: &Listening) -> Self {
+    pub(super) fn new(plan: &Plan, listening: &Listening) -> Self {
         let mut banner = Self { text: format!("timeball {}\n", env!("CARGO_PKG_VERSION")) };
         banner.line("serving", &serving(plan));
         let addresses: Vec<_> = listening.addresses().map(|one| one.to_string()).collect();
@@ -40,7 +40,7 @@ impl Banner {
     }
 
     /// Prints it all, with what the workers chose and how long the start took.
-    pub fn print<'a>(mut self, carriers: impl Iterator<Item = &'a str>, took: Duration) {
+    pub(super) fn print<'a>(mut self, carriers: impl Iterator<Item = &'a str>, took: Duration) {
         let mut carriers: Vec<_> = carriers.collect();
         carriers.dedup();
         for carrier in carriers {

@@ -28,7 +28,7 @@ use super::status::Board;
 use crate::config::{Host, Plan, Source};
 
 /// The discipline and all it needs, ready to run.
-pub struct Clockwork {
+pub(super) struct Clockwork {
     discipline: Discipline,
     actions: Actions,
     publisher: Publisher,
@@ -46,7 +46,7 @@ pub struct Clockwork {
 
 /// The running discipline thread.
 #[derive(Debug)]
-pub struct Going {
+pub(super) struct Going {
     handle: JoinHandle<io::Result<()>>,
     waker: Waker,
     stop: Arc<AtomicBool>,
@@ -54,7 +54,7 @@ pub struct Going {
 
 impl Going {
     /// Ends the thread; it has then saved what is worth saving.
-    pub fn finish(self) {
+    pub(super) fn finish(self) {
         self.stop.store(true, Ordering::Release);
         self.waker.wake();
         match self.handle.join() {
@@ -70,7 +70,7 @@ impl Clockwork {
     ///
     /// # Errors
     /// When the system refuses a thread or a file descriptor.
-    pub fn new(config: Config, plan: &Plan, board: Arc<Board>) -> io::Result<Self> {
+    pub(super) fn new(config: Config, plan: &Plan, board: Arc<Board>) -> io::Result<Self> {
         let waiter = Waiter::new()?;
         let drift_file = plan.clock.drift_file.clone();
         let drift = drift_file.as_deref().and_then(read_drift);
@@ -91,7 +91,7 @@ impl Clockwork {
     }
 
     /// Where workers get their readers; it holds what may be served before the thread runs.
-    pub const fn publisher(&self) -> &Publisher {
+    pub(super) const fn publisher(&self) -> &Publisher {
         &self.publisher
     }
 
@@ -99,7 +99,7 @@ impl Clockwork {
     ///
     /// # Errors
     /// When the system refuses one.
-    pub fn start(self) -> io::Result<Going> {
+    pub(super) fn start(self) -> io::Result<Going> {
         let (waker, stop) = (self.waiter.waker(), Arc::clone(&self.stop));
         let builder = thread::Builder::new().name("discipline".to_owned());
         let handle = builder.spawn(move || self.run())?;

@@ -14,7 +14,7 @@ use crate::config::{Listen, Server};
 
 /// The open sockets, and what had to be done otherwise than usual.
 #[derive(Debug)]
-pub struct Listening {
+pub(super) struct Listening {
     /// One group per address.
     pub groups: Vec<ListenGroup>,
     /// What the operator should know about them.
@@ -26,7 +26,7 @@ impl Listening {
     ///
     /// # Errors
     /// The first [`ListenError`] that the config does not allow to work around.
-    pub fn open(server: &Server, spread_key: u32) -> Result<Self, ListenError> {
+    pub(super) fn open(server: &Server, spread_key: u32) -> Result<Self, ListenError> {
         let options = |address| ListenOptions {
             workers: server.cores.len(),
             receive_buffer_bytes: server.receive_buffer_bytes,
@@ -81,7 +81,7 @@ impl Listening {
     }
 
     /// The addresses really bound.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.groups.iter().map(|group| group.address)
     }
 }

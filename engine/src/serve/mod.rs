@@ -163,8 +163,10 @@ fn discipline_config(plan: &Plan, listening: &Listening) -> Result<discipline::C
             discipline::Steering::Kernel { frequency: KernelClock::new().state()?.frequency }
         }
     };
+    // By these an upstream that has its time from us would name us. Loopback names whoever says it.
     let addresses = listening.addresses().map(|address| address.ip());
-    Ok(plan.discipline(steering, addresses.filter(|ip| !ip.is_unspecified()).collect()))
+    let ours = addresses.filter(|ip| !ip.is_unspecified() && !ip.is_loopback());
+    Ok(plan.discipline(steering, ours.collect()))
 }
 
 /// What the threads still have to do that needs a privilege; each of them drops the rest.

@@ -15,7 +15,7 @@ use timeball_sys::Waker;
 
 /// The asking end.
 #[derive(Debug)]
-pub struct Resolver {
+pub(super) struct Resolver {
     questions: Sender<Question>,
     answers: Receiver<Answer>,
 }
@@ -28,7 +28,7 @@ struct Question {
 
 /// What came of a question.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     /// As given to [`Resolver::ask`].
     pub id: usize,
     /// The addresses, in the resolver's order of preference; never empty.
@@ -40,7 +40,7 @@ impl Resolver {
     ///
     /// # Errors
     /// When the system refuses another thread.
-    pub fn start(waker: Waker) -> io::Result<Self> {
+    pub(super) fn start(waker: Waker) -> io::Result<Self> {
         let (questions, inbox) = unbounded::<Question>();
         let (outbox, answers) = unbounded();
         thread::Builder::new().name("resolver".to_owned()).spawn(move || {
@@ -57,13 +57,13 @@ impl Resolver {
     }
 
     /// Asks for the addresses of `name`; the answer will carry `id`.
-    pub fn ask(&self, id: usize, name: &str) {
+    pub(super) fn ask(&self, id: usize, name: &str) {
         // The thread ends only after this value does.
         let _ = self.questions.send(Question { id, name: name.to_owned() });
     }
 
     /// The next answer, if there is one.
-    pub fn answer(&self) -> Option<Answer> {
+    pub(super) fn answer(&self) -> Option<Answer> {
         self.answers.try_recv().ok()
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// As the system says; the old contents are then still there.
-pub fn replace(path: &Path, contents: &str) -> io::Result<()> {
+pub(super) fn replace(path: &Path, contents: &str) -> io::Result<()> {
     let temporary = beside(path);
     let written = write(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {

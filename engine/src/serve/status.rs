@@ -14,11 +14,11 @@ use timeball_time::{Interval, Leap};
 
 /// The discipline's last state.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<Option<Status>>);
+pub(super) struct Board(Mutex<Option<Status>>);
 
 impl Board {
     /// Shows `status` from now on; if somebody is reading this very moment, the old one stays.
-    pub fn show(&self, status: Status) {
+    pub(super) fn show(&self, status: Status) {
         if let Ok(mut shown) = self.0.try_lock() {
             *shown = Some(status);
         }
@@ -30,7 +30,7 @@ impl Board {
 }
 
 /// Clock, sources (called `names`, in their order) and workers.
-pub fn text(board: &Board, names: &[String], totals: &[Totals]) -> String {
+pub(super) fn text(board: &Board, names: &[String], totals: &[Totals]) -> String {
     let mut text = String::new();
     if let Some(status) = board.read() {
         text += &clock(&status);
@@ -57,8 +57,8 @@ fn clock(status: &Status) -> String {
     };
     let dispersion = snapshot.root_dispersion.as_secs_f64();
     format!(
-        "clock    {state}\n         root delay {:.6} s, root dispersion {dispersion:.6} s, frequency {:+.3} ppm, \
-         correction {:+.9} s\n",
+        "clock    {state}\n         root delay {:.6} s, root dispersion {dispersion:.6} s, \
+         frequency {:+.3} ppm, correction {:+.9} s\n",
         snapshot.root_delay.interval().as_secs_f64(),
         status.frequency.as_ppm(),
         status.correction.as_secs_f64(),
@@ -97,7 +97,7 @@ fn row(source: &SourceStatus) -> String {
 }
 
 /// What the workers have done.
-pub fn work(totals: &[Totals]) -> String {
+pub(super) fn work(totals: &[Totals]) -> String {
     let mut text = String::new();
     for (worker, totals) in totals.iter().enumerate() {
         let _ = write!(

@@ -23,7 +23,7 @@ use crate::config::Server;
 
 /// The running workers.
 #[derive(Debug)]
-pub struct Workers {
+pub(super) struct Workers {
     threads: Vec<Thread>,
     stop: Arc<AtomicBool>,
 }
@@ -55,7 +55,7 @@ struct Started {
 
 /// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(super) enum StartError {
     /// The system gives no further thread.
     #[error("cannot start a worker thread: {0}; allow this process more threads")]
     Thread(std::io::Error),
@@ -75,7 +75,7 @@ impl Workers {
     ///
     /// # Errors
     /// The first [`StartError`]; the process is then to be ended.
-    pub fn start(
+    pub(super) fn start(
         server: &Server,
         groups: Vec<ListenGroup>,
         clock: &Publisher,
@@ -105,17 +105,17 @@ impl Workers {
     }
 
     /// How each worker carries its datagrams and why, in the order of the cores.
-    pub fn carriers(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn carriers(&self) -> impl Iterator<Item = &str> {
         self.threads.iter().map(|thread| thread.carrier.as_str())
     }
 
     /// What each worker has done so far.
-    pub fn totals(&self) -> Vec<Totals> {
+    pub(super) fn totals(&self) -> Vec<Totals> {
         self.threads.iter().map(|thread| thread.counters.totals()).collect()
     }
 
     /// Lets every worker finish what its sockets hold, and returns what each has done.
-    pub fn finish(self) -> Vec<Totals> {
+    pub(super) fn finish(self) -> Vec<Totals> {
         self.stop.store(true, Ordering::Release);
         for thread in &self.threads {
             thread.waker.wake();

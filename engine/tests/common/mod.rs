@@ -1,6 +1,6 @@
 //! Hosts of the tests' own: a user and network namespace each, where no process can reach a real network or
 //! set a clock, and where port 123 is free.
-#![expect(dead_code, reason = "each test binary uses its part")]
+#![expect(dead_code, unreachable_pub, reason = "each test binary is a crate and uses its part")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -202,6 +202,19 @@ pub fn peer(path: &str) -> PathBuf {
     let program = root.join(path);
     assert!(program.exists(), "{} is missing: run tests/peers first", program.display());
     program
+}
+
+/// chronyd inside, as a server with `directives`, unable to touch the clock.
+pub fn chronyd(host: &Host, directives: &[&str]) -> Daemon {
+    // It removes its pid file at the end: never let that be anything but a file of the test's own.
+    let pid_file = Scratch::file("chronyd.pid", "");
+    let mut command = host.command(peer("chrony/usr/sbin/chronyd"));
+    command.args(["-x", "-d", "-u", "root", "-f", "/dev/null", "cmdport 0", "allow"]);
+    command.arg(format!("pidfile {}", pid_file.path.display())).args(directives);
+    let mut daemon = Daemon::start(command);
+    daemon.wait_for("Running with root privileges");
+    daemon.scratch.push(pid_file);
+    daemon
 }
 
 /// A Python program of NTPsec's, with its library beside it.

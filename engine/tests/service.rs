@@ -1,0 +1,188 @@
+//! The server as a process: how it starts, what it says when it cannot, how it ends.
+
+mod common;
+
+use std::net::UdpSocket;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{Daemon, Host, Scratch, text};
+
+const LOCAL: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\n";
+
+fn serve(config: &Scratch) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_timeball"));
+    command.arg("serve").arg(&config.path);
+    command
+}
+
+/// Runs to the end and gives exit code and output, which must come within a second.
+fn refused(mut command: Command) -> (i32, String) {
+    let begun = Instant::now();
+    let output = command.output().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(1), "took {:?}", begun.elapsed());
+    (output.status.code().expect("no signal"), text(&output))
+}
+
+#[test]
+fn without_any_config_it_serves_at_once_on_both_families() {
+    let host = Host::new();
+    let mut server = Daemon::start(host.timeball(&["serve"]));
+    server.wait_for("ready");
+    let said = host.query(&["127.0.0.1", "::1"]);
+    for server in [&said["servers"][0], &said["servers"][1]] {
+        assert_eq!(server["time"]["stratum"], 10, "{said}");
+        assert_eq!(server["time"]["reference_id"], "127.127.1.0", "{said}");
+        assert_eq!(server["replies"], 4, "every request is answered from the first on: {said}");
+    }
+}
+
+#[test]
+fn without_the_right_to_port_123_it_says_so_and_uses_11123() {
+    let host = Host::new();
+    let mut command = host.command("setpriv");
+    command.args(["--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service", "--"]);
+    command.args([env!("CARGO_BIN_EXE_timeball"), "serve"]);
+    let mut server = Daemon::start(command);
+    let note = server.wait_for("port 123");
+    assert!(note.contains("CAP_NET_BIND_SERVICE") && note.contains("11123"), "{note}");
+    server.wait_for("ready");
+    assert_eq!(host.query(&["127.0.0.1:11123"])["best"], "127.0.0.1:11123");
+}
+
+#[test]
+fn without_ipv6_it_serves_ipv4_and_says_so() {
+    let host = Host::new();
+    let off = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6";
+    assert!(host.command("sh").args(["-c", off]).status().unwrap().success());
+    let mut server = Daemon::start(host.timeball(&["serve"]));
+    server.wait_for("ready");
+    assert_eq!(host.query(&["127.0.0.1"])["best"], "127.0.0.1:123");
+}
+
+#[test]
+fn a_busy_port_is_named_with_the_remedy() {
+    let holder = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap();
+    let config = Scratch::file("t.toml", &format!("[server]\nlisten = [\"{address}\"]\n"));
+    let (code, said) = refused(serve(&config));
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains(&format!("{address} is in use")) && said.contains("ss -lunp"), "{said}");
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+}
+
+#[test]
+fn an_address_of_somebody_else_is_named() {
+    let config = Scratch::file("t.toml", "[server]\nlisten = [\"192.0.2.1:12300\"]\n");
+    let (code, said) = refused(serve(&config));
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("192.0.2.1:12300") && said.contains("interface"), "{said}");
+}
+
+#[test]
+fn a_wrong_config_is_told_by_line_and_nothing_is_started() {
+    let config = Scratch::file("t.toml", "[server]\nlisten = [\"127.0.0.1:0\"]\nworkerz = 2\n");
+    let (code, said) = refused(serve(&config));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("t.toml:3:1: ") && said.contains("workers"), "{said}");
+}
+
+#[test]
+fn an_unreadable_config_is_told_from_a_wrong_one() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_timeball"));
+    command.args(["serve", "/nonexistent/timeball.toml"]);
+    let (code, said) = refused(command);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("/nonexistent/timeball.toml: no such file"), "{said}");
+}
+
+#[test]
+fn kernel_steering_without_the_right_to_it_is_refused_before_anything_is_served() {
+    let config = Scratch::file(
+        "t.toml",
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n[clock]\nsteering = \"kernel\"\n\
+         [[source]]\naddress = \"127.0.0.1:9\"\n",
+    );
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time", "--"]);
+    command.args([env!("CARGO_BIN_EXE_timeball"), "serve"]).arg(&config.path);
+    let (code, said) = refused(command);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("CAP_SYS_TIME"), "{said}");
+}
+
+#[test]
+fn sigterm_ends_it_within_a_second_and_it_says_what_it_has_done() {
+    let config = Scratch::file("t.toml", LOCAL);
+    for backend in ["auto", "mmsg"] {
+        let text = format!("{LOCAL}backend = \"{backend}\"\n");
+        std::fs::write(&config.path, text).unwrap();
+        let mut server = Daemon::start(serve(&config));
+        server.wait_for("ready");
+        let begun = Instant::now();
+        server.signal("TERM");
+        let (code, lines) = server.finish();
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!(code, Some(0));
+        assert!(lines.iter().any(|line| line.starts_with("worker 0:")), "{lines:?}");
+    }
+}
+
+#[test]
+fn requests_that_have_arrived_are_answered_before_the_end() {
+    let config = Scratch::file("t.toml", LOCAL);
+    let mut server = Daemon::start(serve(&config));
+    let line = server.wait_for("listening");
+    server.wait_for("ready");
+    let address = line.split_whitespace().last().unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(address).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    // Stopped, it cannot have answered anything when the signal comes.
+    server.signal("STOP");
+    let mut request = [0; 48];
+    request[0] = 0x23;
+    for _ in 0..20 {
+        client.send(&request).unwrap();
+    }
+    server.signal("TERM");
+    server.signal("CONT");
+    let mut reply = [0; 64];
+    for n in 0..20 {
+        assert_eq!(client.recv(&mut reply).unwrap_or_else(|error| panic!("{n}: {error}")), 48);
+    }
+    assert_eq!(server.finish().0, Some(0));
+}
+
+#[test]
+fn the_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
+    let config = Scratch::file("t.toml", LOCAL);
+    let socket_path = config.path.with_file_name("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&socket_path).unwrap();
+    socket.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    let mut command = serve(&config);
+    command.env("NOTIFY_SOCKET", &socket_path);
+    let server = Daemon::start(command);
+    let mut message = [0; 256];
+    let mut next = || {
+        let len = socket.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..len]).into_owned()
+    };
+    assert!(next().contains("READY=1"));
+    server.signal("TERM");
+    assert!(next().contains("STOPPING=1"));
+    assert_eq!(server.finish().0, Some(0));
+}
+
+#[test]
+fn ipv6_clients_get_their_answer_from_the_address_they_asked() {
+    let host = Host::new();
+    let add = "ip -6 address add 2001:db8::1/128 dev lo nodad && ip -6 address add 2001:db8::2/128 dev lo nodad";
+    assert!(host.command("sh").args(["-c", add]).status().unwrap().success());
+    let _server = host.serve("[server]\nlisten = [\"[::]:123\", \"0.0.0.0:123\"]\n");
+    // A connected client hears only the address it asked.
+    let said = host.query(&["2001:db8::1", "2001:db8::2", "127.3.2.1"]);
+    for server in said["servers"].as_array().unwrap() {
+        assert_eq!(server["replies"], 4, "{said}");
+    }
+}

@@ -1,0 +1,184 @@
+//! Real and known upstreams: what they serve, we serve, to within their jitter, without touching the clock.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Host, Scratch, chronyd, peer, text};
+use timeball_responder::Worker;
+use timeball_sys::{Backend, Carrier, ListenOptions, UringOptions, listen, realtime};
+use timeball_time::{Interval, Leap, Publisher, Rate, ReferenceId, Snapshot, Stratum};
+use timeball_wire::Wait;
+
+/// Follows the sources named, in order.
+fn config(listen: &str, sources: &[&str]) -> String {
+    let source = |address: &&str| format!("[[source]]\naddress = \"{address}\"\n");
+    let sources: String = sources.iter().map(source).collect();
+    format!("[server]\nlisten = [\"{listen}\"]\n{sources}")
+}
+
+/// Asks `server` until it says it is synchronised, and returns its answer.
+fn synchronised(host: &Host, server: &str) -> serde_json::Value {
+    let deadline = Instant::now() + common::PATIENCE;
+    loop {
+        let said = host.query(&[server]);
+        if said["best"] == server {
+            return said["servers"][0]["time"].clone();
+        }
+        assert!(Instant::now() < deadline, "never synchronised: {said}");
+    }
+}
+
+#[test]
+fn chronyd_is_followed_to_within_its_jitter() {
+    let host = Host::new();
+    let _upstream = chronyd(&host, &["port 1123", "local stratum 5"]);
+    let mut ours = host.serve(&config("127.0.0.1:123", &["127.0.0.1:1123"]));
+    ours.wait_for("synchronised");
+    let time = synchronised(&host, "127.0.0.1:123");
+    assert_eq!(time["stratum"], 6, "{time}");
+    assert_eq!(time["reference_id"], "127.0.0.1", "{time}");
+    // Both serve one kernel clock, and ours was never touched: what differs is our estimate of theirs.
+    assert!(time["offset_s"].as_f64().unwrap().abs() < 200e-6, "{time}");
+}
+
+#[test]
+fn ntpsec_ntpd_is_followed_to_within_its_jitter() {
+    let host = Host::new();
+    let config_file = Scratch::file(
+        "ntp.conf",
+        "refclock local\nfudge 127.127.1.0 stratum 7\ntos orphan 7 orphanwait 0\n",
+    );
+    let mut command = host.command(peer("ntpsec/usr/sbin/ntpd"));
+    command.args(["-n", "-N", "-g", "-c"]).arg(&config_file.path);
+    let _upstream = common::Daemon::start(command);
+    let _ours = host.serve(&config("127.0.0.1:11123", &["127.0.0.1:123"]));
+    let time = synchronised(&host, "127.0.0.1:11123");
+    assert!(time["offset_s"].as_f64().unwrap().abs() < 200e-6, "{time}");
+}
+
+/// The real responder over a real socket, in this process, serving a known time.
+struct KnownUpstream {
+    address: String,
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl KnownUpstream {
+    fn serving(offset: Interval, rate: Rate) -> Self {
+        let group = listen(&ListenOptions::new("127.0.0.1:0".parse().unwrap())).unwrap();
+        let address = group.address.to_string();
+        let now = realtime();
+        let snapshot = Snapshot {
+            leap: Leap::None,
+            stratum: Stratum::new(1),
+            reference_id: ReferenceId::from_octets(*b"TEST"),
+            reference_time: timeball_time::NtpTimestamp::floor(now + offset),
+            root_dispersion: Interval::from_micros(10),
+            dispersion_rate: Rate::ZERO,
+            offset,
+            rate,
+            ..Snapshot::unsynchronised(now, -24)
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let publisher = Publisher::new(snapshot);
+            let (carrier, _) =
+                Carrier::open(Backend::Mmsg, UringOptions::default(), group.sockets).unwrap();
+            let mut worker = Worker::new(carrier, publisher.reader(), Arc::default());
+            while !stopped.load(Ordering::Relaxed) {
+                if worker.turn(Wait::Poll).unwrap() == 0 {
+                    thread::sleep(Duration::from_micros(200));
+                }
+            }
+        });
+        Self { address, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for KnownUpstream {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+/// `timeball serve` on loopback, not in a namespace: it has to reach this process.
+fn serve(config: &str) -> (common::Daemon, String, Scratch) {
+    let file = Scratch::file("timeball.toml", config);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_timeball"));
+    command.arg("serve").arg(&file.path);
+    let mut daemon = common::Daemon::start(command);
+    let line = daemon.wait_for("listening");
+    daemon.wait_for("ready");
+    let address = line.split_whitespace().last().unwrap().to_owned();
+    (daemon, address, file)
+}
+
+fn offset_of(server: &str) -> Option<f64> {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_timeball"))
+        .args(["query", "--json", server])
+        .output()
+        .unwrap();
+    let said: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
+    said["servers"][0]["time"]["offset_s"].as_f64()
+}
+
+#[test]
+fn a_known_offset_is_served_on_and_the_kernel_clock_stays_as_it_is() {
+    let upstream = KnownUpstream::serving(Interval::from_millis(2_500), Rate::ZERO);
+    let (mut ours, address, _file) = serve(&config("127.0.0.1:0", &[&upstream.address]));
+    ours.wait_for("synchronised");
+    let offset_s = offset_of(&address).expect("synchronised");
+    assert!((offset_s - 2.5).abs() < 200e-6, "{offset_s}");
+}
+
+#[test]
+fn two_that_agree_win_over_one_that_lies() {
+    let honest = [
+        KnownUpstream::serving(Interval::from_millis(100), Rate::ZERO),
+        KnownUpstream::serving(Interval::from_millis(100), Rate::ZERO),
+    ];
+    let liar = KnownUpstream::serving(Interval::from_secs(5), Rate::ZERO);
+    let sources = [liar.address.as_str(), &honest[0].address, &honest[1].address];
+    let (mut ours, address, _file) = serve(&config("127.0.0.1:0", &sources));
+    ours.wait_for("synchronised");
+    ours.wait_for(&format!("{}: disagrees with the majority", liar.address));
+    let offset_s = offset_of(&address).expect("synchronised");
+    assert!((offset_s - 0.1).abs() < 500e-6, "{offset_s}");
+}
+
+#[test]
+fn without_any_answer_the_local_clock_takes_over_and_it_is_said_what_is_waited_for() {
+    let config =
+        format!("{}[local]\nstratum = 9\nwait_s = 2\n", config("127.0.0.1:0", &["127.0.0.1:9"]));
+    let (mut ours, address, _file) = serve(&config);
+    assert_eq!(offset_of(&address), None, "not before its time");
+    ours.signal("USR1");
+    ours.wait_for("waiting for");
+    ours.wait_for("local clock");
+    let offset_s = offset_of(&address).expect("the local clock");
+    assert!(offset_s.abs() < 200e-6, "{offset_s}");
+}
+
+#[test]
+fn the_frequency_is_kept_in_a_whole_file() {
+    let upstream = KnownUpstream::serving(Interval::ZERO, Rate::ZERO);
+    let drift = Scratch::file("drift", "not a number\n");
+    let config = format!(
+        "{}[clock]\ndrift_file = \"{}\"\n",
+        config("127.0.0.1:0", &[&upstream.address]),
+        drift.path.display()
+    );
+    let (mut ours, _, _file) = serve(&config);
+    // A damaged file is named and costs the head start only.
+    ours.wait_for("drift");
+    ours.wait_for("synchronised");
+    ours.signal("TERM");
+    assert_eq!(ours.finish().0, Some(0));
+}
