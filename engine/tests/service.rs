@@ -177,8 +177,11 @@ fn the_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
 #[test]
 fn ipv6_clients_get_their_answer_from_the_address_they_asked() {
     let host = Host::new();
-    let add = "ip -6 address add 2001:db8::1/128 dev lo nodad && ip -6 address add 2001:db8::2/128 dev lo nodad";
-    assert!(host.command("sh").args(["-c", add]).status().unwrap().success());
+    for address in ["2001:db8::1/128", "2001:db8::2/128"] {
+        let mut add = host.command("ip");
+        add.args(["-6", "address", "add", address, "dev", "lo", "nodad"]);
+        assert!(add.status().unwrap().success());
+    }
     let _server = host.serve("[server]\nlisten = [\"[::]:123\", \"0.0.0.0:123\"]\n");
     // A connected client hears only the address it asked.
     let said = host.query(&["2001:db8::1", "2001:db8::2", "127.3.2.1"]);

@@ -78,10 +78,6 @@ fn unsafe_code_lives_in_one_crate() {
             return Vec::new();
         }
         lines_with(source, &["unsafe {", "unsafe fn", "unsafe impl"])
-            .into_iter()
-            // The one place a library insists: counting allocations needs an allocator of the test's own.
-            .filter(|place| !place.starts_with("engine/tests/allocations.rs"))
-            .collect()
     });
 }
 
@@ -121,6 +117,32 @@ fn time_and_randomness_are_arguments() {
     check("no clock, randomness or socket in the pure crates", |source| {
         let pure = PURE.iter().any(|prefix| source.path.starts_with(prefix));
         if pure && !source.is_test() { lines_with(source, &AMBIENT) } else { Vec::new() }
+    });
+}
+
+#[test]
+fn nothing_on_the_packet_path_can_lock() {
+    const PACKET_PATH: [&str; 10] = [
+        "engine/time/src/",
+        "engine/wire/src/",
+        "engine/responder/src/",
+        "engine/sys/src/uring/",
+        "engine/sys/src/mmsg.rs",
+        "engine/sys/src/batch.rs",
+        "engine/sys/src/carrier.rs",
+        "engine/sys/src/departure.rs",
+        "engine/sys/src/frame.rs",
+        "engine/sys/src/cmsg.rs",
+    ];
+    check("no lock, condition or channel among what a worker runs", |source| {
+        let on_path = PACKET_PATH.iter().any(|prefix| source.path.starts_with(prefix));
+        if !on_path {
+            return Vec::new();
+        }
+        lines_with(
+            source,
+            &["Mutex", "RwLock", "Condvar", "channel", "OnceLock", "LazyLock", "park("],
+        )
     });
 }
 
