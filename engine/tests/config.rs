@@ -560,11 +560,13 @@ fn check_shows_the_plan() {
         carry by    io_uring; or recvmmsg and sendmmsg where that is not allowed\n  \
         buffer      1048576 bytes for each socket\n  \
         run as      stay the user that starts it\n  \
-        ask         ntp1.example:123 (192.0.2.1), every 64 to 1024 s, with a burst first, preferred\n  \
+        ask         ntp1.example:123 (192.0.2.1), every 64 to 1024 s, with a burst first, \
+        preferred\n  \
         steer       the served time only, never the kernel clock\n              \
         stepping above 0.128 s, believing no offset above 1000 s\n  \
         admit       being unsynchronised above a root distance of 1.5 s\n  \
-        serve       the local clock at stratum 10, when every source has failed, 10 s or more after the start\n  \
+        serve       the local clock at stratum 10, when every source has failed, 10 s or more \
+        after the start\n  \
         log         info and above";
     let head = format!("{} is right; timeball would\n  ", path.display());
     assert_eq!(report.to_string(), format!("{head}{expected}"));
