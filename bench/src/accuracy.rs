@@ -100,6 +100,7 @@ fn open_loop(options: &AccuracyOptions, base: &Spec, pattern: Pattern, rate_hz: 
         load: Load::Open { pattern, rate_hz },
         duration_s: options.duration,
         requests_max: options.replies,
+        segments: 1,
         stamp_one_in,
         timeout_s: TIMEOUT_S,
         ..base.clone()

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use timeball_sys::traffic::SEGMENTS_MAX;
+
 use crate::place::On;
 
 /// Measures timeball, its peers and plain echoes side by side, in turns, on one core each.
@@ -50,6 +52,10 @@ pub(crate) struct CommonOptions {
     /// Requests in flight when the server's capacity is sought.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) window: u32,
+    /// Requests handed to the kernel as one message, which is cut up again before it reaches the server's
+    /// device; 1 sends each alone, which costs the generator four times as much. `accuracy` always does.
+    #[arg(long, default_value_t = 16, value_parser = segments)]
+    pub(crate) segments: usize,
     /// Print JSON for programs instead of a table for people.
     #[arg(long)]
     pub(crate) json: bool,
@@ -194,6 +200,13 @@ impl Echo {
 
 fn seconds(text: &str) -> Result<f64, String> {
     within(text, 0.1, 600.0, "seconds")
+}
+
+fn segments(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(value) if (1..=SEGMENTS_MAX).contains(&value) => Ok(value),
+        _ => Err(format!("a number from 1 to {SEGMENTS_MAX}")),
+    }
 }
 
 fn factor(text: &str) -> Result<f64, String> {

@@ -31,6 +31,7 @@ pub(crate) struct Spec {
     pub(crate) duration_s: f64,
     pub(crate) requests_max: u32,
     pub(crate) batch: usize,
+    pub(crate) segments: usize,
     pub(crate) stamp_one_in: u32,
     pub(crate) timeout_s: f64,
     pub(crate) expectation: Expectation,
@@ -101,6 +102,7 @@ impl Spec {
         options.duration = duration(self.duration_s)?;
         options.requests_max = self.requests_max;
         options.batch = self.batch;
+        options.segments = self.segments;
         options.stamp_one_in = self.stamp_one_in;
         options.timeout = duration(self.timeout_s)?;
         options.expectation = self.expectation;

@@ -65,6 +65,12 @@ impl Pair {
             ip(&["-n", namespace, "link", "set", "lo", "up"])?;
             ip(&["-n", namespace, "link", "set", device, "up"])?;
         }
+        // The server's side must see packets as a network card would hand them over, one by one.
+        let mut words = self.clients_prefix();
+        words.extend(
+            ["ethtool", "-K", clients_device, "tx-udp-segmentation", "off"].map(str::to_owned),
+        );
+        output(&words)?;
         let population = format!("{}/{}", POPULATION.0, POPULATION.1);
         ip(&["-n", clients, "route", "add", "local", &population, "dev", "lo"])?;
         ip(&["-n", server, "route", "add", &population, "via", &CLIENTS.to_string()])?;

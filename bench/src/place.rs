@@ -3,6 +3,7 @@
 //! Must never: make a difference to what is measured but the network between the two.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -65,8 +66,11 @@ impl Place {
                 let socket = socket.attempting(|| "finding a free port".to_owned())?;
                 socket.local_addr().attempting(|| "finding a free port".to_owned())
             }
-            // The namespace is ours alone.
-            Self::Veth(_) => Ok(SocketAddr::new(SERVER, VETH_PORT)),
+            // The namespace is ours alone, but a ring can hold a killed server's socket for a moment.
+            Self::Veth(_) => {
+                let turn = VETH_TURNS.fetch_add(1, Ordering::Relaxed) % VETH_PORTS;
+                Ok(SocketAddr::new(SERVER, VETH_PORT_FIRST + turn))
+            }
         }
     }
 
@@ -95,4 +99,6 @@ impl Place {
     }
 }
 
-const VETH_PORT: u16 = 11_123;
+static VETH_TURNS: AtomicU16 = AtomicU16::new(0);
+const VETH_PORT_FIRST: u16 = 11_123;
+const VETH_PORTS: u16 = 10_000;

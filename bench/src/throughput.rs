@@ -58,6 +58,7 @@ pub(crate) fn closed_loop(place: &Place, common: &CommonOptions, duration_s: f64
         duration_s,
         requests_max: u32::MAX,
         batch: 64,
+        segments: common.segments,
         stamp_one_in: 0,
         timeout_s: TIMEOUT_S,
         expectation: Expectation::Server,

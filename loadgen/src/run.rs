@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use timeball_sys::realtime;
-use timeball_sys::traffic::{Traffic, TrafficOptions};
+use timeball_sys::traffic::{SEGMENTS_MAX, Traffic, TrafficOptions};
 use timeball_time::{Interval, NtpTimestamp, Realtime, Timestamp};
 use timeball_wire::{Flags, HEADER_LEN, Header, Mode, field};
 
@@ -40,6 +40,10 @@ pub struct Options {
     pub requests_max: u32,
     /// Requests handed to the kernel at once, 1 to [`Options::BATCH_MAX`].
     pub batch: usize,
+    /// Requests of one client that are handed over as one message when they are due together, 1 to
+    /// [`SEGMENTS_MAX`]. More than 1 makes the generator faster by as much, and the clients take turns of
+    /// this many requests.
+    pub segments: usize,
     /// One request in this many gets a kernel stamp of its departure; 0 for none.
     pub stamp_one_in: u32,
     /// After this long without a reply a request is lost.
@@ -72,6 +76,7 @@ impl Options {
             duration: Duration::from_secs(1),
             requests_max: u32::MAX,
             batch: 64,
+            segments: 1,
             stamp_one_in: 0,
             timeout: Duration::from_millis(250),
             expectation: Expectation::Server,
@@ -92,6 +97,7 @@ impl Options {
             (family_ok, "the clients' network must be of the target's address family"),
             ((1..=Self::PORTS_MAX).contains(&self.ports), "ports must be 1 to 64"),
             ((1..=Self::BATCH_MAX).contains(&self.batch), "the batch must be 1 to 64"),
+            ((1..=SEGMENTS_MAX).contains(&self.segments), "segments must be 1 to 64"),
             (self.duration <= Self::DURATION_MAX, "the duration must be at most an hour"),
             (
                 !self.timeout.is_zero() && self.timeout <= TIMEOUT_MAX,
@@ -205,6 +211,7 @@ impl<'a> Generator<'a> {
             target: options.target,
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
             departure_stamps: options.stamp_one_in > 0,
+            segments: options.segments,
         };
         let flags = Flags { leap: timeball_time::Leap::None, version: VERSION, mode: Mode::Client };
         let request = Header::new(flags).encode();
@@ -284,6 +291,7 @@ impl<'a> Generator<'a> {
     fn send(&mut self, lane: usize, due: usize, now: Timestamp<Realtime>) -> Result<(), LoadError> {
         let sender = &mut self.lanes[lane].sender;
         let stamp_one_in = u64::from(self.options.stamp_one_in);
+        let segments = self.options.segments as u64;
         let (mut pushed, mut stamped) = (0, false);
         while pushed < due {
             let intended = match self.options.load {
@@ -293,7 +301,7 @@ impl<'a> Generator<'a> {
             };
             let number = self.flights.next_number();
             let is_stamped = stamp_one_in > 0 && number.is_multiple_of(stamp_one_in);
-            let source = self.options.population.address(number);
+            let source = self.options.population.address(number / segments);
             let Some(request) = sender.push(source, is_stamped) else { break };
             let nonce = self.flights.launch(intended, now);
             request[field::TRANSMIT..HEADER_LEN].copy_from_slice(&nonce.to_bits().to_be_bytes());

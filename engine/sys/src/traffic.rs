@@ -30,7 +30,13 @@ pub struct TrafficOptions {
     pub receive_buffer_bytes: usize,
     /// Whether requests may ask for a departure stamp.
     pub departure_stamps: bool,
+    /// Most requests of one source handed to the kernel as one message that it cuts up again
+    /// (`UDP_SEGMENT`): 1 for none, up to [`SEGMENTS_MAX`].
+    pub segments: usize,
 }
+
+/// Most requests in one message; the kernel has allowed 64 since there is `UDP_SEGMENT`.
+pub const SEGMENTS_MAX: usize = 64;
 
 /// One UDP port with the two halves of its traffic.
 #[derive(Debug)]
@@ -51,7 +57,7 @@ impl Traffic {
         let socket = open_socket(&options)?;
         let halves = (socket.try_clone()?, socket.try_clone()?);
         Ok(Self {
-            sender: Sender::new(socket, options.target, request, batch),
+            sender: Sender::new(socket, &options, request, batch),
             receiver: Receiver::new(halves.0, request.len() + REPLY_SLACK, batch),
             departures: Departures(Receiver::new_with_flags(
                 halves.1,
@@ -70,31 +76,50 @@ impl Traffic {
 }
 
 /// Sends batches of equally long requests to one target.
+///
+/// Requests of one source that follow each other can go as one message, which costs the kernel a quarter
+/// and less; what is on the network is the same.
 #[derive(Debug)]
 pub struct Sender {
     socket: Socket,
     target: SockAddr,
     request_len: usize,
+    segments: usize,
+    /// The requests of the batch, one after the other.
     requests: Vec<u8>,
+    pushed: usize,
+    /// What the kernel is asked for each message.
+    wishes: Vec<Wish>,
     controls: Vec<ControlBytes>,
-    control_lens: Vec<usize>,
     vectors: Vec<libc::iovec>,
     messages: Vec<libc::mmsghdr>,
-    pushed: usize,
+    used: usize,
+}
+
+/// One message: requests that follow each other.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    source: IpAddr,
+    first: usize,
+    count: usize,
+    stamped: bool,
 }
 
 impl Sender {
-    fn new(socket: Socket, target: SocketAddr, request: &[u8], batch: usize) -> Self {
+    fn new(socket: Socket, options: &TrafficOptions, request: &[u8], batch: usize) -> Self {
+        let source = options.target.ip();
         Self {
             socket,
-            target: target.into(),
+            target: options.target.into(),
             request_len: request.len(),
+            segments: options.segments.clamp(1, SEGMENTS_MAX),
             requests: request.repeat(batch),
+            pushed: 0,
+            wishes: vec![Wish { source, first: 0, count: 0, stamped: false }; batch],
             controls: vec![ControlBytes::EMPTY; batch],
-            control_lens: vec![0; batch],
             vectors: vec![EMPTY_VECTOR; batch],
             messages: vec![empty_message(); batch],
-            pushed: 0,
+            used: 0,
         }
     }
 
@@ -106,16 +131,24 @@ impl Sender {
     /// Adds a request from `source` and returns its bytes, which hold what the slot held last.
     ///
     /// `None` when the batch is full or `source` is not of the target's family. `stamped` asks for a
-    /// departure stamp.
+    /// departure stamp, and for a message of its own.
+    #[inline]
     pub fn push(&mut self, source: IpAddr, stamped: bool) -> Option<&mut [u8]> {
-        let slot = self.pushed;
-        if slot == self.messages.len() || source.is_ipv6() != self.target.is_ipv6() {
+        if self.room() == 0 || source.is_ipv6() != self.target.is_ipv6() {
             return None;
         }
-        self.control_lens[slot] = self.controls[slot].ask(source, stamped);
+        let first = self.pushed;
+        let last = self.wishes[..self.used].last_mut().filter(|last| {
+            last.source == source && last.count < self.segments && !last.stamped && !stamped
+        });
+        if let Some(last) = last {
+            last.count += 1;
+        } else {
+            self.wishes[self.used] = Wish { source, first, count: 1, stamped };
+            self.used += 1;
+        }
         self.pushed += 1;
-        let start = slot * self.request_len;
-        Some(&mut self.requests[start..start + self.request_len])
+        Some(&mut self.requests[first * self.request_len..][..self.request_len])
     }
 
     /// Sends the batch and empties it; says how many requests, from the first, the kernel took.
@@ -124,31 +157,41 @@ impl Sender {
     /// generator that retries offers another load than it says. Fails if the kernel took none for any
     /// other reason.
     pub fn send(&mut self) -> io::Result<usize> {
-        let pushed = std::mem::take(&mut self.pushed);
-        for slot in 0..pushed {
-            self.vectors[slot] = libc::iovec {
-                iov_base: self.requests[slot * self.request_len..].as_mut_ptr().cast(),
-                iov_len: self.request_len,
-            };
-            let header = &mut self.messages[slot].msg_hdr;
-            header.msg_name = self.target.as_ptr().cast_mut().cast();
-            header.msg_namelen = self.target.len();
-            header.msg_iov = &raw mut self.vectors[slot];
-            header.msg_iovlen = 1;
-            header.msg_control = self.controls[slot].0.as_mut_ptr().cast();
-            header.msg_controllen = self.control_lens[slot];
-        }
+        self.pushed = 0;
+        let used = std::mem::take(&mut self.used);
+        self.address(used);
         let mut sent = 0;
         // Each turn sends at least one message or ends the loop, so the batch bounds it.
-        while sent < pushed {
-            match send_messages(self.socket.as_raw_fd(), &mut self.messages[sent..pushed]) {
+        while sent < used {
+            match send_messages(self.socket.as_raw_fd(), &mut self.messages[sent..used]) {
                 Ok(count) => sent += count,
                 Err(error) if is_full(&error) => break,
                 Err(error) if sent == 0 => return Err(error),
                 Err(_) => break,
             }
         }
-        Ok(sent)
+        Ok(self.wishes[..sent].iter().map(|wish| wish.count).sum())
+    }
+
+    /// Points the first `used` messages at their parts.
+    fn address(&mut self, used: usize) {
+        let requests = self.requests.as_mut_ptr();
+        let (controls, vectors) = (self.controls.as_mut_ptr(), self.vectors.as_mut_ptr());
+        for index in 0..used {
+            let wish = self.wishes[index];
+            let control_len = self.controls[index].ask(&wish, self.request_len);
+            self.vectors[index] = libc::iovec {
+                iov_base: requests.wrapping_add(wish.first * self.request_len).cast(),
+                iov_len: wish.count * self.request_len,
+            };
+            let header = &mut self.messages[index].msg_hdr;
+            header.msg_name = self.target.as_ptr().cast_mut().cast();
+            header.msg_namelen = self.target.len();
+            header.msg_iov = vectors.wrapping_add(index);
+            header.msg_iovlen = 1;
+            header.msg_control = controls.wrapping_add(index).cast();
+            header.msg_controllen = control_len;
+        }
     }
 }
 
@@ -185,17 +228,19 @@ impl Receiver {
 
     /// Takes what has arrived, up to a batch, and says how many; zero when nothing has.
     pub fn receive(&mut self) -> io::Result<usize> {
+        let (frames, controls) = (self.frames.as_mut_ptr(), self.controls.as_mut_ptr());
+        let (names, vectors) = (self.names.as_mut_ptr(), self.vectors.as_mut_ptr());
         for slot in 0..self.messages.len() {
             self.vectors[slot] = libc::iovec {
-                iov_base: self.frames[slot * self.frame_len..].as_mut_ptr().cast(),
+                iov_base: frames.wrapping_add(slot * self.frame_len).cast(),
                 iov_len: self.frame_len,
             };
             let header = &mut self.messages[slot].msg_hdr;
-            header.msg_name = self.names[slot].0.as_mut_ptr().cast();
+            header.msg_name = names.wrapping_add(slot).cast();
             header.msg_namelen = size_of::<Name>() as u32;
-            header.msg_iov = &raw mut self.vectors[slot];
+            header.msg_iov = vectors.wrapping_add(slot);
             header.msg_iovlen = 1;
-            header.msg_control = self.controls[slot].0.as_mut_ptr().cast();
+            header.msg_control = controls.wrapping_add(slot).cast();
             header.msg_controllen = size_of::<ControlBytes>();
         }
         let flags = self.flags | libc::MSG_DONTWAIT;
@@ -259,15 +304,28 @@ struct ControlBytes([u8; CONTROL_LEN]);
 impl ControlBytes {
     const EMPTY: Self = Self([0; CONTROL_LEN]);
 
-    /// Writes what one request asks of the kernel, and says how many bytes that took.
+    /// Writes what one message asks of the kernel, and says how many bytes that took.
     #[inline]
-    fn ask(&mut self, source: IpAddr, stamped: bool) -> usize {
-        let len = PacketInfo { address: source, interface: 0 }.encode(&mut self.0);
-        if !stamped {
-            return len;
+    fn ask(&mut self, wish: &Wish, request_len: usize) -> usize {
+        let mut len = PacketInfo { address: wish.source, interface: 0 }.encode(&mut self.0);
+        let mut put = |level: i32, kind: i32, data: &[u8]| {
+            // The message before may end without its padding.
+            let start = len.next_multiple_of(size_of::<usize>());
+            let bytes = &mut self.0[start..start + MESSAGE_SPACE];
+            bytes[..8].copy_from_slice(&(MESSAGE_HEADER + data.len()).to_ne_bytes());
+            bytes[8..12].copy_from_slice(&level.to_ne_bytes());
+            bytes[12..16].copy_from_slice(&kind.to_ne_bytes());
+            bytes[16..16 + data.len()].copy_from_slice(data);
+            len = start + MESSAGE_SPACE;
+        };
+        if wish.stamped {
+            let wanted = libc::SOF_TIMESTAMPING_TX_SOFTWARE.to_ne_bytes();
+            put(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &wanted);
         }
-        self.0[len..len + STAMP_WISH.len()].copy_from_slice(&STAMP_WISH);
-        len + STAMP_WISH.len()
+        if wish.count > 1 {
+            put(libc::SOL_UDP, libc::UDP_SEGMENT, &(request_len as u16).to_ne_bytes());
+        }
+        len
     }
 }
 
@@ -347,28 +405,10 @@ fn is_full(error: &io::Error) -> bool {
 
 const EMPTY_VECTOR: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
 
-/// The control message that asks for a software departure stamp, padded.
-const STAMP_WISH: [u8; STAMP_WISH_LEN] = {
-    let mut bytes = [0; STAMP_WISH_LEN];
-    let len = (size_of::<libc::cmsghdr>() + 4).to_ne_bytes();
-    let level = libc::SOL_SOCKET.to_ne_bytes();
-    let kind = libc::SO_TIMESTAMPING.to_ne_bytes();
-    let wish = libc::SOF_TIMESTAMPING_TX_SOFTWARE.to_ne_bytes();
-    let mut i = 0;
-    while i < len.len() {
-        bytes[i] = len[i];
-        i += 1;
-    }
-    i = 0;
-    while i < 4 {
-        bytes[len.len() + i] = level[i];
-        bytes[len.len() + 4 + i] = kind[i];
-        bytes[len.len() + 8 + i] = wish[i];
-        i += 1;
-    }
-    bytes
-};
-const STAMP_WISH_LEN: usize = size_of::<libc::cmsghdr>() + size_of::<usize>();
+/// Control messages with up to 8 octets of data take a header and one more word.
+const MESSAGE_HEADER: usize = size_of::<libc::cmsghdr>();
+const MESSAGE_SPACE: usize = MESSAGE_HEADER + size_of::<usize>();
+const _: () = assert!(MESSAGE_HEADER == 16);
 
 /// A stamp of three `timespec` and an extended error with its address fit, with room to spare.
 const CONTROL_LEN: usize = 192;
@@ -382,8 +422,12 @@ mod tests {
     use super::*;
 
     fn open(target: SocketAddr) -> Traffic {
-        let options =
-            TrafficOptions { target, receive_buffer_bytes: 1 << 20, departure_stamps: true };
+        let options = TrafficOptions {
+            target,
+            receive_buffer_bytes: 1 << 20,
+            departure_stamps: true,
+            segments: 4,
+        };
         Traffic::open(options, &[0x23; 48], 8).unwrap()
     }
 
@@ -448,6 +492,27 @@ mod tests {
                 seen.iter().map(|departure| *departure.bytes.last().unwrap()).collect();
             assert_eq!(last, [0, 3, 6], "{target}");
         }
+    }
+
+    #[test]
+    fn requests_of_one_source_arrive_one_by_one_and_in_order_however_they_were_sent() {
+        let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut traffic = open(server.local_addr().unwrap());
+        // Messages of 4, 1 (another source), 1 (stamped), 2.
+        for index in 0..8u8 {
+            let source = Ipv4Addr::new(127, 0, 0, if index == 4 { 9 } else { 1 });
+            traffic.sender.push(source.into(), index == 5).unwrap()[47] = index;
+        }
+        assert_eq!(traffic.sender.used, 4);
+        assert_eq!(traffic.sender.send().unwrap(), 8);
+        for index in 0..8u8 {
+            let mut bytes = [0; 500];
+            let (len, from) = server.recv_from(&mut bytes).unwrap();
+            assert_eq!((len, bytes[47]), (48, index));
+            assert_eq!(from.ip() == Ipv4Addr::new(127, 0, 0, 9), index == 4);
+        }
+        assert_eq!(traffic.departures.receive().unwrap(), 1);
+        assert_eq!(traffic.departures.departure(0).bytes.last(), Some(&5));
     }
 
     #[test]
