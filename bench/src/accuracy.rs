@@ -18,7 +18,7 @@ use crate::host::Host;
 use crate::load::{self, Outcome, Spec};
 use crate::place::{Arrivals, On, Place};
 use crate::server::{Seat, Server};
-use crate::table::{Table, micros, percent, thousands};
+use crate::table::{Table, invalid_text, micros, percent, thousands};
 use crate::throughput::closed_loop;
 
 /// Measures and prints.
@@ -161,7 +161,12 @@ fn text(rows: &[Row]) -> String {
             thousands(invalid.saturating_sub(report.causality_violations) as f64),
         ]);
     }
-    format!("{LEGEND}\n\n{}{}", table.text(), drift_text(rows))
+    let reports = rows.iter().map(|row| {
+        let name =
+            format!("{}, {} at {} %", row.server, pattern_text(row.pattern), row.load_percent);
+        (name, &row.outcome.report)
+    });
+    format!("{LEGEND}\n\n{}{}{}", table.text(), drift_text(rows), invalid_text(reports))
 }
 
 /// Median θ at the highest load less that at the lowest, for each server and rhythm.

@@ -39,8 +39,10 @@ use crate::error::BenchError;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let stop = Arc::new(AtomicBool::new(false));
+    // An echo has nothing to clean up, and blocks in the kernel: it is to die of a signal.
+    let is_echo = matches!(cli.command, Command::Echo(_));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
+        if !is_echo && let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
             eprintln!("timeball-bench: cannot handle signal {signal}: {error}");
             return ExitCode::FAILURE;
         }

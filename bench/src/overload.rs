@@ -22,7 +22,7 @@ use crate::load::{self, Outcome, Spec};
 use crate::place::{Arrivals, On, Place};
 use crate::rounds::Spread;
 use crate::server::{Seat, Server};
-use crate::table::{Table, micros, percent, thousands};
+use crate::table::{Table, invalid_text, micros, percent, thousands};
 use crate::throughput::closed_loop;
 
 /// Measures and prints.
@@ -233,7 +233,10 @@ fn text(rows: &[Row]) -> String {
             percent(BEHIND_SHARE)
         )
     };
-    format!("{}{note}", table.text())
+    let reports = rows
+        .iter()
+        .flat_map(|row| row.rounds.iter().map(|round| (row.server.clone(), &round.report)));
+    format!("{}{note}{}", table.text(), invalid_text(reports))
 }
 
 /// Invalid replies, but for those to requests that had been given up: under overload they are late.

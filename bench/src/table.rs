@@ -2,6 +2,10 @@
 //!
 //! Must never: round a figure so far that two different results look alike.
 
+use std::collections::BTreeMap;
+
+use timeball_load::Report;
+
 /// Rows of text under a header; the first column is aligned left, the others right.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -46,6 +50,21 @@ impl Table {
     }
 }
 
+/// Says for each named report that has any what was invalid about its replies; empty if none has.
+pub(crate) fn invalid_text<'a>(reports: impl Iterator<Item = (String, &'a Report)>) -> String {
+    let mut lines = BTreeMap::<String, BTreeMap<&str, u64>>::new();
+    for (name, report) in reports {
+        for (reason, count) in &report.faults {
+            *lines.entry(name.clone()).or_default().entry(reason).or_default() += count;
+        }
+    }
+    let text = |(name, reasons): (&String, &BTreeMap<&str, u64>)| {
+        let reasons = reasons.iter().map(|(reason, count)| format!("{count} {reason}"));
+        format!("\ninvalid replies of {name}: {}", reasons.collect::<Vec<_>>().join(", "))
+    };
+    lines.iter().map(text).collect()
+}
+
 /// A count with spaces between the thousands.
 pub(crate) fn thousands(value: f64) -> String {
     if !value.is_finite() {
@@ -87,6 +106,15 @@ mod tests {
         let expected = "server         ns\n---------  ------\na               1\n\
                         long name  12 345\n×\n";
         assert_eq!(table.text(), expected);
+    }
+
+    #[test]
+    fn invalid_replies_are_summed_by_server_and_reason() {
+        let faulty =
+            |count| Report { faults: [("short".to_owned(), count)].into(), ..Report::default() };
+        let (one, two, none) = (faulty(1), faulty(2), Report::default());
+        let reports = [("a".to_owned(), &one), ("b".to_owned(), &none), ("a".to_owned(), &two)];
+        assert_eq!(invalid_text(reports.into_iter()), "\ninvalid replies of a: 3 short");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::load::{self, Outcome, Spec};
 use crate::place::{Arrivals, On, Place};
 use crate::rounds::Spread;
 use crate::server::{Seat, Server};
-use crate::table::{Table, micros, percent, thousands};
+use crate::table::{Table, invalid_text, micros, percent, thousands};
 
 /// Measures and prints.
 pub(crate) fn run(options: &ThroughputOptions, stop: &AtomicBool) -> Result<(), BenchError> {
@@ -188,13 +188,17 @@ impl Results {
         self.servers.iter().for_each(|server| table.row(server.cells()));
         format!(
             "on {:?}: one server core, {} requests in flight from {} clients, {} rounds of {} s; \
-             medians; × is the echo's core time per answer divided by the server's, within a round\n\n{}",
+             medians; × is the echo's core time per answer divided by the server's, within a round\n\n\
+             {}{}",
             self.on,
             options.common.window,
             options.common.clients,
             options.rounds,
             options.duration,
-            table.text()
+            table.text(),
+            invalid_text(self.servers.iter().flat_map(|server| {
+                server.rounds.iter().map(|round| (server.name.clone(), &round.report))
+            }))
         )
     }
 }
@@ -230,6 +234,6 @@ impl ServerResult {
 }
 
 /// A request without a reply for this long is lost, and its place in the window free again.
-const TIMEOUT_S: f64 = 0.25;
+const TIMEOUT_S: f64 = 0.1;
 /// Load before the measured one: caches, frequency, neighbour entries.
 const WARM_UP_S: f64 = 0.3;
