@@ -24,7 +24,7 @@ use crate::action::{Actions, Event, SourceId, Steered};
 use crate::books::Books;
 use crate::config::{Config, Steering};
 use crate::election::{Election, Reference, elect};
-use crate::filter::FrequencyPrior;
+use crate::filter::{FrequencyPrior, Verdict};
 use crate::kernel::KernelSteering;
 use crate::limits::SOURCES_MAX;
 use crate::rejection::Rejection;
@@ -178,7 +178,8 @@ impl Discipline {
         let was_fit = association.is_fit();
         let result = association.on_datagram(datagram, received, now.monotonic, &context, out);
         let withdrawn = was_fit && !association.is_fit();
-        if result.is_ok() || withdrawn {
+        let news = matches!(result, Ok(Verdict::Taken | Verdict::Jumped));
+        if news || withdrawn {
             let measured = self.hold_election(&now, Some(source.index()), out);
             self.publish(&now, measured, out);
         } else if changed {

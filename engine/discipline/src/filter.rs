@@ -34,7 +34,7 @@
 //! bound honest when there are few samples. (Magill 1965, multiple-model adaptive estimation.)
 //!
 //! **Jumps.** A right server's answer is off by at most half its delay. An answer further from the
-//! prediction than that, and than [`JUMP_SD`] predicted deviations, is set aside; [`JUMP_SAMPLES`] in a
+//! prediction than that, and than [`JUMP_SD`] predicted deviations and 15 ppm explain, is set aside; [`JUMP_SAMPLES`] in a
 //! row that agree with each other mean that the server has moved, and history restarts with them.
 //!
 //! Must never: hold an absolute time in an `f64`; let a NaN out (the inputs are integers, each variance
@@ -43,6 +43,7 @@
 use timeball_time::{Free, Interval, Rate, Timestamp};
 
 use crate::estimate::{Covariance, Estimate};
+use crate::exchange::FREQUENCY_TOLERANCE;
 
 /// What is expected of the frequency before anything was measured.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -173,7 +174,8 @@ impl Filter {
         }
         let error = (point.offset - estimate.offset_at(point.time)).abs();
         let sd = Interval::from_secs_f64(JUMP_SD * estimate.offset_sd_at(point.time));
-        error > point.delay.half() + sd + JUMP_FLOOR
+        let drift = FREQUENCY_TOLERANCE.over(point.time - estimate.epoch());
+        error > point.delay.half() + sd + drift + JUMP_FLOOR
     }
 
     fn suspect(&mut self, point: Point) -> Verdict {

@@ -6,7 +6,7 @@
 //!
 //! One command is under way at a time, and what counts is what the kernel says it did.
 //!
-//! Must never: command more than ±500 ppm; repeat a refused command in a loop.
+//! Must never: command more than ±500 ppm; command more often than once a second, whatever comes back.
 
 use timeball_time::{Interval, Monotonic, Rate, Timestamp};
 
@@ -22,6 +22,8 @@ pub(crate) struct KernelSteering {
     pending: Option<Pending>,
     /// Refused: not before this.
     retry: Option<Timestamp<Monotonic>>,
+    /// When the last command was given: its report alone must not bring about the next.
+    commanded: Option<Timestamp<Monotonic>>,
     clamped: bool,
 }
 
@@ -47,7 +49,7 @@ pub(crate) struct Wanted {
 impl KernelSteering {
     pub(crate) const fn new(steering: Steering) -> Self {
         let enabled = matches!(steering, Steering::Kernel { .. });
-        Self { enabled, pending: None, retry: None, clamped: false }
+        Self { enabled, pending: None, retry: None, commanded: None, clamped: false }
     }
 
     /// Commands what is needed to get from `applied` to what is wanted, if anything.
@@ -61,11 +63,14 @@ impl KernelSteering {
         if !self.enabled || self.retry.is_some_and(|retry| now < retry) {
             return;
         }
-        if self.pending.is_some_and(|pending| now - pending.since < REPORT_WAIT) {
+        if self.pending.is_some_and(|pending| now - pending.since < REPORT_WAIT)
+            || self.commanded.is_some_and(|last| now - last < COMMAND_GAP)
+        {
             return;
         }
         let Some(command) = command(applied, wanted) else { return };
         self.pending = Some(Pending { command, since: now, seen: false });
+        self.commanded = Some(now);
         out.push(Action::Steer(command));
     }
 
@@ -153,6 +158,8 @@ const CHANGE_MIN: f64 = 1e-9;
 const CLAMP_TOLERANCE: f64 = 1e-9;
 /// A step seen within this of the one commanded is that one.
 const STEP_TOLERANCE: Interval = Interval::from_millis(1);
+/// Commands are at least this far apart: a little less than a heartbeat.
+const COMMAND_GAP: Interval = Interval::from_millis(900);
 /// A command not reported by now was lost.
 const REPORT_WAIT: Interval = Interval::from_secs(5);
 /// How long to leave a kernel alone that refuses.

@@ -318,7 +318,9 @@ impl Source {
             delay: sample.delay.max(resolution),
             resolution,
         });
-        self.last = Some(sample);
+        if matches!(verdict, Verdict::Taken | Verdict::Jumped) {
+            self.last = Some(sample);
+        }
         match verdict {
             Verdict::Taken => {
                 self.rechecks = 0;
@@ -585,7 +587,7 @@ pub(crate) const BOUND_SD: f64 = 4.0;
 /// Wander over the next interval, as a share of one measurement's jitter, up to which polls are spaced.
 const WANDER_SHARE: f64 = 0.3;
 /// Points before the interval may grow, and per doubling after.
-const RAMP_START: usize = 8;
+const RAMP_START: usize = 6;
 const RAMP_POINTS: usize = 2;
 
 #[cfg(test)]
