@@ -243,9 +243,9 @@ impl PacketIo for MmsgIo {
     }
 }
 
-/// A socket that gave this many datagrams is asked again without polling first: at this size a batch took
-/// long enough to answer for more to have come, and one `recvmmsg` in vain costs no more than a `poll`.
-const HOPEFUL_MIN: usize = 8;
+/// A socket that gave this many datagrams is asked again without polling first: under load more has come
+/// while they were answered, and one `recvmmsg` in vain costs no more than a `poll`.
+const HOPEFUL_MIN: usize = 2;
 
 /// Turns between two looks at all sockets and the waker.
 const TURNS_UNPOLLED_MAX: u32 = 8;

@@ -208,6 +208,15 @@ impl UringIo {
         Ok(self.batch.len())
     }
 
+    /// Fills up a batch that is likely to be the beginning of more.
+    fn top_up(&mut self) -> Result<(), CarrierError> {
+        if self.batch.len() < BATCH_MAX {
+            self.enter(Some(0))?;
+            self.drain()?;
+        }
+        Ok(())
+    }
+
     #[inline]
     fn received(&mut self, completion: Completion) -> Result<(), CarrierError> {
         let socket = (completion.tag & !TAG) as u16;
@@ -351,8 +360,10 @@ impl PacketIo for UringIo {
 
     fn receive(&mut self, wait: Wait) -> Result<usize, CarrierError> {
         self.recycle();
-        if self.drain()? > 0 && self.armed.iter().all(|&armed| armed) {
-            return Ok(self.batch.len());
+        let waiting = self.drain()?;
+        // Ring replies have looked for more already, in the call that sent them.
+        if waiting >= MULTISHOT_RUN || (waiting > 0 && self.replies == ReplyPath::Sendmmsg) {
+            self.top_up()?;
         }
         let mut looked = false;
         loop {
@@ -368,7 +379,9 @@ impl PacketIo for UringIo {
             }
             self.enter(Some(u32::from(wait == Wait::Block)))?;
             looked = true;
-            self.drain()?;
+            if self.drain()? >= MULTISHOT_RUN {
+                self.top_up()?;
+            }
         }
     }
 
@@ -414,6 +427,10 @@ fn template() -> Box<libc::msghdr> {
     template.msg_controllen = CONTROL;
     Box::new(template)
 }
+
+/// Datagrams the kernel receives for one multishot before it turns to other work; when it gave so many,
+/// there are likely more.
+const MULTISHOT_RUN: usize = 32;
 
 /// Requests queued at once: a batch of replies, a receive per socket, and the waker's poll.
 const SUBMISSIONS: u32 = 2 * BATCH_MAX as u32;
