@@ -189,3 +189,51 @@ fn ipv6_clients_get_their_answer_from_the_address_they_asked() {
         assert_eq!(server["replies"], 4, "{said}");
     }
 }
+
+/// The lines of every thread's status in /proc that begin with `key`.
+fn threads(pid: u32, key: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        lines.extend(status.lines().filter(|line| line.starts_with(key)).map(str::to_owned));
+    }
+    assert!(lines.len() >= 4, "main, discipline, resolver and a worker: {lines:?}");
+    lines
+}
+
+#[test]
+fn once_it_serves_no_thread_can_do_anything_but_serve() {
+    let host = Host::new();
+    let mut server = Daemon::start(host.timeball(&["serve"]));
+    server.wait_for("ready");
+    for key in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
+        for line in threads(server.pid(), key) {
+            assert!(line.ends_with("0000000000000000"), "{line}");
+        }
+    }
+    assert!(threads(server.pid(), "NoNewPrivs").iter().all(|line| line.ends_with('1')));
+}
+
+#[test]
+fn started_as_root_it_becomes_the_user_it_is_told() {
+    let me = Command::new("id").arg("-u").output().unwrap();
+    if text(&me).trim() != "0" {
+        println!("skipped: only root can become somebody else");
+        return;
+    }
+    let config = Scratch::file("t.toml", &format!("{LOCAL}user = \"nobody\"\n"));
+    let mut server = Daemon::start(serve(&config));
+    server.wait_for("ready");
+    let uid = text(&Command::new("id").args(["-u", "nobody"]).output().unwrap());
+    for line in threads(server.pid(), "Uid") {
+        assert!(line.split_whitespace().skip(1).all(|id| id == uid.trim()), "{line}");
+    }
+}
+
+#[test]
+fn an_unknown_user_is_refused_by_name() {
+    let config = Scratch::file("t.toml", &format!("{LOCAL}user = \"nobody-of-that-name\"\n"));
+    let (code, said) = refused(serve(&config));
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("nobody-of-that-name"), "{said}");
+}

@@ -18,14 +18,15 @@ use timeball_discipline::{
     Action, Actions, Config, Discipline, Event, SourceId, Steer, Steered, drift,
 };
 use timeball_sys::{
-    ClientSocket, KernelClock, SteerClock, SteerError, Waiter, Waker, precision, reading,
+    Capability, ClientSocket, KernelClock, SteerClock, SteerError, Waiter, Waker, drop_privileges,
+    precision, reading,
 };
 use timeball_time::{ClockReading, Publisher, Rate};
 
 use super::resolver::{Answer, Resolver};
 use super::state_file;
 use super::status::Board;
-use crate::config::{Host, Plan, Source};
+use crate::config::{Host, Plan, Source, Steering};
 
 /// The discipline and all it needs, ready to run.
 pub(super) struct Clockwork {
@@ -36,6 +37,8 @@ pub(super) struct Clockwork {
     waiter: Waiter,
     resolver: Resolver,
     kernel: KernelClock,
+    /// What steering takes.
+    needed: &'static [Capability],
     /// The socket of the request in flight, by source.
     links: Vec<Option<ClientSocket>>,
     /// As configured, in the discipline's order.
@@ -83,6 +86,10 @@ impl Clockwork {
             resolver: Resolver::start(waiter.waker())?,
             waiter,
             kernel: KernelClock::new(),
+            needed: match plan.clock.steering {
+                Steering::Virtual => &[],
+                Steering::Kernel => &[Capability::CAP_SYS_TIME],
+            },
             links: plan.sources.iter().map(|_| None).collect(),
             sources: plan.sources.clone(),
             drift_file,
@@ -107,6 +114,7 @@ impl Clockwork {
     }
 
     fn run(mut self) -> io::Result<()> {
+        drop_privileges(None, self.needed).map_err(io::Error::other)?;
         self.on_timer(reading());
         while !self.stop.load(Ordering::Acquire) {
             self.perform();

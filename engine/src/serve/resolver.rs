@@ -11,7 +11,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
-use timeball_sys::Waker;
+use timeball_sys::{Waker, drop_privileges};
 
 /// The asking end.
 #[derive(Debug)]
@@ -44,6 +44,11 @@ impl Resolver {
         let (questions, inbox) = unbounded::<Question>();
         let (outbox, answers) = unbounded();
         thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+            // It reads what strangers send: nothing may come of that but a wrong address.
+            if let Err(error) = drop_privileges(None, &[]) {
+                tracing::error!("{error}; names will not be looked up");
+                return;
+            }
             // Ends when the asking end is dropped.
             for Question { id, name } in inbox {
                 let answer = Answer { id, addresses: look_up(&name) };

@@ -205,3 +205,32 @@ fn by_worker(groups: Vec<ListenGroup>) -> Vec<Vec<ServerSocket>> {
 const EXIT_WORKER_LOST: i32 = 70;
 /// How long a worker may take over what is left in its sockets: all of a second's SIGTERM but half.
 const DRAIN_MAX: Interval = Interval::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Run by the test below in a process of its own.
+    #[test]
+    #[ignore = "ends the process"]
+    fn a_worker_that_panics() {
+        let worker = thread::spawn(|| {
+            let _will = LastWill;
+            panic!("as a bug would");
+        });
+        let _ = worker.join();
+        println!("still alive");
+    }
+
+    #[test]
+    fn a_worker_that_dies_takes_the_process_with_it() {
+        let myself = std::env::current_exe().unwrap();
+        let victim = ["--ignored", "--exact", "serve::workers::tests::a_worker_that_panics"];
+        let output = Command::new(myself).args(victim).arg("--nocapture").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), None, "ended by a signal: {said}");
+        assert!(!said.contains("still alive") && said.contains("running 1 test"), "{said}");
+    }
+}
