@@ -27,10 +27,11 @@ use crate::election::{Election, Reference, elect};
 use crate::filter::{FrequencyPrior, Verdict};
 use crate::kernel::KernelSteering;
 use crate::limits::SOURCES_MAX;
+use crate::reference_id::reference_id_of;
 use crate::rejection::Rejection;
 use crate::selection::Tally;
 use crate::servo::Servo;
-use crate::source::{Context, Source, reference_id_of};
+use crate::source::{Context, Source};
 use crate::status::Basis;
 
 /// Keeps the time: one for a server, driven by one thread.

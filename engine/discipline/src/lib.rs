@@ -7,7 +7,7 @@
 //! | file | is |
 //! |---|---|
 //! | `exchange`, `rejection` | one question and its answer, and why an answer is not believed |
-//! | `source` | one association: when to ask whom |
+//! | `source`, `pace` | one association: whom to ask, and how often |
 //! | `filter`, `estimate` | offset and frequency from a history of answers |
 //! | `selection`, `combine`, `election` | whom to believe, and what they say together |
 //! | `servo`, `publish` | the served clock, its error bound, the snapshot |
@@ -28,7 +28,9 @@ mod exchange;
 mod filter;
 mod kernel;
 pub mod limits;
+mod pace;
 mod publish;
+mod reference_id;
 mod rejection;
 mod report;
 mod selection;
@@ -43,7 +45,8 @@ pub use discipline::Discipline;
 pub use estimate::{Covariance, Estimate};
 pub use exchange::{Exchange, FREQUENCY_TOLERANCE, Sample, TRANSMIT_WAIT_MAX};
 pub use filter::{Filter, FrequencyPrior, HISTORY_MAX, JUMP_SAMPLES, Point, Verdict};
+pub use reference_id::reference_id_of;
 pub use rejection::{Kiss, Rejection};
 pub use selection::Tally;
-pub use source::{State, reference_id_of};
+pub use source::State;
 pub use status::{Basis, LastAnswer, SourceStatus, Status, SteeringStatus, Waiting};

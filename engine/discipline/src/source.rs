@@ -6,27 +6,23 @@
 //!     └──── failed ──┴─ silent ──┘  └──── hours later ───┘
 //! ```
 //!
-//! Polling opens with a burst (iburst): four requests 2 s apart, which suffice for the first time, then
-//! gaps of 4, 8, 16 and 32 s: the same eight packets that ntpd sends in a row, but with a lever arm of a
-//! minute, which measures the frequency ten times better. A source that has come back after silence is
-//! asked the same way, from its first answer on: an absent one gets no bursts.
-//!
-//! The poll interval then doubles while the oscillator's wander over the next interval stays below
-//! [`WANDER_SHARE`] of a single measurement's jitter: asking more often would only measure noise.
+//! A source that has come back after silence is asked in a burst ([`crate::pace`]) from its first answer
+//! on: an absent one gets none.
 //!
 //! Must never: have two requests open; send faster than a server asked us to in a RATE kiss whose origin
 //! matched; act on one whose origin did not.
 
 use core::net::{IpAddr, SocketAddr};
 
-use md5::{Digest, Md5};
 use timeball_time::{Free, Interval, Monotonic, ReferenceId, Timestamp};
 
 use crate::action::{Action, Actions, Event, SourceId};
 use crate::config::{SourceConfig, Target};
 use crate::exchange::{Exchange, FREQUENCY_TOLERANCE, Sample};
-use crate::filter::{Filter, FrequencyPrior, JUMP_SAMPLES, Point, Verdict};
-use crate::limits::{ADDRESSES_MAX, POLL_MAX};
+use crate::filter::{Filter, FrequencyPrior, Point, Verdict};
+use crate::limits::ADDRESSES_MAX;
+use crate::pace::{Pace, RECHECK_GAP};
+use crate::reference_id::reference_id_of;
 use crate::rejection::{Kiss, Rejection};
 
 /// Where an association stands.
@@ -54,11 +50,7 @@ pub(crate) struct Source {
     due: Timestamp<Monotonic>,
     exchange: Option<Exchange<Free>>,
     reach: u8,
-    poll: i8,
-    poll_floor: i8,
-    /// Requests sent since the burst began.
-    burst: usize,
-    rechecks: usize,
+    pace: Pace,
     unanswered: u32,
     requests: u64,
     answers: u64,
@@ -77,21 +69,13 @@ impl Source {
         now: Timestamp<Monotonic>,
         prior: FrequencyPrior,
     ) -> Self {
-        let min_poll = config.min_poll.clamp(0, POLL_MAX);
-        let config = SourceConfig {
-            min_poll,
-            max_poll: config.max_poll.clamp(min_poll, POLL_MAX),
-            ..config
-        };
         let (addresses, state) = match &config.target {
             Target::Address(address) => (vec![address.ip()], State::Polling),
             Target::Name { .. } => (Vec::new(), State::Unresolved),
         };
         Self {
             id,
-            poll: min_poll,
-            poll_floor: min_poll,
-            burst: if config.iburst { 0 } else { BURST_GAPS_S.len() },
+            pace: Pace::new(&config),
             config,
             addresses,
             address: 0,
@@ -99,7 +83,6 @@ impl Source {
             due: now,
             exchange: None,
             reach: 0,
-            rechecks: 0,
             unanswered: 0,
             requests: 0,
             answers: 0,
@@ -129,7 +112,7 @@ impl Source {
             // The host has not reported: as good as a failure.
             State::Resolving => self.on_resolved(now, &[], prior, out),
             State::Refused => {
-                self.poll_floor = self.config.min_poll;
+                self.pace.forgive();
                 self.restart(now, prior);
                 self.state = if self.is_named() { State::Unresolved } else { State::Polling };
             }
@@ -174,6 +157,7 @@ impl Source {
         self.due = now;
         self.unanswered = 0;
         if self.remote() != before {
+            self.pace.forgive();
             self.restart(now, prior);
             if let Some(remote) = self.remote() {
                 out.note(Event::AddressChanged { source: self.id, remote });
@@ -203,7 +187,7 @@ impl Source {
         out.push(Action::Send { source: self.id, remote, request: exchange.request() });
         self.exchange = Some(exchange);
         self.requests += 1;
-        self.due = now + self.gap(random());
+        self.due = now + self.pace.gap(self.filter.is_suspicious(), random());
         let lost = was_reachable && self.reach == 0;
         if lost {
             out.note(Event::Unreachable { source: self.id });
@@ -225,26 +209,11 @@ impl Source {
             return;
         }
         self.address += 1;
+        self.pace.forgive();
         self.restart(now, prior);
         if let Some(remote) = self.remote() {
             out.note(Event::AddressChanged { source: self.id, remote });
         }
-    }
-
-    /// Time to the next request, and one step further in the burst.
-    fn gap(&mut self, random: u64) -> Interval {
-        if self.filter.is_suspicious() && self.rechecks < JUMP_SAMPLES {
-            self.rechecks += 1;
-            return RECHECK_GAP;
-        }
-        if let Some(&seconds) = BURST_GAPS_S.get(self.burst) {
-            self.burst += 1;
-            return Interval::from_secs(seconds);
-        }
-        // Up to 1/64 longer or shorter, so that clients do not meet again and again at one server.
-        let nominal = Interval::from_poll(self.poll.max(self.poll_floor));
-        let share = (random % 2048) as i64 - 1024;
-        nominal + Interval::from_nanos((nominal.nanos() >> 16) * share)
     }
 
     pub(crate) fn on_transmitted(&mut self, stamp: Timestamp<Free>) {
@@ -307,7 +276,9 @@ impl Source {
         self.unfit = None;
         if self.reach == 0 || self.answers == 1 {
             out.note(Event::Reachable { source: self.id });
-            self.burst_again(now);
+            if self.pace.burst_again() {
+                self.due = self.due.min(now + RECHECK_GAP);
+            }
         }
         self.reach |= 1;
         let resolution =
@@ -323,31 +294,19 @@ impl Source {
         }
         match verdict {
             Verdict::Taken => {
-                self.rechecks = 0;
-                self.adapt_poll();
+                if let Some(estimate) = self.filter.estimate() {
+                    self.pace.adapt(estimate, self.filter.len());
+                }
             }
             Verdict::Suspect => self.due = self.due.min(now + RECHECK_GAP),
             Verdict::Jumped => {
-                self.rechecks = 0;
-                self.poll = self.config.min_poll.max(self.poll_floor);
+                self.pace.relearn();
                 self.due = self.due.min(now + RECHECK_GAP);
                 out.note(Event::SourceJumped { source: self.id });
             }
             Verdict::Stale => {}
         }
         verdict
-    }
-
-    /// A source heard again after silence is asked in a burst, unless it is in one.
-    fn burst_again(&mut self, now: Timestamp<Monotonic>) {
-        if self.config.iburst
-            && self.burst >= BURST_GAPS_S.len()
-            && self.poll_floor <= self.config.min_poll
-        {
-            self.burst = 0;
-            self.poll = self.config.min_poll;
-            self.due = self.due.min(now + RECHECK_GAP);
-        }
     }
 
     fn refuse(&mut self, rejection: Rejection, now: Timestamp<Monotonic>, out: &mut Actions) {
@@ -374,10 +333,7 @@ impl Source {
             Kiss::Rate => {
                 // Asked less often it still is a good source.
                 self.unfit = None;
-                self.burst = BURST_GAPS_S.len();
-                self.rechecks = JUMP_SAMPLES;
-                self.poll_floor = (self.poll.max(self.poll_floor) + 1).min(POLL_MAX);
-                self.due = now + Interval::from_poll(self.poll_floor);
+                self.due = now + self.pace.slow_down();
             }
             Kiss::Deny | Kiss::Restrict => {
                 self.state = State::Refused;
@@ -385,24 +341,6 @@ impl Source {
                 self.reach = 0;
             }
         }
-    }
-
-    fn adapt_poll(&mut self) {
-        let Some(estimate) = self.filter.estimate() else { return };
-        let ceiling = (self.filter.len().saturating_sub(RAMP_START) / RAMP_POINTS) as i8;
-        let ceiling = self.config.min_poll.saturating_add(ceiling).min(self.config.max_poll);
-        let allowed = WANDER_SHARE * estimate.jitter();
-        let mut poll = self.config.min_poll;
-        // At most POLL_MAX turns.
-        while poll < ceiling {
-            let next = Interval::from_poll(poll + 1).as_secs_f64();
-            if estimate.wander() * next.powf(1.5) / 3f64.sqrt() > allowed {
-                break;
-            }
-            poll += 1;
-        }
-        // One step at a time, so that one odd likelihood does not throw the interval about.
-        self.poll = poll.clamp(self.poll - 1, self.poll + 1).max(self.config.min_poll);
     }
 
     /// Forgets what was measured (another server, or a clock that cannot be trusted) and asks at once.
@@ -414,10 +352,9 @@ impl Source {
         self.reach = 0;
         self.answers = 0;
         self.requests = 0;
-        self.rechecks = 0;
-        self.poll = self.config.min_poll;
-        self.burst = if self.config.iburst { 0 } else { BURST_GAPS_S.len() };
-        if self.state == State::Polling || self.state == State::Refused {
+        self.pace.restart();
+        let asks = matches!(self.state, State::Polling | State::Refused);
+        if asks && !self.pace.is_slowed() {
             self.due = now;
         }
     }
@@ -507,7 +444,7 @@ impl Source {
     }
 
     pub(crate) fn poll_exponent(&self) -> i8 {
-        self.poll.max(self.poll_floor)
+        self.pace.poll()
     }
 
     pub(crate) const fn last(&self) -> Option<&Sample<Free>> {
@@ -550,21 +487,6 @@ impl Distance {
     }
 }
 
-/// How a server at `address` is named by its clients (RFC 5905 section 7.3).
-pub fn reference_id_of(address: IpAddr) -> ReferenceId {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => ReferenceId::from_octets(v4.octets()),
-        IpAddr::V6(v6) => {
-            let digest: [u8; 16] = Md5::digest(v6.octets()).into();
-            ReferenceId::from_octets([digest[0], digest[1], digest[2], digest[3]])
-        }
-    }
-}
-
-/// Gaps after the first eight requests, in seconds.
-const BURST_GAPS_S: [i64; 7] = [2, 2, 2, 4, 8, 16, 32];
-/// Gap to the request that confirms or refutes a suspicion.
-const RECHECK_GAP: Interval = Interval::from_secs(2);
 /// A host that has not reported on a name by now will not.
 const RESOLVE_WAIT: Interval = Interval::from_secs(15);
 /// Wait after a failed look-up; doubles [`RESOLVE_BACKOFF_MAX`] times, to about 17 minutes.
@@ -584,23 +506,3 @@ const PENDING_REQUESTS: u64 = 4;
 const PENDING_REQUESTS_HEARD: u64 = 8;
 /// Deviations of the estimate that enter the error bound.
 pub(crate) const BOUND_SD: f64 = 4.0;
-/// Wander over the next interval, as a share of one measurement's jitter, up to which polls are spaced.
-const WANDER_SHARE: f64 = 0.3;
-/// Points before the interval may grow, and per doubling after.
-const RAMP_START: usize = 6;
-const RAMP_POINTS: usize = 2;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reference_ids_are_addresses_or_digests() {
-        let v4: IpAddr = "192.0.2.1".parse().unwrap();
-        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
-        assert_eq!(reference_id_of(v4).octets(), [192, 0, 2, 1]);
-        assert_eq!(reference_id_of(mapped), reference_id_of(v4));
-        let v6: IpAddr = "2001:db8::1".parse().unwrap();
-        assert_ne!(reference_id_of(v6), reference_id_of("2001:db8::2".parse().unwrap()));
-    }
-}

@@ -45,6 +45,19 @@ fn three_or_four_liars_of_five_are_not_followed() {
 }
 
 #[test]
+fn a_liar_that_answers_first_is_not_followed_before_the_others_had_their_chance() {
+    let mut config = config(3);
+    config.sources[1].iburst = false;
+    config.sources[2].iburst = false;
+    let liar = Server { lie: 5.0, ..Server::default() };
+    let servers = vec![liar, Server::default(), Server::default()];
+    let mut world = World::new(8, config, ClockModel::default(), servers);
+    world.run_to(400);
+    assert!((100..200).contains(&world.synchronised_at().unwrap()));
+    assert!(tallies(&world).starts_with('x'));
+}
+
+#[test]
 fn liars_do_not_win_when_the_honest_fall_silent() {
     let mut world = with_liars(5, 1);
     world.run_to(2_000);

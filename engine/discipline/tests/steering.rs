@@ -34,9 +34,10 @@ fn the_kernel_clock_follows_served_time() {
 
 #[test]
 fn a_large_offset_of_the_kernel_clock_is_stepped_once() {
-    for offset in [30.0, -30.0] {
+    for (offset, notice_first) in [(30.0, false), (-30.0, false), (30.0, true), (-30.0, true)] {
         let model = ClockModel { offset, ..ClockModel::default() };
         let mut world = steered(model, Kernel::Obeys);
+        world.notice_first = notice_first;
         world.run_to(1_000);
         let steps = world.steers.iter().filter(|steer| matches!(steer, Steer::Step(_)));
         assert_eq!(steps.count(), 1);

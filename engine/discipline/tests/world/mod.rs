@@ -19,22 +19,22 @@ use timeball_time::{
 };
 use timeball_wire::{Flags, Header, Mode};
 
-pub const S: i64 = 1_000_000_000;
+pub(crate) const S: i64 = 1_000_000_000;
 /// 22 November 2026.
-pub const EPOCH: i64 = 1_795_300_000 * S;
+pub(crate) const EPOCH: i64 = 1_795_300_000 * S;
 
 /// SplitMix64: small, and its seeds will never change under us.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64, stream: u64) -> Self {
+    pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut random = Self(seed.wrapping_mul(0x9E37_79B9).wrapping_add(stream << 40));
         random.bits();
         random
     }
 
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -42,15 +42,15 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         ((self.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
 
-    pub fn exponential(&mut self) -> f64 {
+    pub(crate) fn exponential(&mut self) -> f64 {
         -self.uniform().ln()
     }
 
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * self.uniform().ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
@@ -58,15 +58,15 @@ impl Random {
 
 /// How the client's clock behaves.
 #[derive(Clone, Copy, Debug)]
-pub struct ClockModel {
+pub(crate) struct ClockModel {
     /// True time at the start.
-    pub start: i64,
+    pub(crate) start: i64,
     /// Clock minus true time at the start, seconds.
-    pub offset: f64,
+    pub(crate) offset: f64,
     /// Clock against true time.
-    pub frequency: f64,
+    pub(crate) frequency: f64,
     /// Per √s.
-    pub wander: f64,
+    pub(crate) wander: f64,
 }
 
 impl Default for ClockModel {
@@ -77,20 +77,22 @@ impl Default for ClockModel {
 
 /// How a server and the way to it behave.
 #[derive(Clone, Copy, Debug)]
-pub struct Server {
+pub(crate) struct Server {
     /// Server minus true time, seconds.
-    pub lie: f64,
-    pub base: f64,
-    pub jitter: f64,
+    pub(crate) lie: f64,
+    pub(crate) base: f64,
+    pub(crate) jitter: f64,
     /// Share of requests that get no answer.
-    pub loss: f64,
-    pub stratum: u8,
-    pub leap: Leap,
-    pub root_dispersion: f64,
-    pub reference_id: ReferenceId,
+    pub(crate) loss: f64,
+    pub(crate) stratum: u8,
+    pub(crate) leap: Leap,
+    pub(crate) root_dispersion: f64,
+    pub(crate) reference_id: ReferenceId,
     /// Answers with this kiss code instead.
-    pub kiss: Option<[u8; 4]>,
-    pub silent: bool,
+    pub(crate) kiss: Option<[u8; 4]>,
+    pub(crate) silent: bool,
+    /// Share of the base delay by which the way out is shorter than the mean and the way back longer.
+    pub(crate) asymmetry: f64,
 }
 
 impl Default for Server {
@@ -106,45 +108,48 @@ impl Default for Server {
             reference_id: ReferenceId::from_octets(*b"GPS\0"),
             kiss: None,
             silent: false,
+            asymmetry: 0.0,
         }
     }
 }
 
 /// What the simulated kernel does with commands.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Kernel {
+pub(crate) enum Kernel {
     Obeys,
     Refuses,
     /// Applies at most this frequency.
     Clamps(f64),
 }
 
-pub fn address(index: usize) -> SocketAddr {
+pub(crate) fn address(index: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, index as u8 + 1], 123))
 }
 
 /// A configuration with `count` sources at the addresses of the first servers.
-pub fn config(count: usize) -> Config {
+pub(crate) fn config(count: usize) -> Config {
     let source = |index| SourceConfig::new(Target::Address(address(index)));
     Config { sources: (0..count).map(source).collect(), ..Config::default() }
 }
 
-pub struct World {
-    pub discipline: Discipline,
-    pub servers: Vec<Server>,
-    pub events: Vec<(f64, Event)>,
-    pub snapshot: Snapshot,
+pub(crate) struct World {
+    pub(crate) discipline: Discipline,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) events: Vec<(f64, Event)>,
+    pub(crate) snapshot: Snapshot,
     /// For each second since the start: error of served time in seconds, and whether synchronised.
-    pub errors: Vec<(f64, bool)>,
-    pub sent: Vec<(f64, SourceId, SocketAddr)>,
-    pub resolves: Vec<(f64, SourceId)>,
-    pub steers: Vec<Steer>,
-    pub drift_saved: Option<Rate>,
-    pub kernel: Kernel,
+    pub(crate) errors: Vec<(f64, bool)>,
+    pub(crate) sent: Vec<(f64, SourceId, SocketAddr)>,
+    pub(crate) resolves: Vec<(f64, SourceId)>,
+    pub(crate) steers: Vec<Steer>,
+    pub(crate) drift_saved: Option<Rate>,
+    pub(crate) kernel: Kernel,
+    /// The notice that the clock was set comes before the report of our own step.
+    pub(crate) notice_first: bool,
     /// Whether error ≤ root distance is to hold (not with a majority of liars).
-    pub honest: bool,
+    pub(crate) honest: bool,
     /// What names resolve to.
-    pub addresses: Vec<IpAddr>,
+    pub(crate) addresses: Vec<IpAddr>,
     start: i64,
     clock: Clock,
     actions: Actions,
@@ -199,11 +204,11 @@ impl Clock {
 }
 
 impl World {
-    pub fn new(seed: u64, config: Config, model: ClockModel, servers: Vec<Server>) -> Self {
+    pub(crate) fn new(seed: u64, config: Config, model: ClockModel, servers: Vec<Server>) -> Self {
         Self::with_drift(seed, config, model, servers, None)
     }
 
-    pub fn with_drift(
+    pub(crate) fn with_drift(
         seed: u64,
         config: Config,
         model: ClockModel,
@@ -234,6 +239,7 @@ impl World {
             steers: Vec::new(),
             drift_saved: None,
             kernel: Kernel::Obeys,
+            notice_first: false,
             honest: true,
             addresses: Vec::new(),
             start: model.start,
@@ -248,16 +254,16 @@ impl World {
     }
 
     /// True seconds since the start.
-    pub fn elapsed(&self) -> f64 {
+    pub(crate) fn elapsed(&self) -> f64 {
         (self.clock.now - self.start) as f64 / 1e9
     }
 
-    pub fn reading(&self) -> ClockReading {
+    pub(crate) fn reading(&self) -> ClockReading {
         self.clock.reading()
     }
 
     /// Runs to `seconds` of true time after the start.
-    pub fn run_to(&mut self, seconds: i64) {
+    pub(crate) fn run_to(&mut self, seconds: i64) {
         let end = self.start + seconds * S;
         while self.clock.now < end {
             let second = self.start + (self.errors.len() as i64 + 1) * S;
@@ -293,7 +299,7 @@ impl World {
     }
 
     /// Gives the discipline a datagram as if it had arrived now.
-    pub fn offer(
+    pub(crate) fn offer(
         &mut self,
         source: SourceId,
         bytes: &[u8],
@@ -307,7 +313,7 @@ impl World {
     }
 
     /// Somebody sets the clock forward by `seconds`; `told`: the host notices at once.
-    pub fn step_clock(&mut self, seconds: f64, told: bool) {
+    pub(crate) fn step_clock(&mut self, seconds: f64, told: bool) {
         self.clock.phase += (seconds * 1e9) as i64;
         // The kernel's time is not continuous here: what was published before cannot be compared.
         self.measured = true;
@@ -318,7 +324,7 @@ impl World {
     }
 
     /// Somebody sets the kernel's frequency, and the host notices.
-    pub fn set_kernel_frequency(&mut self, frequency: f64) {
+    pub(crate) fn set_kernel_frequency(&mut self, frequency: f64) {
         self.clock.applied = frequency;
         let now = self.clock.reading();
         self.discipline.on_kernel_frequency(Rate::from_ratio(frequency), now, &mut self.actions);
@@ -326,7 +332,7 @@ impl World {
     }
 
     /// Sleeps; the kernel's count of it is off by `error_s`.
-    pub fn suspend(&mut self, seconds: i64, error_s: f64) {
+    pub(crate) fn suspend(&mut self, seconds: i64, error_s: f64) {
         let slept = seconds * S + (error_s * 1e9) as i64;
         self.clock.now += seconds * S;
         self.clock.ahead -= (seconds * S) as f64;
@@ -382,8 +388,10 @@ impl World {
             return;
         };
         let server = self.servers[index];
-        let up = server.base + server.jitter * self.links[2 * index].exponential();
-        let down = server.base + server.jitter * self.links[2 * index + 1].exponential();
+        let up = server.base * (1.0 - server.asymmetry)
+            + server.jitter * self.links[2 * index].exponential();
+        let down = server.base * (1.0 + server.asymmetry)
+            + server.jitter * self.links[2 * index + 1].exponential();
         let lost = self.links[2 * index].uniform() < server.loss;
         if server.silent || lost {
             return;
@@ -409,6 +417,10 @@ impl World {
             }
             (_, Steer::Step(amount)) => {
                 self.clock.phase += amount.nanos();
+                if self.notice_first {
+                    let now = self.clock.reading();
+                    self.discipline.on_clock_changed(now, &mut self.actions);
+                }
                 Steered::Stepped(amount)
             }
         };
@@ -476,45 +488,45 @@ impl World {
     }
 
     /// Seconds after the start at which served time was first synchronised.
-    pub fn synchronised_at(&self) -> Option<usize> {
+    pub(crate) fn synchronised_at(&self) -> Option<usize> {
         self.errors.iter().position(|&(_, usable)| usable).map(|at| at + 1)
     }
 
     /// RMS of the served time's error in seconds, from `from` seconds on.
-    pub fn rms(&self, from: usize) -> f64 {
+    pub(crate) fn rms(&self, from: usize) -> f64 {
         let errors = &self.errors[from.min(self.errors.len())..];
         let squares: f64 = errors.iter().map(|(error, _)| error * error).sum();
         (squares / errors.len().max(1) as f64).sqrt()
     }
 
-    pub fn is_synchronised(&self) -> bool {
+    pub(crate) fn is_synchronised(&self) -> bool {
         self.snapshot.leap != Leap::Unsynchronised
     }
 
-    pub fn error(&self) -> f64 {
+    pub(crate) fn error(&self) -> f64 {
         self.errors.last().map_or(f64::NAN, |&(error, _)| error)
     }
 
-    pub fn count(&self, what: impl Fn(&Event) -> bool) -> usize {
+    pub(crate) fn count(&self, what: impl Fn(&Event) -> bool) -> usize {
         self.events.iter().filter(|(_, event)| what(event)).count()
     }
 
-    pub fn true_nanos(&self) -> i64 {
+    pub(crate) fn true_nanos(&self) -> i64 {
         self.clock.now
     }
 
     /// Clock against true time, as the oscillator is now, without steering.
-    pub fn oscillator(&self) -> f64 {
+    pub(crate) fn oscillator(&self) -> f64 {
         self.clock.frequency
     }
 
-    pub fn kernel_error(&self) -> f64 {
+    pub(crate) fn kernel_error(&self) -> f64 {
         (self.clock.reading().realtime.nanos() - self.clock.now) as f64 / 1e9
     }
 }
 
 /// A server's reply to `request`, received and sent at those true times.
-pub fn answer(server: &Server, request: &[u8], received: i64, sent: i64) -> Vec<u8> {
+pub(crate) fn answer(server: &Server, request: &[u8], received: i64, sent: i64) -> Vec<u8> {
     let Some(request) = Header::parse(request) else { panic!("a request of 48 octets") };
     let lie = (server.lie * 1e9) as i64;
     let stamp = |t: i64| NtpTimestamp::floor(Timestamp::<Realtime>::from_nanos(t + lie));
@@ -536,5 +548,5 @@ pub fn answer(server: &Server, request: &[u8], received: i64, sent: i64) -> Vec<
     header.encode().to_vec()
 }
 
-pub const PRECISION: i8 = -24;
+pub(crate) const PRECISION: i8 = -24;
 const TURNAROUND: i64 = 20_000;
