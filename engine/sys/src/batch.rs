@@ -8,7 +8,7 @@
 //! Must never: allocate after construction; send a reply from an address other than the one asked.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 
 use timeball_time::{Interval, Realtime, Timestamp};
 use timeball_wire::{BATCH_MAX, Datagram, IoTally};
@@ -214,7 +214,7 @@ impl Batch {
         chunk: core::ops::Range<usize>,
         tally: &mut IoTally,
     ) {
-        let fd = socket.as_fd().as_raw_fd();
+        let fd = socket.sender().as_raw_fd();
         let mut next = chunk.start;
         while next < chunk.end {
             let (first, count) = (self.message(next), (chunk.end - next) as u32);

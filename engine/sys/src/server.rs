@@ -36,12 +36,18 @@ pub struct ListenOptions {
     pub spread_key: u32,
     /// Core of each worker, for [`Spread::Cpu`]; others' datagrams go to core modulo workers.
     pub cores: Vec<usize>,
+    /// Give each worker a second socket of the same port to send by.
+    ///
+    /// A ring keeps an entry in the wait queue of the socket it receives from, and the kernel would look
+    /// at it each time a reply has left (measured: 150 ns of 4 500). Not with [`Spread::Kernel`], which
+    /// would hand the second socket requests.
+    pub send_apart: bool,
     /// Refuse to start when anybody holds the port already, even one who would share it.
     pub exclusive: bool,
 }
 
 impl ListenOptions {
-    /// The defaults for `address`: one worker, 1 MiB, by source address, exclusive.
+    /// The defaults for `address`: one worker, 1 MiB, by source address, sending apart, exclusive.
     pub const fn new(address: SocketAddr) -> Self {
         Self {
             address,
@@ -50,6 +56,7 @@ impl ListenOptions {
             spread: Spread::SourceAddress,
             spread_key: 0,
             cores: Vec::new(),
+            send_apart: true,
             exclusive: true,
         }
     }
@@ -72,6 +79,8 @@ pub struct ListenGroup {
 #[derive(Debug)]
 pub struct ServerSocket {
     socket: Socket,
+    /// Of the same port, for sending only; requests are steered past it.
+    sender: Option<Socket>,
     address: SocketAddr,
 }
 
@@ -129,10 +138,15 @@ pub fn listen(options: &ListenOptions) -> Result<ListenGroup, ListenError> {
         address = socket.address;
         sockets.push(socket);
     }
-    if sockets.len() > 1 {
+    let send_apart = options.send_apart && options.spread != Spread::Kernel;
+    if sockets.len() > 1 || send_apart {
         let first = sockets[0].as_fd();
         steering::attach(first, address, sockets.len(), options)
             .map_err(|cause| explained(address, "steering packets to workers", cause))?;
+    }
+    // Only now: steering names the sockets by the order they joined in, and passes over all later ones.
+    for socket in sockets.iter_mut().filter(|_| send_apart) {
+        socket.sender = Some(ServerSocket::bind(address, 0)?.socket);
     }
     let granted = sockopt::get(sockets[0].as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF)
         .map_err(|cause| explained(address, "reading the buffer size", cause))?;
@@ -161,7 +175,7 @@ impl ServerSocket {
         socket.bind(&address.into()).map_err(explain("binding"))?;
         let bound = socket.local_addr().map_err(explain("reading the bound address"))?;
         let address = bound.as_socket().unwrap_or(address);
-        Ok(Self { socket, address })
+        Ok(Self { socket, sender: None, address })
     }
 
     /// Takes over a bound UDP socket made elsewhere, as it is but non-blocking: for tests, and for
@@ -172,7 +186,12 @@ impl ServerSocket {
     pub fn adopt(socket: std::net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        Ok(Self { socket: socket.into(), address })
+        Ok(Self { socket: socket.into(), sender: None, address })
+    }
+
+    /// The socket replies leave by: the one they are received by, or another of the same port.
+    pub fn sender(&self) -> BorrowedFd<'_> {
+        self.sender.as_ref().unwrap_or(&self.socket).as_fd()
     }
 
     /// The address it is bound to.

@@ -8,7 +8,6 @@ mod network;
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -329,7 +328,7 @@ fn a_full_send_buffer_is_counted_and_passes(kind: Kind) {
         let group = listen(&options("10.9.9.1:0")).expect("free");
         let target = group.address;
         for socket in &group.sockets {
-            socket2::SockRef::from(&socket.as_fd()).set_send_buffer_size(1).expect("option");
+            socket2::SockRef::from(&socket.sender()).set_send_buffer_size(1).expect("option");
         }
         let mut io = carrier(kind, group.sockets, 64);
         let nobody = client("10.9.9.77:0".parse().expect("address"));

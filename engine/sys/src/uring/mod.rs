@@ -137,8 +137,10 @@ impl UringIo {
         let ring = Ring::new(SUBMISSIONS, completions)
             .map_err(CarrierError::setup("setting up a ring"))?;
         let waker = Waker::new().map_err(CarrierError::setup("making an eventfd"))?;
-        let mut files: Vec<_> = sockets.iter().map(|socket| socket.as_fd().as_raw_fd()).collect();
-        files.push(waker.as_fd().as_raw_fd());
+        // In this order: receivers, senders, the waker.
+        let receivers = sockets.iter().map(|socket| socket.as_fd().as_raw_fd());
+        let senders = sockets.iter().map(|socket| socket.sender().as_raw_fd());
+        let files: Vec<_> = receivers.chain(senders).chain([waker.as_fd().as_raw_fd()]).collect();
         ring.submitter()
             .register_files(&files)
             .map_err(CarrierError::setup("registering sockets with the ring"))?;
@@ -171,7 +173,7 @@ impl UringIo {
             queued = true;
         }
         if !self.waker_armed {
-            let waker = Fixed(self.sockets.len() as u32);
+            let waker = Fixed(2 * self.sockets.len() as u32);
             let poll = opcode::PollAdd::new(waker, libc::POLLIN as u32).build();
             self.push(&poll.user_data(WAKE))?;
             self.waker_armed = true;
@@ -325,7 +327,7 @@ impl UringIo {
 
     #[inline]
     fn push_reply(&mut self, place: usize) -> Result<(), CarrierError> {
-        let socket = Fixed(u32::from(self.batch.socket_of(place)));
+        let socket = Fixed(self.sockets.len() as u32 + u32::from(self.batch.socket_of(place)));
         // `msg_hdr` is the first field of `mmsghdr`.
         let message = self.batch.message(place).cast_const().cast::<libc::msghdr>();
         let entry = opcode::SendMsg::new(socket, message)
