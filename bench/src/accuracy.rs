@@ -5,7 +5,7 @@
 //! hundred nanoseconds of the server's own ends: T2 − T1 bounds the error of T2 from above, T4 − T3 that of
 //! T3, and neither may ever be negative.
 //!
-//! Must never: take a time from a reply that was not checked, or hide the worst.
+//! Must never: leave the worst out: exchanges that cannot be true are counted, and measured as well.
 
 use std::sync::atomic::AtomicBool;
 

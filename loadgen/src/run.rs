@@ -405,12 +405,13 @@ fn judge(
     };
     if options.expectation == Expectation::Server {
         let times = Times::of(&reply, flight.departed.unwrap_or(flight.sent), t4);
+        // Impossible times are measured too: how far they are wrong is the worst there is to know.
+        figures.record(options, &flight, &times);
         if let Err(fault) = times.check_causality() {
             tally.faults.count(fault);
             tally.causality += 1;
             return;
         }
-        figures.record(options, &flight, &times);
     }
     tally.answered += 1;
     tally.answered_in_time += u64::from(t4 <= end);
