@@ -377,9 +377,9 @@ impl Source {
             && self.filter.len() >= self.points_needed()
     }
 
-    /// Whether it has not yet had its chance: selection waits for it as for a possible dissenter.
+    /// Whether it may still come to vote: selection counts it as a possible dissenter until then.
     pub(crate) fn is_pending(&self) -> bool {
-        let patience = if self.answers > 0 { PENDING_REQUESTS_HEARD } else { PENDING_REQUESTS };
+        let patience = (self.points_needed() + PENDING_REQUESTS_MORE) as u64;
         match self.state {
             State::Unresolved | State::Resolving => {
                 self.resolve_failures == 0 && self.addresses.is_empty()
@@ -387,7 +387,7 @@ impl Source {
             State::Polling => {
                 self.unfit.is_none()
                     && self.filter.len() < self.points_needed()
-                    && self.requests < patience
+                    && (self.reach != 0 || self.requests < patience)
             }
             State::Refused => false,
         }
@@ -500,9 +500,7 @@ const UNANSWERED_MAX: u32 = 8;
 const READY_POINTS: usize = 3;
 /// The same in a burst, where points are close together and cheap.
 const READY_POINTS_BURST: usize = 4;
-/// Requests after which a silent source is no longer waited for.
-const PENDING_REQUESTS: u64 = 4;
-/// Requests after which one that answered some is no longer waited for.
-const PENDING_REQUESTS_HEARD: u64 = 8;
+/// Requests without any answer, beyond the points needed, before a source is no longer waited for.
+const PENDING_REQUESTS_MORE: usize = 2;
 /// Deviations of the estimate that enter the error bound.
 pub(crate) const BOUND_SD: f64 = 4.0;

@@ -48,7 +48,7 @@ fn draw(seed: u64) -> Options {
         servers,
         kernel: [None, Some(Kernel::Obeys), Some(Kernel::Clamps(1e-4)), Some(Kernel::Refuses)]
             [(random.bits() % 4) as usize],
-        iburst: random.bits() % 4 != 0,
+        iburst: random.uniform() < 0.75,
         steps: [None, None, Some(1)][(random.bits() % 3) as usize],
     }
 }

@@ -417,6 +417,7 @@ impl World {
             }
             (_, Steer::Step(amount)) => {
                 self.clock.phase += amount.nanos();
+                self.measured = true;
                 if self.notice_first {
                     let now = self.clock.reading();
                     self.discipline.on_clock_changed(now, &mut self.actions);
@@ -440,7 +441,8 @@ impl World {
             && old.is_valid_at(now)
         {
             // The bound grows with free time, which may be 500 ppm slower than the kernel's.
-            let slack = Interval::from_nanos(50);
+            let growth = old.root_dispersion_at(now) - old.root_dispersion;
+            let slack = Interval::from_nanos(10 + growth.nanos() / 1_000);
             assert!(
                 new.root_dispersion + slack >= old.root_dispersion_at(now) || new.epoch != now,
                 "dispersion fell without a measurement: {old:?} {new:?}"
