@@ -1,6 +1,7 @@
 //! What the packet path costs outside the kernel: parsing, answering, reading the snapshot.
 //!
-//! Every measurement asserts its answer, so that nothing is measured that was optimised away or wrong.
+//! Every measurement asserts its answer, so that nothing is measured that was optimised away or
+//! wrong.
 //!
 //! Must never: be read as what serving costs; the kernel's share is twenty times as much (see the
 //! `timeball-bench` program).

@@ -1,11 +1,12 @@
 //! `accuracy`: how wrong the served time is, at several loads and in several rhythms.
 //!
-//! Client and server share one clock and serve it unchanged, so every offset seen is error. T1 and T4 are
-//! the kernel's stamps of the request's departure and the reply's arrival, which on a veth lie within a few
-//! hundred nanoseconds of the server's own ends: T2 − T1 bounds the error of T2 from above, T4 − T3 that of
-//! T3, and neither may ever be negative.
+//! Client and server share one clock and serve it unchanged, so every offset seen is error. T1 and
+//! T4 are the kernel's stamps of the request's departure and the reply's arrival, which on a veth
+//! lie within a few hundred nanoseconds of the server's own ends: T2 − T1 bounds the error of T2
+//! from above, T4 − T3 that of T3, and neither may ever be negative.
 //!
-//! Must never: leave the worst out: exchanges that cannot be true are counted, and measured as well.
+//! Must never: leave the worst out: exchanges that cannot be true are counted, and measured as
+//! well.
 
 use std::sync::atomic::AtomicBool;
 
@@ -208,12 +209,14 @@ const PATTERNS: [Pattern; 4] = [
     Pattern::Bursts { size: 256 },
 ];
 
-const LEGEND: &str = "All times in µs, over a veth, client and server on one clock. θ is the served time's \
-error. T2 is T2 − T1 and T3 is T4 − T3, both against kernel stamps: upper bounds of the error of either. \
-burst is T4 − T3 of a burst's last request less that of its first. acausal counts exchanges that break \
-T1 ≤ T2 ≤ T3 ≤ T4.";
+const LEGEND: &str = "\
+All times in µs, over a veth, client and server on one clock. θ is the served time's error.
+T2 is T2 − T1 and T3 is T4 − T3, both against kernel stamps: upper bounds of the error of either.
+burst is T4 − T3 of a burst's last request less that of its first.
+acausal counts exchanges that break T1 ≤ T2 ≤ T3 ≤ T4; a negative minimum says by how much.";
 
-/// Departure stamps cost the generator about as much as a request, so it takes no more a second than this.
+/// Departure stamps cost the generator about as much as a request, so it takes no more a second
+/// than this.
 const STAMPS_HZ_MAX: u32 = 40_000;
 const CAPACITY_S: f64 = 1.0;
 const TIMEOUT_S: f64 = 0.5;

@@ -1,8 +1,9 @@
 //! The busy time of one core, as the kernel counts it.
 //!
-//! Softirq work is charged to whoever happens to run, so the CPU time of a server's process says little
-//! about what serving costs; the busy time of its core does. Time stolen by the hypervisor is nobody's work
-//! and is told apart: where it is more than a percent or two, the run says more about the neighbours.
+//! Softirq work is charged to whoever happens to run, so the CPU time of a server's process says
+//! little about what serving costs; the busy time of its core does. Time stolen by the hypervisor
+//! is nobody's work and is told apart: where it is more than a percent or two, the run says more
+//! about the neighbours.
 //!
 //! Must never: be read over less than a few hundred milliseconds (the unit is 10 ms).
 

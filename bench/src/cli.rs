@@ -24,8 +24,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Busy time of the server's core per answer, and answers a second, at saturation.
     Throughput(ThroughputOptions),
-    /// Goodput when more is offered than can be served, with the worker above its network thread and as
-    /// usual (root).
+    /// Goodput when more is offered than can be served, with the worker above its network thread
+    /// and as usual (root).
     Overload(OverloadOptions),
     /// Error of the served time under load: offset, T2, T3, residence, causality (root).
     Accuracy(AccuracyOptions),
@@ -52,8 +52,9 @@ pub(crate) struct CommonOptions {
     /// Requests in flight when the server's capacity is sought.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) window: u32,
-    /// Requests handed to the kernel as one message, which is cut up again before it reaches the server's
-    /// device; 1 sends each alone, which costs the generator four times as much. `accuracy` always does.
+    /// Requests handed to the kernel as one message, which is cut up again before it reaches the
+    /// server's device; 1 sends each alone, which costs the generator four times as much.
+    /// `accuracy` always does.
     #[arg(long, default_value_t = 16, value_parser = segments)]
     pub(crate) segments: usize,
     /// Print JSON for programs instead of a table for people.
@@ -70,8 +71,8 @@ pub(crate) struct ServerOptions {
     /// The chronyd program [default: looked for in the search path].
     #[arg(long, value_name = "PATH")]
     pub(crate) chronyd: Option<PathBuf>,
-    /// Another server: its name and its command, with {address} and {port} where they belong. It runs
-    /// without the capability to set the clock.
+    /// Another server: its name and its command, with {address} and {port} where they belong. It
+    /// runs without the capability to set the clock.
     #[arg(long = "peer", value_name = "NAME=COMMAND")]
     pub(crate) peers: Vec<String>,
     /// Compare only the servers whose name contains one of these words.
@@ -156,8 +157,8 @@ pub(crate) struct AccuracyOptions {
     /// Longest time spent on a row, in seconds.
     #[arg(long, default_value_t = 30.0, value_parser = seconds)]
     pub(crate) duration: f64,
-    /// Receive on the server's core in software interrupts, as a network card would have it, instead of
-    /// on the clients' core.
+    /// Receive on the server's core in software interrupts, as a network card would have it,
+    /// instead of on the clients' core.
     #[arg(long)]
     pub(crate) receive_on_server_core: bool,
 }
@@ -221,8 +222,8 @@ fn within(text: &str, least: f64, most: f64, what: &str) -> Result<f64, String> 
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 measured; 1 something failed; 2 wrong usage; 3 not permitted (root and network namespaces);
-130 interrupted.
+Exit codes: 0 measured; 1 something failed; 2 wrong usage; 3 not permitted (needs root and network
+namespaces); 130 interrupted.
 
 Load goes only to loopback and to network namespaces that are made for the run and removed after it.
 Servers run without CAP_SYS_TIME. Set TIMEBALL_BENCH_VERBOSE=1 to see what they say.";

@@ -39,8 +39,8 @@ impl Host {
         };
         if host.load_average.parse().is_ok_and(|load: f64| load > LOAD_AVERAGE_MAX) {
             eprintln!(
-                "this machine is busy (load average {}): figures will be too high, and so will their \
-                 spread; run again when it is quiet",
+                "this machine is busy (load average {}): figures will be too high, and \
+                 so will their spread; run again when it is quiet",
                 host.load_average
             );
         }

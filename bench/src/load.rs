@@ -1,9 +1,9 @@
-//! The generator as a child process, because only a process can be put into a network namespace from safe
-//! code, and because the generator's memory is then its own.
+//! The generator as a child process, because only a process can be put into a network namespace
+//! from safe code, and because the generator's memory is then its own.
 //!
-//! The parent passes a [`Spec`] as JSON on the command line; the child offers the load on its core and
-//! prints an [`Outcome`] as JSON. The child also reads the server core's busy time, right before and right
-//! after, so that nothing but the load lies between.
+//! The parent passes a [`Spec`] as JSON on the command line; the child offers the load on its core
+//! and prints an [`Outcome`] as JSON. The child also reads the server core's busy time, right
+//! before and right after, so that nothing but the load lies between.
 //!
 //! Must never: run without the bounds that the library demands.
 

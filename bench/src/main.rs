@@ -1,15 +1,16 @@
 //! `timeball-bench`: measures timeball, its peers and plain echoes side by side.
 //!
-//! Absolute figures move by a fifth within an hour on a virtual machine, so nothing here is measured alone:
-//! servers take turns (A B C A B C …), each on the same core, each freshly started, and what is quoted are
-//! ratios within one round and their spread over the rounds. The figure is the busy time of the server's
-//! core divided by valid answers: it holds whoever the kernel charges the softirq to.
+//! Absolute figures move by a fifth within an hour on a virtual machine, so nothing here is
+//! measured alone: servers take turns (A B C A B C …), each on the same core, each freshly started,
+//! and what is quoted are ratios within one round and their spread over the rounds. The figure is
+//! the busy time of the server's core divided by valid answers: it holds whoever the kernel charges
+//! the softirq to.
 //!
-//! Exit codes: 0 measured; 1 something failed (said on stderr); 2 wrong usage; 3 not permitted (needs root
-//! and network namespaces); 130 interrupted.
+//! Exit codes: 0 measured; 1 something failed (said on stderr); 2 wrong usage; 3 not permitted
+//! (needs root and network namespaces); 130 interrupted.
 //!
-//! Must never: touch the machine's clock (servers run without the capability), send to another host, or
-//! leave a process or a namespace behind.
+//! Must never: touch the machine's clock (servers run without the capability), send to another
+//! host, or leave a process or a namespace behind.
 #![forbid(unsafe_code)]
 
 mod accuracy;

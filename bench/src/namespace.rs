@@ -1,10 +1,11 @@
 //! Two network namespaces joined by a `veth`: the smallest network that is not loopback.
 //!
-//! The server's end is 198.18.0.1, the clients' 198.18.0.2, and behind it all of 198.19.0.0/16 is local to
-//! the clients (RFC 2544 reserves both for benchmarks). Nothing leads out of either namespace.
+//! The server's end is 198.18.0.1, the clients' 198.18.0.2, and behind it all of 198.19.0.0/16 is
+//! local to the clients (RFC 2544 reserves both for benchmarks). Nothing leads out of either
+//! namespace.
 //!
-//! Names carry our process id; the pair is deleted when dropped, and what a killed run left behind is swept
-//! away by the next.
+//! Names carry our process id; the pair is deleted when dropped, and what a killed run left behind
+//! is swept away by the next.
 //!
 //! Must never: touch a namespace or device that does not carry our prefix.
 
@@ -87,14 +88,15 @@ impl Pair {
         enter(&self.clients)
     }
 
-    /// Has the server's core, and not the core that happened to send, take what arrives for the server.
+    /// Has the server's core, and not the core that happened to send, take what arrives for the
+    /// server.
     pub(crate) fn steer_arrivals(&self, core: usize) -> Result<(), BenchError> {
         let mask = format!("{:x}", 1u64 << core);
         self.write_setting("queues/rx-0/rps_cpus", &mask)
     }
 
-    /// Has a kernel thread of its own, on `core` and at the real-time `priority`, take what arrives for the
-    /// server.
+    /// Has a kernel thread of its own, on `core` and at the real-time `priority`, take what arrives
+    /// for the server.
     pub(crate) fn thread_arrivals(&self, core: usize, priority: u8) -> Result<(), BenchError> {
         let device = &self.server_device;
         self.write_setting("queues/rx-0/rps_cpus", "0")?;

@@ -1,14 +1,15 @@
 //! `overload`: what is still served when more is offered than can be.
 //!
-//! Two set-ups on one core. As usual, the softirq that receives stands above the server, so every packet
-//! too many takes time from answering. With a threaded NAPI *below* the worker, what is too much is dropped
-//! in the device's ring before it has cost anything, and goodput stays at its peak.
+//! Two set-ups on one core. As usual, the softirq that receives stands above the server, so every
+//! packet too many takes time from answering. With a threaded NAPI *below* the worker, what is too
+//! much is dropped in the device's ring before it has cost anything, and goodput stays at its peak.
 //!
-//! Every server is offered the same in one round and set-up: the factor times the capacity of the first one
-//! listed, measured in that round by a closed loop. Goodput counts replies that arrived while load was
-//! offered.
+//! Every server is offered the same in one round and set-up: the factor times the capacity of the
+//! first one listed, measured in that round by a closed loop. Goodput counts replies that arrived
+//! while load was offered.
 //!
-//! Must never: call goodput a share of anything but a capacity measured in the same round and set-up.
+//! Must never: call goodput a share of anything but a capacity measured in the same round and
+//! set-up.
 
 use std::sync::atomic::AtomicBool;
 

@@ -66,7 +66,8 @@ impl Place {
                 let socket = socket.attempting(|| "finding a free port".to_owned())?;
                 socket.local_addr().attempting(|| "finding a free port".to_owned())
             }
-            // The namespace is ours alone, but a ring can hold a killed server's socket for a moment.
+            // The namespace is ours alone, but a ring can hold a killed server's socket for a
+            // moment.
             Self::Veth(_) => {
                 let turn = VETH_TURNS.fetch_add(1, Ordering::Relaxed) % VETH_PORTS;
                 Ok(SocketAddr::new(SERVER, VETH_PORT_FIRST + turn))

@@ -1,7 +1,8 @@
 //! Child processes: started under control, and gone when we are.
 //!
-//! Every server is started without CAP_SYS_TIME, so that none can touch the machine's clock whatever its
-//! configuration says, and with a death signal, so that none outlives this program even if it is killed.
+//! Every server is started without CAP_SYS_TIME, so that none can touch the machine's clock
+//! whatever its configuration says, and with a death signal, so that none outlives this program
+//! even if it is killed.
 //!
 //! Must never: leave a child running, or signal a process that is not our child.
 
@@ -92,8 +93,8 @@ impl Drop for Running {
     }
 }
 
-/// What goes before a server's command: it dies with us, cannot set the clock, stays on `core`, and runs at
-/// the real-time `priority`.
+/// What goes before a server's command: it dies with us, cannot set the clock, stays on `core`, and
+/// runs at the real-time `priority`.
 pub(crate) fn confinement(core: Option<usize>, priority: Option<u8>) -> Vec<String> {
     let mut words = vec!["setpriv".to_owned(), "--pdeathsig".to_owned(), "KILL".to_owned()];
     if crate::host::is_root() {

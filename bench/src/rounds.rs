@@ -1,7 +1,8 @@
 //! Figures over rounds: medians, and the spread beside every one.
 //!
-//! A ratio is taken within a round, between servers that ran within seconds of each other, and then the
-//! median over the rounds; a ratio of two medians would compare moments that have nothing in common.
+//! A ratio is taken within a round, between servers that ran within seconds of each other, and then
+//! the median over the rounds; a ratio of two medians would compare moments that have nothing in
+//! common.
 //!
 //! Must never: give a median without its least and greatest.
 

@@ -1,7 +1,7 @@
 //! The servers that are compared, and how each is started.
 //!
-//! Must never: start a server that could set the clock (see `process`), or with settings that its own
-//! documentation does not give for serving fast.
+//! Must never: start a server that could set the clock (see `process`), or with settings that its
+//! own documentation does not give for serving fast.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};

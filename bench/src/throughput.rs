@@ -1,8 +1,8 @@
 //! `throughput`: what one answer costs the server's core, when the core is saturated.
 //!
-//! A closed loop keeps a window of requests in flight, so every server runs at its own pace and none is
-//! overloaded. The figure is the busy time of the server's core divided by its valid answers; answers a
-//! second follow from it on a saturated core, and are noisier.
+//! A closed loop keeps a window of requests in flight, so every server runs at its own pace and
+//! none is overloaded. The figure is the busy time of the server's core divided by its valid
+//! answers; answers a second follow from it on a saturated core, and are noisier.
 //!
 //! Must never: compare runs of different rounds.
 

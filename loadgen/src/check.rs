@@ -1,8 +1,9 @@
 //! What makes a reply valid, and the name of everything that does not.
 //!
-//! Every reply is checked, in this order: where it came from, its length, its header, whether it belongs
-//! to a request in flight, and whether its four timestamps can be true. Client and server share one clock
-//! here, so that T1 ≤ T2 ≤ T3 ≤ T4 must hold to the nanosecond: there is no offset to hide behind.
+//! Every reply is checked, in this order: where it came from, its length, its header, whether it
+//! belongs to a request in flight, and whether its four timestamps can be true. Client and server
+//! share one clock here, so that T1 ≤ T2 ≤ T3 ≤ T4 must hold to the nanosecond: there is no offset
+//! to hide behind.
 //!
 //! Must never: accept a reply silently that breaks a rule, or count one reply under two reasons.
 

@@ -1,11 +1,11 @@
 //! The requests in flight: a table in which a reply finds its request by index.
 //!
-//! A request's nonce is the run's salt and the request's number, and its slot is the number modulo the
-//! table's size. Nothing is searched and nothing hashed. The salt keeps replies to an earlier run from
-//! being taken for ours.
+//! A request's nonce is the run's salt and the request's number, and its slot is the number modulo
+//! the table's size. Nothing is searched and nothing hashed. The salt keeps replies to an earlier
+//! run from being taken for ours.
 //!
-//! Requests that got no reply within the time-out are given up in order of sending, which frees their room
-//! in a closed loop; a reply that comes later is counted as late, not as an answer.
+//! Requests that got no reply within the time-out are given up in order of sending, which frees
+//! their room in a closed loop; a reply that comes later is counted as late, not as an answer.
 //!
 //! Must never: forget a request without counting it as answered or lost.
 

@@ -1,10 +1,11 @@
 //! Distributions of signed nanoseconds.
 //!
-//! An error has a sign, and the sign is the point: a transmit timestamp that is a microsecond late is a
-//! lie, one that is a microsecond early is not. hdrhistogram counts only magnitudes, so one histogram
-//! holds what is below zero and another the rest.
+//! An error has a sign, and the sign is the point: a transmit timestamp that is a microsecond late
+//! is a lie, one that is a microsecond early is not. hdrhistogram counts only magnitudes, so one
+//! histogram holds what is below zero and another the rest.
 //!
-//! Must never: allocate while recording, or clip silently (what is out of range is counted at the edge).
+//! Must never: allocate while recording, or clip silently (what is out of range is counted at the
+//! edge).
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,8 @@ impl SignedHistogram {
     /// An empty histogram.
     #[expect(clippy::new_without_default, reason = "construction allocates megabytes; say so")]
     pub fn new() -> Self {
-        // Cannot fail: the bounds and the digits are constants within the documented ranges, and a failure
-        // would leave an empty histogram of the least size.
+        // Cannot fail: the bounds and the digits are constants within the documented ranges, and a
+        // failure would leave an empty histogram of the least size.
         let side = || {
             Histogram::new_with_bounds(1, RANGE_NS, DIGITS)
                 .or_else(|_| Histogram::new(DIGITS))
@@ -51,7 +52,8 @@ impl SignedHistogram {
         self.below.len() + self.above.len()
     }
 
-    /// The smallest value not exceeded by the share `quantile` (0 to 1) of all; zero if there are none.
+    /// The smallest value not exceeded by the share `quantile` (0 to 1) of all; zero if there are
+    /// none.
     pub fn quantile(&self, quantile: f64) -> i64 {
         let count = self.count();
         if count == 0 {

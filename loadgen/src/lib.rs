@@ -2,12 +2,14 @@
 //!
 //! * [`Load`] and [`Schedule`]: when each request is meant to be sent;
 //! * [`Population`]: from whom;
-//! * [`Expectation`] and [`Fault`]: what makes a reply valid, and what each invalid one is counted as;
+//! * [`Expectation`] and [`Fault`]: what makes a reply valid, and what each invalid one is counted
+//!   as;
 //! * [`run`]: the generator, one thread on one core, that both sends and drains;
 //! * [`Report`]: what came of it, as plain numbers.
 //!
-//! Latency counts from the *intended* moment of sending: a generator that waits for a slow server before
-//! it sends the next request would otherwise leave out exactly the bad moments (coordinated omission).
+//! Latency counts from the *intended* moment of sending: a generator that waits for a slow server
+//! before it sends the next request would otherwise leave out exactly the bad moments (coordinated
+//! omission).
 //!
 //! Must never: send to a host that is not this machine, run without a bound, or adjust a clock.
 #![forbid(unsafe_code)]

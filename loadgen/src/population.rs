@@ -1,8 +1,8 @@
 //! The clients that are played: distinct source addresses taken in turn from a network.
 //!
-//! A server keeps state by client address, steers by it and limits by it, so a load from one address
-//! measures something else than a load from many. On loopback all of 127.0.0.0/8 is there for the taking;
-//! elsewhere the network must be routed to this host as local.
+//! A server keeps state by client address, steers by it and limits by it, so a load from one
+//! address measures something else than a load from many. On loopback all of 127.0.0.0/8 is there
+//! for the taking; elsewhere the network must be routed to this host as local.
 //!
 //! Must never: hand out an address outside its network, or the network's first or last one.
 
@@ -20,8 +20,8 @@ pub struct Population {
 impl Population {
     /// `size` addresses from `network`/`prefix_len`, not counting the first and the last of it.
     ///
-    /// A single address (`/32`, `/128`) is a population of itself. Fails if the network is too small or
-    /// the prefix too long; the caller is at fault.
+    /// A single address (`/32`, `/128`) is a population of itself. Fails if the network is too
+    /// small or the prefix too long; the caller is at fault.
     pub fn new(network: IpAddr, prefix_len: u8, size: u32) -> Result<Self, PopulationError> {
         let bits: u8 = if network.is_ipv4() { 32 } else { 128 };
         if prefix_len > bits {
@@ -60,7 +60,8 @@ impl Population {
     }
 }
 
-/// A network, with all of it (up to 16 777 214 clients) as the population: `127.0.0.0/8`, `::1/128`.
+/// A network, with all of it (up to 16 777 214 clients) as the population: `127.0.0.0/8`,
+/// `::1/128`.
 impl FromStr for Population {
     type Err = PopulationError;
 

@@ -1,6 +1,7 @@
 //! What came of a run, as plain numbers for people and programs.
 //!
-//! Must never: hold anything that the reader would have to compute to believe; every ratio has its parts.
+//! Must never: hold anything that the reader would have to compute to believe; every ratio has its
+//! parts.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use crate::{Distribution, Fault};
 
 /// The outcome of one run.
 ///
-/// Of every request: `sent = answered + lost + given up with an invalid reply`; see [`Report::faults`].
+/// Of every request: `sent = answered + lost + given up with an invalid reply`; see
+/// [`Report::faults`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// From the first intended moment to the end of offering, in seconds; draining comes after.

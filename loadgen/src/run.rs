@@ -1,8 +1,9 @@
 //! The generator: one thread on one core that sends what is due and drains what has come.
 //!
-//! One thread, because two would share the table of requests in flight, and because a second core is
-//! better given to the server. Sending goes first: an open loop owes its requests to the schedule, while
-//! replies are stamped by the kernel and can wait in the socket buffer without harm to any figure.
+//! One thread, because two would share the table of requests in flight, and because a second core
+//! is better given to the server. Sending goes first: an open loop owes its requests to the
+//! schedule, while replies are stamped by the kernel and can wait in the socket buffer without harm
+//! to any figure.
 //!
 //! Must never: allocate once the load is flowing, retry, or run past its bounds.
 
@@ -41,8 +42,8 @@ pub struct Options {
     /// Requests handed to the kernel at once, 1 to [`Options::BATCH_MAX`].
     pub batch: usize,
     /// Requests of one client that are handed over as one message when they are due together, 1 to
-    /// [`SEGMENTS_MAX`]. More than 1 makes the generator faster by as much, and the clients take turns of
-    /// this many requests.
+    /// [`SEGMENTS_MAX`]. More than 1 makes the generator faster by as much, and the clients take
+    /// turns of this many requests.
     pub segments: usize,
     /// One request in this many gets a kernel stamp of its departure; 0 for none.
     pub stamp_one_in: u32,
@@ -322,7 +323,8 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    /// Reads the departure stamps, which on a device without a queue are there when the send returns.
+    /// Reads the departure stamps, which on a device without a queue are there when the send
+    /// returns.
     fn note_departures(&mut self, lane: usize) -> Result<(), LoadError> {
         let departures = &mut self.lanes[lane].departures;
         let count = departures.receive()?;
@@ -389,7 +391,8 @@ impl<'a> Generator<'a> {
     }
 }
 
-/// Checks the times of a reply that found its request, and counts it as an answer if they can be true.
+/// Checks the times of a reply that found its request, and counts it as an answer if they can be
+/// true.
 #[inline]
 fn judge(
     options: &Options,

@@ -1,11 +1,11 @@
 //! When each request is meant to be sent.
 //!
-//! An open loop sends at moments that do not depend on the server: that is how real clients behave, and
-//! the only load whose latency means anything. A closed loop keeps a fixed number of requests in flight:
-//! that finds what a server can do, and its latency only says how long the queue was.
+//! An open loop sends at moments that do not depend on the server: that is how real clients behave,
+//! and the only load whose latency means anything. A closed loop keeps a fixed number of requests
+//! in flight: that finds what a server can do, and its latency only says how long the queue was.
 //!
-//! Moments are computed from the request's number, not from the moment before, so that nothing drifts and
-//! a generator that was held up is late by what it was held up, no more.
+//! Moments are computed from the request's number, not from the moment before, so that nothing
+//! drifts and a generator that was held up is late by what it was held up, no more.
 //!
 //! Must never: read a clock, or depend on when anything was really sent.
 
@@ -107,7 +107,8 @@ impl Schedule {
     }
 }
 
-/// The SplitMix64 generator: eight bytes of state, and a seed's numbers never change with a library.
+/// The SplitMix64 generator: eight bytes of state, and a seed's numbers never change with a
+/// library.
 #[derive(Clone, Debug)]
 struct SplitMix64(u64);
 
@@ -160,8 +161,8 @@ mod tests {
         assert!(seen[128..].iter().all(|&at| at == 2_000_000));
     }
 
-    /// The gaps pass a Kolmogorov–Smirnov test against the exponential distribution at the 0.1 % level,
-    /// and gaps of another distribution with the same mean do not.
+    /// The gaps pass a Kolmogorov–Smirnov test against the exponential distribution at the 0.1 %
+    /// level, and gaps of another distribution with the same mean do not.
     #[test]
     fn poisson_gaps_are_exponential() {
         let count = 20_000;
@@ -175,7 +176,8 @@ mod tests {
         assert!(deviation(gaps, 1e6) > critical);
     }
 
-    /// The largest distance between the gaps' distribution and the exponential one of mean `mean_ns`.
+    /// The largest distance between the gaps' distribution and the exponential one of mean
+    /// `mean_ns`.
     fn deviation(mut gaps: Vec<f64>, mean_ns: f64) -> f64 {
         gaps.sort_by(f64::total_cmp);
         let count = gaps.len() as f64;

@@ -1,9 +1,10 @@
 //! Where load may go: to this machine, and nowhere else.
 //!
-//! A generator that can offer a million packets a second from forged addresses is a weapon if it can be
-//! pointed at somebody. Loopback is always allowed. The only other targets are the ranges reserved for
-//! benchmarking (RFC 2544: 198.18.0.0/15; RFC 5180: 2001:2::/48), and only from inside a network namespace
-//! that leads nowhere: no default route, no gateway, just what is directly attached, such as a `veth`.
+//! A generator that can offer a million packets a second from forged addresses is a weapon if it
+//! can be pointed at somebody. Loopback is always allowed. The only other targets are the ranges
+//! reserved for benchmarking (RFC 2544: 198.18.0.0/15; RFC 5180: 2001:2::/48), and only from inside
+//! a network namespace that leads nowhere: no default route, no gateway, just what is directly
+//! attached, such as a `veth`.
 //!
 //! Must never: resolve names, or be switched off.
 
@@ -21,8 +22,8 @@ pub fn refuse_foreign(target: SocketAddr) -> Result<(), OutOfScope> {
 /// The target is not this machine; whoever chose it is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{target} is not local; load goes only to loopback, or to 198.18.0.0/15 or 2001:2::/48 from inside \
-     a network namespace without gateways"
+    "{target} is not local; load goes only to loopback, or to 198.18.0.0/15 or 2001:2::/48 from \
+     inside a network namespace without gateways"
 )]
 pub struct OutOfScope {
     /// Where the load was to go.
@@ -57,8 +58,8 @@ fn leads_out_v4(routes: &str) -> bool {
     })
 }
 
-/// Columns: destination, its prefix length, source, its prefix length, next hop, …, device last. The
-/// kernel itself keeps an entry that rejects everything, on `lo`.
+/// Columns: destination, its prefix length, source, its prefix length, next hop, …, device last.
+/// The kernel itself keeps an entry that rejects everything, on `lo`.
 fn leads_out_v6(routes: &str) -> bool {
     routes.lines().any(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();

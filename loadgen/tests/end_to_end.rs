@@ -1,5 +1,5 @@
-//! The generator against real sockets: every request answered by a plain echo is counted as answered, and
-//! every way in which a server can misbehave is counted under its own name.
+//! The generator against real sockets: every request answered by a plain echo is counted as
+//! answered, and every way in which a server can misbehave is counted under its own name.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,7 +99,8 @@ fn an_open_loop_counts_from_the_intended_moment_and_from_several_ports() {
     assert_eq!((report.sent + report.unsent, report.lost), (640, 0), "{report:?}");
     assert_eq!(report.answered, report.sent);
     assert_eq!(report.lag.count, 640);
-    // A reply cannot come before its request was handed over, and that is never before the intention.
+    // A reply cannot come before its request was handed over, and that is never before the
+    // intention.
     assert!(report.lag.min_ns >= 0 && report.latency.min_ns > report.lag.min_ns, "{report:?}");
     assert!(report.elapsed_s >= 0.09, "nine pauses of ten milliseconds: {report:?}");
 }

@@ -1,13 +1,13 @@
 //! Client-side UDP in batches: what a load generator needs and a server never does.
 //!
-//! A [`Sender`] pushes requests to one target with `sendmmsg`, each from a source address of its own
-//! (`IP_PKTINFO`), so that one socket plays many clients. A [`Receiver`] takes the replies with
-//! `recvmmsg` and the kernel's arrival stamps. [`Departures`] reads the kernel's departure stamps of the
-//! requests that asked for one: the error queue hands back the whole packet, so that a stamp is matched
-//! by the packet's own bytes and never by counting.
+//! A [`Sender`] pushes requests to one target with `sendmmsg`, each from a source address of its
+//! own (`IP_PKTINFO`), so that one socket plays many clients. A [`Receiver`] takes the replies with
+//! `recvmmsg` and the kernel's arrival stamps. [`Departures`] reads the kernel's departure stamps
+//! of the requests that asked for one: the error queue hands back the whole packet, so that a stamp
+//! is matched by the packet's own bytes and never by counting.
 //!
-//! The generator has to out-drive the server it measures: everything is laid out at construction, and per
-//! packet only the source address and the payload are written.
+//! The generator has to out-drive the server it measures: everything is laid out at construction,
+//! and per packet only the source address and the payload are written.
 //!
 //! Must never: allocate after construction, block, or be used by the server.
 
@@ -50,7 +50,8 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Opens a wildcard socket on a free port, with batches of `batch` requests shaped like `request`.
+    /// Opens a wildcard socket on a free port, with batches of `batch` requests shaped like
+    /// `request`.
     ///
     /// Fails with what the kernel said about the socket or one of its options.
     pub fn open(options: TrafficOptions, request: &[u8], batch: usize) -> io::Result<Self> {
@@ -77,8 +78,8 @@ impl Traffic {
 
 /// Sends batches of equally long requests to one target.
 ///
-/// Requests of one source that follow each other can go as one message, which costs the kernel a quarter
-/// and less; what is on the network is the same.
+/// Requests of one source that follow each other can go as one message, which costs the kernel a
+/// quarter and less; what is on the network is the same.
 #[derive(Debug)]
 pub struct Sender {
     socket: Socket,
@@ -130,8 +131,8 @@ impl Sender {
 
     /// Adds a request from `source` and returns its bytes, which hold what the slot held last.
     ///
-    /// `None` when the batch is full or `source` is not of the target's family. `stamped` asks for a
-    /// departure stamp, and for a message of its own.
+    /// `None` when the batch is full or `source` is not of the target's family. `stamped` asks for
+    /// a departure stamp, and for a message of its own.
     #[inline]
     pub fn push(&mut self, source: IpAddr, stamped: bool) -> Option<&mut [u8]> {
         if self.room() == 0 || source.is_ipv6() != self.target.is_ipv6() {
@@ -153,9 +154,9 @@ impl Sender {
 
     /// Sends the batch and empties it; says how many requests, from the first, the kernel took.
     ///
-    /// Fewer than pushed means that the socket or the device was full: the rest is dropped, because a
-    /// generator that retries offers another load than it says. Fails if the kernel took none for any
-    /// other reason.
+    /// Fewer than pushed means that the socket or the device was full: the rest is dropped, because
+    /// a generator that retries offers another load than it says. Fails if the kernel took none for
+    /// any other reason.
     pub fn send(&mut self) -> io::Result<usize> {
         self.pushed = 0;
         let used = std::mem::take(&mut self.used);
@@ -290,7 +291,8 @@ impl Departures {
         self.0.receive()
     }
 
-    /// Departure `index` of the last batch: `bytes` *end* with the request; the headers come before.
+    /// Departure `index` of the last batch: `bytes` *end* with the request; the headers come
+    /// before.
     pub fn departure(&self, index: usize) -> Arrival<'_> {
         self.0.arrival(index)
     }
@@ -369,8 +371,9 @@ fn open_socket(options: &TrafficOptions) -> io::Result<Socket> {
 
 fn send_messages(fd: RawFd, messages: &mut [libc::mmsghdr]) -> io::Result<usize> {
     // JUSTIFICATION: no safe binding sends a batch.
-    // SAFETY: `messages` is a slice of its stated length, and every pointer in it was set by the caller,
-    // in this very call, to memory that the caller owns and that is as long as the length beside it.
+    // SAFETY: `messages` is a slice of its stated length, and every pointer in it was set by the
+    // caller, in this very call, to memory that the caller owns and that is as long as the length
+    // beside it.
     let sent = unsafe {
         libc::sendmmsg(fd, messages.as_mut_ptr(), messages.len() as u32, libc::MSG_DONTWAIT)
     };
@@ -379,8 +382,8 @@ fn send_messages(fd: RawFd, messages: &mut [libc::mmsghdr]) -> io::Result<usize>
 
 fn receive_messages(fd: RawFd, messages: &mut [libc::mmsghdr], flags: i32) -> io::Result<usize> {
     // JUSTIFICATION: no safe binding receives a batch.
-    // SAFETY: as for `send_messages`; the memory the kernel writes to is borrowed mutably by the caller
-    // and plain bytes, for which every value is valid. No timeout is passed.
+    // SAFETY: as for `send_messages`; the memory the kernel writes to is borrowed mutably by the
+    // caller and plain bytes, for which every value is valid. No timeout is passed.
     let received = unsafe {
         libc::recvmmsg(
             fd,
