@@ -1,8 +1,8 @@
 //! Two plain echo servers, which benches compare with: what an honest C programmer would write.
 //!
-//! Both answer every datagram of at least 48 octets with a minimal NTP reply written in place: the same
-//! octets moved as a real answer needs, no checks, no stamps of arrival, no options on the socket. One
-//! thread, one socket, blocking.
+//! Both answer every datagram of at least 48 octets with a minimal NTP reply written in place: the
+//! same octets moved as a real answer needs, no checks, no stamps of arrival, no options on the
+//! socket. One thread, one socket, blocking.
 //!
 //! Must never: be part of the program, or be made slower than its author could make it.
 

@@ -1,9 +1,9 @@
 //! One turn's datagrams and their replies, the same for both carriers.
 //!
-//! A [`Batch`] owns the frames. A carrier says which frames hold datagrams ([`Batch::push`]), the worker
-//! reads them and asks for replies, and the carrier sends those: through its ring, or through
-//! [`Batch::transmit`], which is `sendmmsg`. A reply is sent from its request's frame: the name is the
-//! request's, the control bytes are rewritten in place.
+//! A [`Batch`] owns the frames. A carrier says which frames hold datagrams ([`Batch::push`]), the
+//! worker reads them and asks for replies, and the carrier sends those: through its ring, or
+//! through [`Batch::transmit`], which is `sendmmsg`. A reply is sent from its request's frame: the
+//! name is the request's, the control bytes are rewritten in place.
 //!
 //! Must never: allocate after construction; send a reply from an address other than the one asked.
 
@@ -148,7 +148,8 @@ impl Batch {
         self.replies.push(Reply { frame: slot.frame, socket: slot.socket, len });
     }
 
-    /// How many replies from `start` on can be sent by one system call: of one socket, at most [`CHUNK`].
+    /// How many replies from `start` on can be sent by one system call: of one socket, at most
+    /// [`CHUNK`].
     #[inline]
     pub(crate) fn chunk(&self, start: usize) -> core::ops::Range<usize> {
         let rest = &self.replies[start..];
@@ -207,7 +208,8 @@ impl Batch {
         }
     }
 
-    /// Each round sends at least one reply or gives one up, so there are at most as many rounds as replies.
+    /// Each round sends at least one reply or gives one up, so there are at most as many rounds as
+    /// replies.
     fn send_chunk(
         &self,
         socket: &ServerSocket,
@@ -219,8 +221,8 @@ impl Batch {
         while next < chunk.end {
             let (first, count) = (self.message(next), (chunk.end - next) as u32);
             // JUSTIFICATION: std has no sendmmsg.
-            // SAFETY: `first` points to `count` messages, whose names, control bytes and payloads lie in
-            // frames of this batch, all alive; the kernel keeps nothing.
+            // SAFETY: `first` points to `count` messages, whose names, control bytes and payloads
+            // lie in frames of this batch, all alive; the kernel keeps nothing.
             let sent = unsafe { libc::sendmmsg(fd, first, count, libc::MSG_DONTWAIT) };
             if sent > 0 {
                 tally.sent += sent as u64;
@@ -235,8 +237,8 @@ impl Batch {
     #[inline]
     fn frame(&mut self, frame: u16) -> &mut Frame {
         // JUSTIFICATION: frames are shared with the kernel.
-        // SAFETY: only called for frames of this turn's datagrams, with which the kernel is done until
-        // they are handed back after the turn.
+        // SAFETY: only called for frames of this turn's datagrams, with which the kernel is done
+        // until they are handed back after the turn.
         unsafe { self.frames.get_mut(usize::from(frame)) }
     }
 }

@@ -1,8 +1,9 @@
-//! A fixed row of values on the heap that the kernel may write to: frames, message headers, ring entries.
+//! A fixed row of values on the heap that the kernel may write to: frames, message headers, ring
+//! entries.
 //!
-//! A `Box<[T]>` would promise the compiler that nobody else has pointers into it; here the kernel has.
-//! So the memory is owned through a raw pointer, and references are made one element at a time, while
-//! the kernel keeps away from that element.
+//! A `Box<[T]>` would promise the compiler that nobody else has pointers into it; here the kernel
+//! has. So the memory is owned through a raw pointer, and references are made one element at a
+//! time, while the kernel keeps away from that element.
 //!
 //! Must never: grow, move, or hold a type with a destructor.
 
@@ -58,8 +59,8 @@ impl<T: Zeroed> Block<T> {
     pub(crate) unsafe fn get_mut(&mut self, index: usize) -> &mut T {
         let element = self.pointer(index);
         // JUSTIFICATION: see the module: elements are borrowed one at a time.
-        // SAFETY: inside the allocation, valid since zeroed (`Zeroed`), ours alone as `self` is borrowed
-        // mutably and the caller keeps the kernel away.
+        // SAFETY: inside the allocation, valid since zeroed (`Zeroed`), ours alone as `self` is
+        // borrowed mutably and the caller keeps the kernel away.
         unsafe { &mut *element }
     }
 }

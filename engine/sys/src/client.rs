@@ -1,9 +1,9 @@
 //! The socket of one NTP client association: asks one server, with kernel stamps both ways.
 //!
-//! Connected, so that the kernel drops datagrams of anybody else and reports an ICMP refusal; bound to
-//! port 0, so that the kernel draws a random source port. A caller that wants a new port per request
-//! (RFC 9109) makes a new socket per request. Stamps are the kernel's software stamps in both directions:
-//! the reply's comes with it, the request's through the socket's error queue.
+//! Connected, so that the kernel drops datagrams of anybody else and reports an ICMP refusal; bound
+//! to port 0, so that the kernel draws a random source port. A caller that wants a new port per
+//! request (RFC 9109) makes a new socket per request. Stamps are the kernel's software stamps in
+//! both directions: the reply's comes with it, the request's through the socket's error queue.
 //!
 //! Must never: block, or take the absence of a stamp for an error.
 
@@ -86,8 +86,8 @@ impl ClientSocket {
     /// Sends one datagram to the server.
     ///
     /// # Errors
-    /// `WouldBlock` when the socket buffer is full; `ConnectionRefused` when an ICMP answer to an earlier
-    /// datagram said that nobody listens there; others as the kernel says.
+    /// `WouldBlock` when the socket buffer is full; `ConnectionRefused` when an ICMP answer to an
+    /// earlier datagram said that nobody listens there; others as the kernel says.
     pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         self.socket.send(bytes).map(drop)
     }
@@ -95,15 +95,16 @@ impl ClientSocket {
     /// Takes one datagram; `None` when there is none.
     ///
     /// # Errors
-    /// `ConnectionRefused` when an ICMP answer said that nobody listens there (reported once per ICMP).
+    /// `ConnectionRefused` when an ICMP answer said that nobody listens there (reported once per
+    /// ICMP).
     pub fn receive(&self, bytes: &mut [u8]) -> io::Result<Option<Received>> {
         self.receive_message(bytes, 0)
     }
 
     /// The kernel's stamp of the newest departure that has been reported since the last call.
     ///
-    /// The stamp is reported shortly after the send, on some devices from their completion interrupt: ask
-    /// when the reply is there, or when the socket polls as erroneous.
+    /// The stamp is reported shortly after the send, on some devices from their completion
+    /// interrupt: ask when the reply is there, or when the socket polls as erroneous.
     pub fn transmitted(&self) -> Option<Timestamp<Realtime>> {
         let mut newest = None;
         for _ in 0..ERROR_QUEUE_MAX {
@@ -126,7 +127,8 @@ impl ClientSocket {
     fn receive_message(&self, bytes: &mut [u8], flags: i32) -> io::Result<Option<Received>> {
         let mut control = [0u8; CONTROL];
         let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-        // JUSTIFICATION: msghdr has private padding on some targets, so it cannot be written literally.
+        // JUSTIFICATION: msghdr has private padding on some targets, so it cannot be written
+        // literally.
         // SAFETY: all zero is a valid msghdr: null pointers with zero lengths.
         let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
         message.msg_iov = &raw mut part;
@@ -134,8 +136,8 @@ impl ClientSocket {
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = control.len();
         // JUSTIFICATION: std and socket2 give no control messages of received datagrams safely.
-        // SAFETY: `message` points to `part`, `bytes` and `control`, which outlive the call and are as
-        // long as it says; nothing is kept by the kernel.
+        // SAFETY: `message` points to `part`, `bytes` and `control`, which outlive the call and are
+        // as long as it says; nothing is kept by the kernel.
         let len = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut message, flags) };
         if len < 0 {
             let error = io::Error::last_os_error();

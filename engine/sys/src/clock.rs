@@ -1,9 +1,10 @@
 //! Reading the kernel's clocks.
 //!
-//! Each reading is a call into the vDSO where the clock source allows it: tens of nanoseconds, no switch
-//! into the kernel. [`reading`] takes the three clocks as near to one instant as user space can, because
-//! the discipline compares them: a step shows as a change of `realtime − monotonic`, a suspend as a change
-//! of `boottime − monotonic`, and whatever passes between the reads would look like either.
+//! Each reading is a call into the vDSO where the clock source allows it: tens of nanoseconds, no
+//! switch into the kernel. [`reading`] takes the three clocks as near to one instant as user space
+//! can, because the discipline compares them: a step shows as a change of `realtime − monotonic`, a
+//! suspend as a change of `boottime − monotonic`, and whatever passes between the reads would look
+//! like either.
 //!
 //! Must never: set a clock (that is `kernel_clock`), or be called where time is an argument.
 
@@ -25,8 +26,8 @@ pub fn monotonic() -> Timestamp<Monotonic> {
 
 /// The kernel's three clocks, as near to one instant as can be read.
 ///
-/// `realtime` and `boottime` are read between two reads of `monotonic`, of which the middle is given; of
-/// [`READING_TRIES`] tries the one with the least time between them is kept, so that an interrupt in
+/// `realtime` and `boottime` are read between two reads of `monotonic`, of which the middle is
+/// given; of three tries the one with the least time between them is kept, so that an interrupt in
 /// the middle of one does not count.
 pub fn reading() -> ClockReading {
     let mut tightest = Interval::MAX;
@@ -44,8 +45,9 @@ pub fn reading() -> ClockReading {
     kept.expect("READING_TRIES is at least one")
 }
 
-/// The precision of the clock as RFC 5905 section 7.3 defines it: log₂ of the seconds it takes to read
-/// it or of its resolution, whichever is larger; measured, rounded up, and kept within -29 to -18.
+/// The precision of the clock as RFC 5905 section 7.3 defines it: log₂ of the seconds it takes to
+/// read it or of its resolution, whichever is larger; measured, rounded up, and kept within -29 to
+/// -18.
 pub fn precision() -> i8 {
     let mut least = i64::MAX;
     let mut last = realtime();
@@ -71,7 +73,8 @@ fn log2_seconds(nanos: i64) -> i8 {
 fn nanos_of(clock: libc::clockid_t) -> i64 {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
     // JUSTIFICATION: std gives neither nanoseconds since 1970 as one integer nor CLOCK_BOOTTIME.
-    // SAFETY: the pointer is to a timespec this function owns; the call writes it and keeps nothing.
+    // SAFETY: the pointer is to a timespec this function owns; the call writes it and keeps
+    // nothing.
     let result = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
     assert!(result == 0, "the three clocks read here exist on every Linux since 2.6.39");
     // JUSTIFICATION: initialising first would cost a store per reading on the packet path.
@@ -89,7 +92,8 @@ const PRECISION_READS: usize = 2_000;
 /// A quarter of a nanosecond's neighbourhood is nothing a kernel clock in nanoseconds can claim.
 const PRECISION_MIN: i8 = -29;
 
-/// Above 3.8 µs the clock source is broken; clients are told no worse, root dispersion says the rest.
+/// Above 3.8 µs the clock source is broken; clients are told no worse, root dispersion says the
+/// rest.
 const PRECISION_MAX: i8 = -18;
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Control messages: what the kernel says about a datagram beside its bytes.
 //!
-//! A received datagram brings its arrival stamp and the local address it was sent to; a reply takes the
-//! latter back, so that it leaves from the address that was asked (anycast, several addresses). The walk
-//! is over plain bytes with every length checked, so damaged control bytes yield less, never harm.
+//! A received datagram brings its arrival stamp and the local address it was sent to; a reply takes
+//! the latter back, so that it leaves from the address that was asked (anycast, several addresses).
+//! The walk is over plain bytes with every length checked, so damaged control bytes yield less,
+//! never harm.
 //!
 //! Must never: read beyond the bytes given, loop on a length of zero, or give a stamp out of range.
 
@@ -55,9 +56,10 @@ impl Control {
 impl PacketInfo {
     /// Writes the one control message that makes a datagram leave from this address.
     ///
-    /// Returns its length, or 0 when none is needed or possible: the address is unspecified or an IPv6
-    /// multicast group, or `bytes` is too short. The interface is fixed for link-local addresses only;
-    /// elsewhere the routing table decides, which may rightly differ from the way in.
+    /// Returns its length, or 0 when none is needed or possible: the address is unspecified or an
+    /// IPv6 multicast group, or `bytes` is too short. The interface is fixed for link-local
+    /// addresses only; elsewhere the routing table decides, which may rightly differ from the way
+    /// in.
     #[inline]
     pub fn encode(&self, bytes: &mut [u8]) -> usize {
         match self.address {
@@ -65,7 +67,7 @@ impl PacketInfo {
                 if address.is_unspecified() || bytes.len() < PKTINFO_V4_SPACE {
                     return 0;
                 }
-                let mut data = [0; 12]; // struct in_pktinfo: interface, address to send from, address seen
+                let mut data = [0; 12]; // struct in_pktinfo: interface, source, address seen
                 data[4..8].copy_from_slice(&address.octets());
                 write(bytes, libc::IPPROTO_IP, libc::IP_PKTINFO, &data)
             }
@@ -104,8 +106,8 @@ fn next(bytes: &[u8]) -> Option<(Message<'_>, &[u8])> {
     Some((Message { level, kind, data }, rest))
 }
 
-/// The first `__kernel_timespec` (two 64-bit words) of `data`: of `SCM_TIMESTAMPING` that is the software
-/// stamp, and all zero when there is none.
+/// The first `__kernel_timespec` (two 64-bit words) of `data`: of `SCM_TIMESTAMPING` that is the
+/// software stamp, and all zero when there is none.
 #[inline]
 fn stamp(data: &[u8]) -> Option<Timestamp<Realtime>> {
     let (seconds, rest) = data.split_first_chunk::<8>()?;
@@ -135,8 +137,8 @@ fn packet_info_v6(data: &[u8]) -> Option<PacketInfo> {
 
 /// Writes one message; the caller has checked that it fits.
 ///
-/// Returns its length without the padding, which the kernel does not miss in the last message, and which
-/// for IPv6 would make it take memory for the control bytes instead of its stack.
+/// Returns its length without the padding, which the kernel does not miss in the last message, and
+/// which for IPv6 would make it take memory for the control bytes instead of its stack.
 #[inline]
 fn write(bytes: &mut [u8], level: i32, kind: i32, data: &[u8]) -> usize {
     let len = HEADER + data.len();
@@ -152,7 +154,8 @@ const fn aligned(len: usize) -> usize {
     len.saturating_add(ALIGNMENT - 1) & !(ALIGNMENT - 1)
 }
 
-/// `SO_TIMESTAMPNS_NEW` (uapi/asm-generic/socket.h): one software arrival stamp, 64 bit on every machine.
+/// `SO_TIMESTAMPNS_NEW` (uapi/asm-generic/socket.h): one software arrival stamp, 64 bit on every
+/// machine.
 pub(crate) const TIMESTAMPNS_NEW: i32 = 64;
 /// `SO_TIMESTAMPING_NEW`: software and hardware stamps, of arrival and departure.
 pub(crate) const TIMESTAMPING_NEW: i32 = 65;

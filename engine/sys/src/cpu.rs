@@ -8,8 +8,8 @@ use core_affinity::CoreId;
 
 /// The cores this process may run on, rising; respects containers, cpusets and `taskset`.
 ///
-/// To be called before any thread is pinned: it reads the calling thread's own mask. One core is assumed
-/// where the mask cannot be read.
+/// To be called before any thread is pinned: it reads the calling thread's own mask. One core is
+/// assumed where the mask cannot be read.
 pub fn allowed_cores() -> Vec<usize> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let mut cores: Vec<usize> = cores.into_iter().map(|core| core.id).collect();
@@ -50,7 +50,8 @@ pub fn set_realtime_priority(priority: u8) -> Result<(), CpuError> {
 pub enum CpuError {
     /// The core does not exist or is not given to this process.
     #[error(
-        "core {0} is not among those this process may use; see `taskset -p` or the container's cpuset"
+        "core {0} is not among those this process may use; see `taskset -p`, or the container's \
+         cpuset"
     )]
     NoSuchCore(usize),
     /// Real-time priorities are not permitted.

@@ -1,10 +1,11 @@
 //! Predicts when each reply of a batch leaves.
 //!
-//! Replies are stamped before the system call that sends them one after the other, so reply `i` leaves
-//! about `i` times the cost of a send after the stamp was read. Stamping all with one reading makes the
-//! last reply look early by tens of microseconds; overestimating the cost would give a time later than
-//! the departure, which breaks causality for the client. So the cost used is a low one: the least average
-//! seen over the last one to two windows of [`WINDOW`] measured chunks, less an eighth.
+//! Replies are stamped before the system call that sends them one after the other, so reply `i`
+//! leaves about `i` times the cost of a send after the stamp was read. Stamping all with one
+//! reading makes the last reply look early by tens of microseconds; overestimating the cost would
+//! give a time later than the departure, which breaks causality for the client. So the cost used is
+//! a low one: the least average seen over the last one to two windows of [`WINDOW`] measured
+//! chunks, less an eighth.
 //!
 //! Must never: predict later than the reply leaves.
 
@@ -31,8 +32,8 @@ impl Departure {
         self.cost_ns
     }
 
-    /// Learns from a system call that took `elapsed` to send `count` replies; short ones are ignored,
-    /// because the entry into the kernel weighs too much in their average.
+    /// Learns from a system call that took `elapsed` to send `count` replies; short ones are
+    /// ignored, because the entry into the kernel weighs too much in their average.
     #[inline]
     pub(crate) fn observe(&mut self, elapsed: Interval, count: usize) {
         if count < COUNT_MIN {
@@ -52,8 +53,8 @@ impl Departure {
 
 /// Replies sent between two readings of the clock.
 ///
-/// Sixteen keep what the low cost leaves out below 3 µs, for one system call more per 16 replies: half a
-/// percent of their cost.
+/// Sixteen keep what the low cost leaves out below 3 µs, for one system call more per 16 replies:
+/// half a percent of their cost.
 pub(crate) const CHUNK: usize = 16;
 
 /// Fewer replies than this in one system call teach nothing.

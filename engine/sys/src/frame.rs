@@ -1,8 +1,8 @@
 //! The memory of one datagram: name, control and payload at constant offsets.
 //!
-//! Both carriers use one layout, the one io_uring's multishot receive prescribes (a header, then the three
-//! fields, man 3 io_uring_prep_recvmsg_multishot), so that a reply is written and sent from the very
-//! bytes its request arrived in, whoever received it.
+//! Both carriers use one layout, the one io_uring's multishot receive prescribes (a header, then
+//! the three fields, man 3 io_uring_prep_recvmsg_multishot), so that a reply is written and sent
+//! from the very bytes its request arrived in, whoever received it.
 //!
 //! Must never: change its layout without [`crate::uring`]'s message template.
 
@@ -39,6 +39,6 @@ pub(crate) const PAYLOAD_START: usize = HEADER + NAME + CONTROL;
 
 const _: () = assert!(NAME >= SOCKADDR_MAX && CONTROL >= SERVER_CONTROL && PAYLOAD_START == 128);
 
-/// An odd number of cache lines: with a power of two, the same field of all frames would compete for the
-/// same few sets of the cache.
+/// An odd number of cache lines: with a power of two, the same field of all frames would compete
+/// for the same few sets of the cache.
 const _: () = assert!(size_of::<Frame>() == 33 * 64);

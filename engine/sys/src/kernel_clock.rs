@@ -1,11 +1,11 @@
 //! The kernel clock as something that is disciplined: `adjtimex`, read and steered.
 //!
-//! Reading needs no privilege and steering needs CAP_SYS_TIME, so they are two traits: code that is given
-//! a [`ReadClock`] cannot steer. [`KernelClock`] is the real one, [`RecordingClock`] does nothing but keep
-//! the commands, for tests.
+//! Reading needs no privilege and steering needs CAP_SYS_TIME, so they are two traits: code that is
+//! given a [`ReadClock`] cannot steer. [`KernelClock`] is the real one, [`RecordingClock`] does
+//! nothing but keep the commands, for tests.
 //!
-//! Must never: steer because it was asked to read; use the kernel's own PLL (`STA_PLL`), which would fight
-//! ours.
+//! Must never: steer because it was asked to read; use the kernel's own PLL (`STA_PLL`), which
+//! would fight ours.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,7 +17,8 @@ pub trait ReadClock {
     /// The state now.
     ///
     /// # Errors
-    /// [`SteerError::Kernel`] when the kernel refuses even that (a seccomp profile without `adjtimex`).
+    /// [`SteerError::Kernel`] when the kernel refuses even that (a seccomp profile without
+    /// `adjtimex`).
     fn state(&self) -> Result<ClockState, SteerError>;
 }
 
@@ -35,21 +36,22 @@ pub trait SteerClock: ReadClock {
     /// [`SteerError`].
     fn step(&mut self, offset: Interval) -> Result<(), SteerError>;
 
-    /// Lets the kernel turn the clock by `offset`, at 500 ppm, to the microsecond; replaces what it may
-    /// still be turning (man 3 adjtime).
+    /// Lets the kernel turn the clock by `offset`, at 500 ppm, to the microsecond; replaces what it
+    /// may still be turning (man 3 adjtime).
     ///
     /// # Errors
     /// [`SteerError`].
     fn slew(&mut self, offset: Interval) -> Result<(), SteerError>;
 
-    /// Tells other programs on this machine whether the clock is synchronised and a leap second is due;
-    /// at the end of the UTC day the kernel then inserts or deletes it.
+    /// Tells other programs on this machine whether the clock is synchronised and a leap second is
+    /// due; at the end of the UTC day the kernel then inserts or deletes it.
     ///
     /// # Errors
     /// [`SteerError`].
     fn set_leap(&mut self, leap: Leap) -> Result<(), SteerError>;
 
-    /// Tells other programs on this machine the error bound and the estimated error, to the microsecond.
+    /// Tells other programs on this machine the error bound and the estimated error, to the
+    /// microsecond.
     ///
     /// # Errors
     /// [`SteerError`].
@@ -315,8 +317,9 @@ mod tests {
         assert_eq!(clock.commands[1], SteerCommand::Step(Interval::from_millis(-1)));
     }
 
-    /// Shows that a missing capability is told as such. Runs in a thread that has given CAP_SYS_TIME up
-    /// and has seen it gone: the kernel clock must never really be steered by a test.
+    /// Shows that a missing capability is told as such. Runs in a thread that has given
+    /// CAP_SYS_TIME up and has seen it gone: the kernel clock must never really be steered by a
+    /// test.
     #[test]
     fn without_the_capability_every_command_names_it() {
         let commands = std::thread::spawn(|| {

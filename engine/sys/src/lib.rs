@@ -5,8 +5,10 @@
 //!
 //! * Serving: [`listen`] makes the sockets, [`Carrier`] moves their datagrams ([`UringIo`] or
 //!   [`MmsgIo`], both [`timeball_wire::PacketIo`]).
-//! * Asking: [`ClientSocket`] with kernel stamps both ways, [`Waiter`] to sleep until something happens.
-//! * The clock: [`realtime`], [`reading`], [`precision`]; [`ReadClock`] and [`SteerClock`] for `adjtimex`.
+//! * Asking: [`ClientSocket`] with kernel stamps both ways, [`Waiter`] to sleep until something
+//!   happens.
+//! * The clock: [`realtime`], [`reading`], [`precision`]; [`ReadClock`] and [`SteerClock`] for
+//!   `adjtimex`.
 //! * The host: cores and priorities, users and capabilities.
 //!
 //! Must never: allocate, lock, log or format per packet; set the clock but through [`SteerClock`].

@@ -1,7 +1,7 @@
 //! Giving up what is no longer needed: user, group, capabilities, the right to gain any.
 //!
-//! Called once, after the sockets are bound and before the first thread starts, because capabilities
-//! belong to threads and are inherited from the one that starts them.
+//! Called once, after the sockets are bound and before the first thread starts, because
+//! capabilities belong to threads and are inherited from the one that starts them.
 //!
 //! Must never: return as if all were well with more rights than were asked to be kept.
 
@@ -54,8 +54,8 @@ impl User {
     }
 }
 
-/// Becomes `user` (when given) and keeps the capabilities `kept` and no others, for good: no program
-/// started from here can gain any either.
+/// Becomes `user` (when given) and keeps the capabilities `kept` and no others, for good: no
+/// program started from here can gain any either.
 ///
 /// Capabilities in `kept` that the process does not have are not an error; those it then has are
 /// returned.
@@ -114,8 +114,8 @@ pub enum PrivilegeError {
     StillThere(Capability),
 }
 
-/// The bounding set limits what a started program could gain; it can be reduced with CAP_SETPCAP only,
-/// and without it `no_new_privs` serves the same end.
+/// The bounding set limits what a started program could gain; it can be reduced with CAP_SETPCAP
+/// only, and without it `no_new_privs` serves the same end.
 fn drop_bounding(kept: &CapsHashSet) -> Result<(), PrivilegeError> {
     let effective = read(CapSet::Effective)?;
     if !effective.contains(&Capability::CAP_SETPCAP) {

@@ -1,10 +1,10 @@
 //! The sockets of one listen address: one per worker, in one SO_REUSEPORT group.
 //!
-//! All are bound before the first is served, so that no datagram is steered to a worker that does not
-//! exist yet. Each asks for what the packet path needs and nothing else: arrival stamps, the address
-//! asked (unless only one is possible), the don't-fragment bit. `PROBE` path-MTU discovery sets that bit
-//! and ignores what ICMP claims, so a forged "fragmentation needed" cannot touch us; without it the kernel
-//! would also draw an IP identification per reply, 7 to 9 % of a core.
+//! All are bound before the first is served, so that no datagram is steered to a worker that does
+//! not exist yet. Each asks for what the packet path needs and nothing else: arrival stamps, the
+//! address asked (unless only one is possible), the don't-fragment bit. `PROBE` path-MTU discovery
+//! sets that bit and ignores what ICMP claims, so a forged "fragmentation needed" cannot touch us;
+//! without it the kernel would also draw an IP identification per reply, 7 to 9 % of a core.
 //!
 //! Must never: share its port with another process, fragment, or listen to IPv4 on an IPv6 socket.
 
@@ -38,9 +38,9 @@ pub struct ListenOptions {
     pub cores: Vec<usize>,
     /// Give each worker a second socket of the same port to send by.
     ///
-    /// A ring keeps an entry in the wait queue of the socket it receives from, and the kernel would look
-    /// at it each time a reply has left (measured: 150 ns of 4 500). Not with [`Spread::Kernel`], which
-    /// would hand the second socket requests.
+    /// A ring keeps an entry in the wait queue of the socket it receives from, and the kernel would
+    /// look at it each time a reply has left (measured: 150 ns of 4 500). Not with
+    /// [`Spread::Kernel`], which would hand the second socket requests.
     pub send_apart: bool,
     /// Refuse to start when anybody holds the port already, even one who would share it.
     pub exclusive: bool,
@@ -89,13 +89,15 @@ pub struct ServerSocket {
 pub enum ListenError {
     /// Another program has the port.
     #[error(
-        "{0} is in use by another program; stop it (ss -lunp shows which), or listen on another port"
+        "{0} is in use by another program; stop it (ss -lunp shows which), or listen on another \
+         port"
     )]
     AddressInUse(SocketAddr),
     /// A port below 1024 without the right to it.
     #[error(
         "not permitted to listen on {0}: ports below 1024 need CAP_NET_BIND_SERVICE; grant it \
-         (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), run as root, or listen on another port"
+         (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), run as root, or listen on another \
+         port"
     )]
     PermissionDenied(SocketAddr),
     /// The kernel has no IPv6 (or no IPv4).
@@ -144,7 +146,8 @@ pub fn listen(options: &ListenOptions) -> Result<ListenGroup, ListenError> {
         steering::attach(first, address, sockets.len(), options)
             .map_err(|cause| explained(address, "steering packets to workers", cause))?;
     }
-    // Only now: steering names the sockets by the order they joined in, and passes over all later ones.
+    // Only now: steering names the sockets by the order they joined in, and passes over all later
+    // ones.
     for socket in sockets.iter_mut().filter(|_| send_apart) {
         socket.sender = Some(ServerSocket::bind(address, 0)?.socket);
     }
@@ -155,8 +158,8 @@ pub fn listen(options: &ListenOptions) -> Result<ListenGroup, ListenError> {
     Ok(ListenGroup { sockets, address, receive_buffer_bytes, spread: options.spread })
 }
 
-/// Whether `address` could be bound by us alone: a socket that shares its port would not notice another
-/// server that does the same, and each would get a part of the requests.
+/// Whether `address` could be bound by us alone: a socket that shares its port would not notice
+/// another server that does the same, and each would get a part of the requests.
 ///
 /// # Errors
 /// [`ListenError`]. Nothing stays bound.
@@ -236,8 +239,8 @@ fn set_packet_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {
         sockopt::set(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, 1)?;
         if many {
             sockopt::set(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
-            // An anycast prefix routed to `lo` is local without being on an interface; without this the
-            // kernel would refuse to answer from the address that was asked.
+            // An anycast prefix routed to `lo` is local without being on an interface; without this
+            // the kernel would refuse to answer from the address that was asked.
             socket.set_freebind_v6(true)?;
         }
     }

@@ -1,7 +1,7 @@
 //! Socket addresses as the kernel writes them, to and from [`SocketAddr`].
 //!
-//! Read byte by byte from the fixed layout of `sockaddr_in` and `sockaddr_in6`, so that an address can be
-//! taken from and put into a frame at any alignment without a line of `unsafe`.
+//! Read byte by byte from the fixed layout of `sockaddr_in` and `sockaddr_in6`, so that an address
+//! can be taken from and put into a frame at any alignment without a line of `unsafe`.
 //!
 //! Must never: trust a length the kernel did not give.
 

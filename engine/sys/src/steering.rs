@@ -1,10 +1,10 @@
 //! Which worker gets a datagram: classic BPF on the SO_REUSEPORT group.
 //!
-//! Clients change their source port with every poll (RFC 9109), so the kernel's own hash over addresses
-//! and ports scatters one client over all workers, and per-worker state (rate limits above all) would see
-//! a fraction of it. The program here looks at the source address alone; for IPv6 at the /64, which is one
-//! site and what a limiter counts by. It reads through `SKF_NET_OFF`, because the group's filter is run
-//! with the packet's start moved behind the UDP header.
+//! Clients change their source port with every poll (RFC 9109), so the kernel's own hash over
+//! addresses and ports scatters one client over all workers, and per-worker state (rate limits
+//! above all) would see a fraction of it. The program here looks at the source address alone; for
+//! IPv6 at the /64, which is one site and what a limiter counts by. It reads through `SKF_NET_OFF`,
+//! because the group's filter is run with the packet's start moved behind the UDP header.
 //!
 //! Must never: name a socket that is not in the group (the kernel would fall back to its own hash).
 
@@ -141,7 +141,8 @@ mod tests {
         options
     }
 
-    /// Sends from each source from several ports; returns for each source which workers were reached.
+    /// Sends from each source from several ports; returns for each source which workers were
+    /// reached.
     fn reached(options: &ListenOptions, target: IpAddr, sources: &[IpAddr]) -> Vec<Vec<usize>> {
         let group = listen(options).expect("free");
         let target = SocketAddr::new(target, group.address.port());

@@ -2,9 +2,11 @@
 //!
 //! For threads that keep time rather than carry packets. Somebody else setting the clock must be
 //! noticed at once, and the kernel tells of it in one way only: a timer on `CLOCK_REALTIME` with
-//! `TFD_TIMER_CANCEL_ON_SET` becomes readable (man 2 timerfd_create). It also does so after a suspend.
+//! `TFD_TIMER_CANCEL_ON_SET` becomes readable (man 2 timerfd_create). It also does so after a
+//! suspend.
 //!
-//! Must never: miss a wake-up given while nobody slept, or sleep past the deadline for want of events.
+//! Must never: miss a wake-up given while nobody slept, or sleep past the deadline for want of
+//! events.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -51,8 +53,8 @@ impl Waiter {
         self.waker.clone()
     }
 
-    /// Sleeps until `deadline`, or until one of `fds` is readable or has an error to tell, or until woken,
-    /// or until the clock is set. With a deadline in the past, looks and returns.
+    /// Sleeps until `deadline`, or until one of `fds` is readable or has an error to tell, or until
+    /// woken, or until the clock is set. With a deadline in the past, looks and returns.
     ///
     /// # Errors
     /// When the kernel refuses to poll: a closed descriptor is reported as ready instead.
@@ -107,8 +109,8 @@ fn poll(polled: &mut [libc::pollfd], deadline: Timestamp<Monotonic>) -> io::Resu
     let timeout = libc::timespec { tv_sec: left / 1_000_000_000, tv_nsec: left % 1_000_000_000 };
     let (first, count) = (polled.as_mut_ptr(), polled.len() as libc::nfds_t);
     // JUSTIFICATION: std cannot wait for several descriptors.
-    // SAFETY: `first` points to `count` entries, which outlive the call, as does `timeout`; the signal
-    // mask is null, so it is left alone.
+    // SAFETY: `first` points to `count` entries, which outlive the call, as does `timeout`; the
+    // signal mask is null, so it is left alone.
     let result = unsafe { libc::ppoll(first, count, &raw const timeout, core::ptr::null()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -140,7 +142,8 @@ fn arm_set_timer(timer: &OwnedFd) -> io::Result<()> {
     if result == 0 || error.raw_os_error() == Some(libc::ECANCELED) { Ok(()) } else { Err(error) }
 }
 
-/// The year 2223: beyond any clock that is merely wrong, within what the kernel's 64-bit timers hold.
+/// The year 2223: beyond any clock that is merely wrong, within what the kernel's 64-bit timers
+/// hold.
 const NEVER_S: libc::time_t = 8_000_000_000;
 
 /// The waiter's own descriptors, which come first.

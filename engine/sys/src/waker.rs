@@ -1,7 +1,7 @@
 //! Wakes a thread that sleeps in the kernel, from any other thread.
 //!
-//! An eventfd, because every way of sleeping used here (poll, io_uring) can wait for one together with
-//! sockets. A wake-up before the sleep is kept, and several make one.
+//! An eventfd, because every way of sleeping used here (poll, io_uring) can wait for one together
+//! with sockets. A wake-up before the sleep is kept, and several make one.
 //!
 //! Must never: block the one who wakes.
 
@@ -38,8 +38,8 @@ impl Waker {
         let one = 1u64;
         let (fd, one_ptr) = (self.event.as_raw_fd(), core::ptr::from_ref(&one).cast());
         // JUSTIFICATION: writing to a shared descriptor through std would need a File that owns it.
-        // SAFETY: `one` is eight bytes and lives through the call. The only failure is a counter at its
-        // limit, and then the sleeper is woken already.
+        // SAFETY: `one` is eight bytes and lives through the call. The only failure is a counter at
+        // its limit, and then the sleeper is woken already.
         let _ = unsafe { libc::write(fd, one_ptr, size_of::<u64>()) };
     }
 

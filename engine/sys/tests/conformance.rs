@@ -1,5 +1,5 @@
-//! What every carrier must do, asked of each of them: `recvmmsg`, io_uring with ring replies, io_uring with
-//! `sendmmsg` replies.
+//! What every carrier must do, asked of each of them: `recvmmsg`, io_uring with ring replies,
+//! io_uring with `sendmmsg` replies.
 //!
 //! Single-threaded where possible: clients send first, then the carrier takes its turns, so nothing
 //! depends on timing. Turns that may sleep are guarded by a watchdog, which makes a hang a failure.

@@ -1,7 +1,8 @@
 //! The ring through which frames are lent to the kernel (io_uring "provided buffers").
 //!
-//! User space writes entries at the tail, the kernel takes them from the head in the same order. The tail
-//! lies inside the first entry, in bytes no entry uses, and is the only word both sides look at at once.
+//! User space writes entries at the tail, the kernel takes them from the head in the same order.
+//! The tail lies inside the first entry, in bytes no entry uses, and is the only word both sides
+//! look at at once.
 //!
 //! Must never: lend a frame that is in use, or more frames than the ring has room for.
 
@@ -27,13 +28,14 @@ struct Entry(BufRingEntry);
 unsafe impl Zeroed for Entry {}
 
 impl BufRing {
-    /// A ring with room for `count` frames, a power of two up to 32 768, known to the kernel as [`GROUP`].
+    /// A ring with room for `count` frames, a power of two up to 32 768, known to the kernel as
+    /// [`GROUP`].
     pub(crate) fn register(submitter: &Submitter<'_>, count: u16) -> io::Result<Self> {
         let entries = Block::new(usize::from(count));
         let address = entries.pointer(0) as u64;
         // JUSTIFICATION: the kernel is given memory to read from for as long as the ring lives.
-        // SAFETY: `count` entries on a page boundary, zeroed; the owner keeps them until the ring is gone
-        // or has been told to forget them.
+        // SAFETY: `count` entries on a page boundary, zeroed; the owner keeps them until the ring
+        // is gone or has been told to forget them.
         unsafe { submitter.register_buf_ring_with_flags(address, count, GROUP, 0) }?;
         Ok(Self { entries, tail: 0 })
     }
@@ -43,8 +45,8 @@ impl BufRing {
     pub(crate) fn lend(&mut self, index: u16, frame: *mut Frame) {
         let place = usize::from(self.tail) & (self.entries.count() - 1);
         // JUSTIFICATION: entries are shared with the kernel.
-        // SAFETY: at or beyond the published tail, where the kernel does not look; there are at most as
-        // many frames as entries.
+        // SAFETY: at or beyond the published tail, where the kernel does not look; there are at
+        // most as many frames as entries.
         let entry = unsafe { self.entries.get_mut(place) };
         entry.0.set_addr(frame as u64);
         entry.0.set_len(size_of::<Frame>() as u32);

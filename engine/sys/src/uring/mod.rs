@@ -1,9 +1,9 @@
 //! The carrier made of io_uring: one ring per worker.
 //!
-//! A multishot `recvmsg` per socket fills frames from a ring of provided buffers; the worker answers in
-//! those frames; replies leave from them, by the ring or by `sendmmsg` ([`ReplyPath`]). Ring replies are
-//! `MSG_DONTWAIT`, so each has been sent or has failed when the submitting call returns, and its frame can
-//! be lent again at once; success makes no completion.
+//! A multishot `recvmsg` per socket fills frames from a ring of provided buffers; the worker
+//! answers in those frames; replies leave from them, by the ring or by `sendmmsg` ([`ReplyPath`]).
+//! Ring replies are `MSG_DONTWAIT`, so each has been sent or has failed when the submitting call
+//! returns, and its frame can be lent again at once; success makes no completion.
 //!
 //! Must never: leave the thread it was made on; lend a frame before its reply is gone.
 
@@ -56,8 +56,8 @@ pub struct UringIo {
 /// Settings of [`UringIo`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UringOptions {
-    /// Frames lent to the kernel: a power of two from 2 to 32 768. They are used in turn, so more of them
-    /// only cost cache; bursts wait in the socket's buffer.
+    /// Frames lent to the kernel: a power of two from 2 to 32 768. They are used in turn, so more
+    /// of them only cost cache; bursts wait in the socket's buffer.
     pub frames: u16,
     /// How replies leave.
     pub replies: ReplyPath,
@@ -132,7 +132,8 @@ impl UringIo {
         options: UringOptions,
     ) -> Result<(Ring, BufRing, Batch, Waker), CarrierError> {
         let frames = options.frames.next_power_of_two().clamp(2, 1 << 15);
-        // At most: a datagram per frame, an error per reply of as many frames, and one end per socket.
+        // At most: a datagram per frame, an error per reply of as many frames, and one end per
+        // socket.
         let completions = 4 * u32::from(frames).max(BATCH_MAX as u32);
         let ring = Ring::new(SUBMISSIONS, completions)
             .map_err(CarrierError::setup("setting up a ring"))?;
@@ -159,7 +160,8 @@ impl UringIo {
         self.waker.clone()
     }
 
-    /// Queues a receive for every socket that has none, and a poll of the waker; true if any was queued.
+    /// Queues a receive for every socket that has none, and a poll of the waker; true if any was
+    /// queued.
     fn arm(&mut self) -> Result<bool, CarrierError> {
         let mut queued = false;
         for socket in 0..self.sockets.len() {
@@ -184,8 +186,8 @@ impl UringIo {
 
     fn push(&mut self, entry: &squeue::Entry) -> Result<(), CarrierError> {
         // JUSTIFICATION: requests carry raw pointers.
-        // SAFETY: they point to the template, to messages and to frames, which live as long as the ring:
-        // it is dropped first. Messages and frames of replies stay untouched until submitted.
+        // SAFETY: they point to the template, to messages and to frames, which live as long as the
+        // ring: it is dropped first. Messages and frames of replies stay untouched until submitted.
         let pushed = unsafe { self.ring.push(entry) };
         pushed.map_err(|_| CarrierError::Ring(io::ErrorKind::StorageFull.into()))
     }
@@ -250,7 +252,8 @@ impl UringIo {
         }
     }
 
-    /// An error of a socket is not one of the carrier, unless it never ends; frames having run out is none.
+    /// An error of a socket is not one of the carrier, unless it never ends; frames having run out
+    /// is none.
     fn forgive(&mut self, result: i32) -> Result<(), CarrierError> {
         match -result {
             libc::ENOBUFS => self.tally.frames_exhausted += 1,
@@ -312,8 +315,8 @@ impl UringIo {
                 self.push_reply(place)?;
             }
             self.tally.sent += chunk.len() as u64;
-            // The last chunk's call receives as well, and so tells nothing of the cost of sending; now and
-            // then it is done without, to learn from batches that are a single chunk.
+            // The last chunk's call receives as well, and so tells nothing of the cost of sending;
+            // now and then it is done without, to learn from batches that are a single chunk.
             let learn = chunk.len() >= COUNT_MIN && self.turn.is_multiple_of(LEARN_EVERY);
             let receive = next.is_empty() && !learn;
             self.enter(receive.then_some(0))?;
@@ -430,8 +433,8 @@ fn template() -> Box<libc::msghdr> {
     Box::new(template)
 }
 
-/// Datagrams the kernel receives for one multishot before it turns to other work; when it gave so many,
-/// there are likely more.
+/// Datagrams the kernel receives for one multishot before it turns to other work; when it gave so
+/// many, there are likely more.
 const MULTISHOT_RUN: usize = 32;
 
 /// Requests queued at once: a batch of replies, a receive per socket, and the waker's poll.

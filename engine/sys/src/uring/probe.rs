@@ -1,7 +1,7 @@
 //! Whether io_uring can be used here, with which features, and if not, why.
 //!
-//! Everything is tried on a throw-away ring rather than concluded from the kernel's version, because
-//! distributions backport, containers forbid, and sysctls switch off.
+//! Everything is tried on a throw-away ring rather than concluded from the kernel's version,
+//! because distributions backport, containers forbid, and sysctls switch off.
 //!
 //! Must never: leave anything behind.
 
@@ -85,7 +85,7 @@ pub fn probe() -> Report {
     let messages = submitter.register_probe(&mut operations).is_ok()
         && operations.is_supported(opcode::RecvMsgMulti::CODE)
         && operations.is_supported(opcode::SendMsg::CODE);
-    let skip = true; // IORING_FEAT_CQE_SKIP is of 5.17, and the ring could not be set up before 6.1
+    let skip = ring.parameters().is_feature_skip_cqe_on_success();
     let needed = |name, kernel_minimum, available, why| Feature {
         name,
         kernel_minimum,
@@ -105,7 +105,7 @@ pub fn probe() -> Report {
         Feature {
             name: "min_wait",
             kernel_minimum: "6.12",
-            available: ring.has_min_wait(),
+            available: ring.parameters().is_feature_min_timeout(),
             chosen: false,
             why: "gathering on a timer costs more than it saves",
         },
@@ -113,6 +113,7 @@ pub fn probe() -> Report {
     let missing = [
         (buffers.is_ok(), "provided buffer rings (5.19)"),
         (files, "registered files (5.19)"),
+        (skip, "CQE_SKIP_SUCCESS (5.17)"),
         (messages, "recvmsg and sendmsg on rings (5.3)"),
     ];
     let missing = missing.into_iter().find(|(available, _)| !available);

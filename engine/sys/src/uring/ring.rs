@@ -1,9 +1,9 @@
 //! An io_uring instance, set up for one worker and entered by its registered index.
 //!
-//! `SINGLE_ISSUER | DEFER_TASKRUN`: completions are made in this thread and only when it asks, so a batch
-//! of datagrams is received by the call that waits for it, never by an interrupt of the answering loop.
-//! The crate's own submitter remembers a registered ring only as long as it borrows the ring, hence the
-//! two system calls made here directly.
+//! `SINGLE_ISSUER | DEFER_TASKRUN`: completions are made in this thread and only when it asks, so a
+//! batch of datagrams is received by the call that waits for it, never by an interrupt of the
+//! answering loop. The crate's own submitter remembers a registered ring only as long as it borrows
+//! the ring, hence the two system calls made here directly.
 //!
 //! Must never: be used from another thread than the one that made it.
 
@@ -55,8 +55,8 @@ impl Ring {
         self.features
     }
 
-    pub(crate) fn has_min_wait(&self) -> bool {
-        self.ring.params().is_feature_min_timeout()
+    pub(crate) fn parameters(&self) -> &io_uring::Parameters {
+        self.ring.params()
     }
 
     pub(crate) fn submitter(&self) -> io_uring::Submitter<'_> {
@@ -74,8 +74,8 @@ impl Ring {
     /// Queues a request for the next [`Ring::enter`].
     ///
     /// # Safety
-    /// What the request points to must live until it has been submitted, and whatever the kernel writes to,
-    /// until it has completed.
+    /// What the request points to must live until it has been submitted, and whatever the kernel
+    /// writes to, until it has completed.
     #[inline]
     pub(crate) unsafe fn push(&mut self, entry: &squeue::Entry) -> Result<(), squeue::PushError> {
         let mut queue = self.ring.submission();
@@ -90,8 +90,8 @@ impl Ring {
         self.ring.submission().len() as u32
     }
 
-    /// Submits what is queued; with `wait`, also makes completions until there are at least that many.
-    /// Returns how many requests were submitted.
+    /// Submits what is queued; with `wait`, also makes completions until there are at least that
+    /// many. Returns how many requests were submitted.
     #[inline]
     pub(crate) fn enter(&mut self, wait: Option<u32>) -> io::Result<u32> {
         let queued = self.queued();
@@ -104,7 +104,8 @@ impl Ring {
             None => self.ring.as_raw_fd() as u32,
         };
         let (want, mask) = (wait.unwrap_or(0), core::ptr::null::<libc::sigset_t>());
-        // JUSTIFICATION: see the module: no safe call enters by a registered index that outlives a borrow.
+        // JUSTIFICATION: see the module: no safe call enters by a registered index that outlives a
+        // borrow.
         // SAFETY: integers and a null pointer; what the requests point to was promised to `push`.
         let result = unsafe {
             libc::syscall(libc::SYS_io_uring_enter, fd, queued, want, flags, mask, 0usize)
@@ -122,8 +123,8 @@ pub(crate) struct Completion {
 }
 
 impl Drop for Ring {
-    /// Best effort: ends all requests and lets go of the sockets now, not when the kernel gets round to it,
-    /// so that their port is free when this returns.
+    /// Best effort: ends all requests and lets go of the sockets now, not when the kernel gets
+    /// round to it, so that their port is free when this returns.
     fn drop(&mut self) {
         let _ = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any().all());
         let _ = self.enter(Some(0)); // cancelled requests end in this thread's deferred work

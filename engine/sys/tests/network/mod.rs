@@ -1,5 +1,5 @@
-//! What the tests need of the machine: clients with any source address, network namespaces, a confined
-//! thread, a counting allocator.
+//! What the tests need of the machine: clients with any source address, network namespaces, a
+//! confined thread, a counting allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -33,8 +33,8 @@ pub(crate) fn client(source: SocketAddr) -> UdpSocket {
     socket.into()
 }
 
-/// Runs `test` in a thread with a network namespace of its own; skips it, saying so, where that is not
-/// permitted. The namespace goes with the thread.
+/// Runs `test` in a thread with a network namespace of its own; skips it, saying so, where that is
+/// not permitted. The namespace goes with the thread.
 pub(crate) fn in_namespace(test: impl FnOnce() -> io::Result<()> + Send + 'static) {
     let done = thread::spawn(move || {
         // JUSTIFICATION: std cannot make a network namespace.
@@ -95,8 +95,8 @@ struct Counting;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-// SAFETY: hands everything to the system's allocator; the counter is a thread-local integer that neither
-// allocates nor needs a destructor.
+// SAFETY: hands everything to the system's allocator; the counter is a thread-local integer that
+// neither allocates nor needs a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
