@@ -49,8 +49,9 @@ pub(crate) struct CommonOptions {
     /// Client addresses played.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_534))]
     pub(crate) clients: u32,
-    /// Requests in flight when the server's capacity is sought.
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    /// Requests in flight when the server's capacity is sought. The default fits the kernel's default
+    /// receive buffer, so that servers which leave that alone lose nothing.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) window: u32,
     /// Requests handed to the kernel as one message, which is cut up again before it reaches the
     /// server's device; 1 sends each alone, which costs the generator four times as much.
