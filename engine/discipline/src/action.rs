@@ -31,8 +31,8 @@ impl fmt::Display for SourceId {
 /// One thing for the host to do.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Action {
-    /// Send `request` to `remote` from a fresh socket with a random port, closing this source's last
-    /// one; report the kernel's stamp by `on_transmitted`, a failure by `on_send_failed`.
+    /// Send `request` to `remote` from a fresh socket with a random port, closing this source's
+    /// last one; report the kernel's stamp by `on_transmitted`, a failure by `on_send_failed`.
     Send {
         /// Whose request it is.
         source: SourceId,
@@ -188,7 +188,8 @@ pub enum Event {
         /// By how much.
         amount: Interval,
     },
-    /// A revision larger than the panic threshold was refused; the time is not served as synchronised.
+    /// A revision larger than the panic threshold was refused; the time is not served as
+    /// synchronised.
     Panic {
         /// What the sources want.
         amount: Interval,
@@ -278,7 +279,7 @@ impl fmt::Display for Event {
                 write!(f, "suspended for {:.1} s: not synchronised", length.as_secs_f64())
             }
             Self::SteeringRefused => f.write_str(
-                "the kernel refuses to be steered (CAP_SYS_TIME missing?); correcting in replies only",
+                "the kernel refuses to be steered (no CAP_SYS_TIME?): correcting replies only",
             ),
             Self::SteeringClamped { frequency } => {
                 write!(f, "the kernel applies only {:+.3} ppm", frequency.as_ppm())

@@ -1,23 +1,23 @@
 //! The ledger: what has been done to the kernel clock, by us and by others.
 //!
-//! All measurements are kept on the timescale [`Free`]: the kernel clock as it would stand had nobody
-//! ever steered it. The estimator then sees one undisturbed oscillator and need not know of steering; and
-//! an entry that is wrong would look like the oscillator's fault, so entries are made from what was
-//! *done* (outcomes read back), never from what was asked for.
+//! All measurements are kept on the timescale [`Free`]: the kernel clock as it would stand had
+//! nobody ever steered it. The estimator then sees one undisturbed oscillator and need not know of
+//! steering; and an entry that is wrong would look like the oscillator's fault, so entries are made
+//! from what was *done* (outcomes read back), never from what was asked for.
 //!
 //! Two kinds of entry suffice, because of how the kernel keeps its clocks:
 //!
 //! ```text
 //! realtime = boottime + phase               phase changes by steps only, whoever makes them
-//! d(boottime) = (1 + frequency) · d(free)   frequency changes by command only; steps do not touch it
+//! d(boottime) = (1 + frequency) · d(free)   frequency changes by command only
 //! ```
 //!
-//! CLOCK_BOOTTIME and not CLOCK_MONOTONIC, because in a suspend realtime and boottime move on together
-//! while monotonic stands still: realtime − monotonic would take a suspend for a step. Boottime minus
-//! monotonic tells suspends.
+//! CLOCK_BOOTTIME and not CLOCK_MONOTONIC, because in a suspend realtime and boottime move on
+//! together while monotonic stands still: realtime − monotonic would take a suspend for a step.
+//! Boottime minus monotonic tells suspends.
 //!
-//! A reading of three clocks is not one instant. A difference below [`STEP_MIN`] is reading noise unless
-//! it persists; one above is a step.
+//! A reading of three clocks is not one instant. A difference below [`STEP_MIN`] is reading noise
+//! unless it persists; one above is a step.
 //!
 //! Must never: be told a command as if it were its outcome.
 

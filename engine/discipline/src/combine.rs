@@ -1,16 +1,21 @@
 //! One estimate out of several: each survivor counts by how sure it is.
 //!
-//! Every estimate is brought to the same instant and enters with its information matrix I = P⁻¹:
+//! Sources differ for two reasons: their estimates are noisy (variance v_i, known), and their paths
+//! are unequal out and back, which nobody can see (variance τ² between sources). The classical
+//! answer is the random-effects mean of DerSimonian and Laird (1986):
 //!
 //! ```text
-//! x = (Σ I_i)⁻¹ · Σ I_i x_i
+//! w_i = 1/v_i     Q = Σ w_i (θ_i − θ̄)²     τ² = max(0, (Q − (n − 1)) / (Σw_i − Σw_i²/Σw_i))
+//! θ = Σ θ_i/(v_i + τ²) / Σ 1/(v_i + τ²)
 //! ```
 //!
-//! which weighs offset and frequency together: a source just heard gives the offset, one followed for
-//! long the frequency. If the survivors disagree by more than they admit (paths of unequal ways, say),
-//! χ² per degree of freedom exceeds one and the result's covariance is inflated by it. What the one
-//! oscillator may have wandered since is common to all of them, so the result is never taken to be surer
-//! than the surest of them: the gain shows in the error, not in the claim.
+//! Where sources agree within their noise it is the inverse-variance mean; where they do not, it
+//! tends to the plain mean, which stays put when first one and then the other was heard last.
+//! Frequency is the one oscillator's and has no such bias: there the inverse-variance mean is
+//! right, and it is taken apart from the offset, lest a bias of offset leak into it.
+//!
+//! What the oscillator may have wandered since is common to all sources, so the result is never
+//! taken to be surer than the surest of them: the gain shows in the error, not in the claim.
 //!
 //! Must never: be given a source that selection has not passed.
 
@@ -25,31 +30,20 @@ pub(crate) fn combine(survivors: &[Estimate], now: Timestamp<Free>) -> Option<Es
         return Some(*first);
     }
     let base = first.offset_at(now);
-    let states: Vec<State> = survivors
+    let covariances: Vec<Covariance> =
+        survivors.iter().map(|estimate| estimate.covariance_at(now)).collect();
+    let offsets: Vec<(f64, f64)> = survivors
         .iter()
-        .map(|estimate| State {
-            offset: (estimate.offset_at(now) - base).as_secs_f64(),
-            frequency: estimate.frequency(),
-            information: estimate.covariance_at(now).information(),
-        })
+        .zip(&covariances)
+        .map(|(estimate, c)| ((estimate.offset_at(now) - base).as_secs_f64(), c.offset))
         .collect();
-    let mut information = [0.0; 3];
-    let mut weighted = [0.0; 2];
-    for State { offset, frequency, information: [a, b, c] } in &states {
-        information = [information[0] + a, information[1] + b, information[2] + c];
-        weighted =
-            [weighted[0] + a * offset + b * frequency, weighted[1] + b * offset + c * frequency];
-    }
-    let fused = Covariance::from_information(information);
-    let offset = fused.offset * weighted[0] + fused.cross * weighted[1];
-    let frequency = fused.cross * weighted[0] + fused.frequency * weighted[1];
-    let disagreement = disagreement(&states, offset, frequency);
-    let surest = surest(survivors, now);
-    let covariance = Covariance {
-        offset: surest.offset * disagreement,
-        cross: surest.cross * disagreement,
-        frequency: surest.frequency * disagreement,
-    };
+    let between = between_sources(&offsets);
+    let offset = weighted_mean(offsets.iter().map(|&(x, variance)| (x, variance + between)));
+    let frequencies = survivors.iter().zip(&covariances);
+    let frequency = weighted_mean(frequencies.map(|(e, c)| (e.frequency(), c.frequency)));
+    let surest = covariances.iter().min_by(|a, b| a.offset.total_cmp(&b.offset))?;
+    let covariance =
+        Covariance { offset: surest.offset + between / survivors.len() as f64, ..*surest };
     let mean =
         |of: fn(&Estimate) -> f64| survivors.iter().map(of).sum::<f64>() / survivors.len() as f64;
     Some(Estimate::new(
@@ -69,28 +63,32 @@ pub(crate) fn leap_of_majority(leaps: &[Leap]) -> Leap {
     [Leap::Insert, Leap::Delete].into_iter().find(|&leap| most(leap)).unwrap_or(Leap::None)
 }
 
-struct State {
-    offset: f64,
-    frequency: f64,
-    information: [f64; 3],
-}
-
-/// χ² per degree of freedom of the survivors about the result, at least one.
-fn disagreement(states: &[State], offset: f64, frequency: f64) -> f64 {
-    let squares = states.iter().map(|state| {
-        let [a, b, c] = state.information;
-        let (x, f) = (state.offset - offset, state.frequency - frequency);
-        a * x * x + 2.0 * b * x * f + c * f * f
+/// The mean of values with variances, each weighed by the inverse of its variance.
+fn weighted_mean(values: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let (sum, weights) = values.fold((0.0, 0.0), |(sum, weights), (value, variance)| {
+        let weight = 1.0 / variance.max(VARIANCE_MIN);
+        (sum + weight * value, weights + weight)
     });
-    (squares.sum::<f64>() / (2 * (states.len() - 1)) as f64).max(1.0)
+    sum / weights
 }
 
-/// The covariance of the survivor with the smallest deviation of offset.
-fn surest(survivors: &[Estimate], now: Timestamp<Free>) -> Covariance {
-    let covariances = survivors.iter().map(|estimate| estimate.covariance_at(now));
-    let least = covariances.min_by(|a, b| a.offset.total_cmp(&b.offset));
-    least.unwrap_or(Covariance { offset: 0.0, cross: 0.0, frequency: 0.0 })
+/// τ²: by how much the values differ beyond their variances.
+fn between_sources(values: &[(f64, f64)]) -> f64 {
+    let mean = weighted_mean(values.iter().copied());
+    let (mut excess, mut weights, mut squares) = (1.0 - values.len() as f64, 0.0, 0.0);
+    for &(value, variance) in values {
+        let weight = 1.0 / variance.max(VARIANCE_MIN);
+        excess += weight * (value - mean).powi(2);
+        weights += weight;
+        squares += weight * weight;
+    }
+    let denominator = weights - squares / weights;
+    // One weight may outweigh the others beyond what an f64 tells apart: then there is one source.
+    if denominator > 0.0 { excess.max(0.0) / denominator } else { 0.0 }
 }
+
+/// Far below any clock's: keeps a weight finite.
+const VARIANCE_MIN: f64 = 1e-30;
 
 #[cfg(test)]
 mod tests {
@@ -115,7 +113,9 @@ mod tests {
     #[test]
     fn sources_that_disagree_make_the_result_less_sure() {
         let now = Timestamp::from_nanos(0);
-        let apart = combine(&[estimate(0, 1e-5), estimate(1000, 1e-5)], now).unwrap();
+        let apart = combine(&[estimate(0, 1e-5), estimate(1000, 2e-5)], now).unwrap();
+        let middle = apart.offset_at(now) - Interval::from_micros(500);
+        assert!(middle.abs() < Interval::from_micros(10), "no longer weighed by noise alone");
         assert!(apart.offset_sd_at(now) > 2e-4, "{}", apart.offset_sd_at(now));
     }
 

@@ -13,11 +13,13 @@ use timeball_time::{Interval, Rate, Stratum};
 pub struct Config {
     /// Where time comes from; those beyond [`crate::limits::SOURCES_MAX`] are left out.
     pub sources: Vec<SourceConfig>,
-    /// The clock of last resort; with no source and no local clock nothing is ever served but leap 3.
+    /// The clock of last resort; with no source and no local clock nothing is ever served but leap
+    /// 3.
     pub local: Option<LocalConfig>,
     /// Whether the kernel clock is touched.
     pub steering: Steering,
-    /// A revision of the served time larger than this is a step, if steps are allowed; default 0.128 s.
+    /// A revision of the served time larger than this is a step, if steps are allowed; default
+    /// 0.128 s.
     pub step_threshold: Interval,
     /// How many updates of the clock after the start may step it; `None`: any may. Default `None`.
     ///
@@ -27,7 +29,8 @@ pub struct Config {
     pub panic_threshold: Option<Interval>,
     /// Root distance past which the time is not served as synchronised; default 1.5 s.
     pub max_root_distance: Interval,
-    /// Addresses by which clients reach this server: a source with its time from one of these is a loop.
+    /// Addresses by which clients reach this server: a source with its time from one of these is a
+    /// loop.
     pub own_addresses: Vec<IpAddr>,
 }
 
@@ -51,7 +54,8 @@ impl Default for Config {
 pub struct SourceConfig {
     /// Where to ask.
     pub target: Target,
-    /// Eight requests at the start and when the source comes back: four 2 s apart, then ever slower.
+    /// Eight requests at the start and when the source comes back: four 2 s apart, then ever
+    /// slower.
     pub iburst: bool,
     /// log2 seconds between requests at the least; default 6.
     pub min_poll: i8,

@@ -1,9 +1,9 @@
 //! The state machine: events in, actions out.
 //!
-//! The host calls one of the `on_…` functions for whatever happens, with the clocks read at that moment,
-//! and carries out what comes back in [`Actions`]; besides it calls [`Discipline::on_timer`] at
-//! [`Discipline::next_wakeup`]. Nothing here reads a clock, draws a random number or touches a socket, so
-//! a simulator runs the very same code.
+//! The host calls one of the `on_…` functions for whatever happens, with the clocks read at that
+//! moment, and carries out what comes back in [`Actions`]; besides it calls
+//! [`Discipline::on_timer`] at [`Discipline::next_wakeup`]. Nothing here reads a clock, draws a
+//! random number or touches a socket, so a simulator runs the very same code.
 //!
 //! ```text
 //! on_datagram ─▶ Source ─▶ Filter ─▶ election ─▶ Reference ─┐
@@ -71,8 +71,8 @@ pub struct Discipline {
 impl Discipline {
     /// A discipline at the start of the program.
     ///
-    /// `precision` is the kernel clock's, log2 seconds; `drift` the frequency kept from the last run.
-    /// [`Discipline::snapshot`] is what to serve until the first [`Action::Publish`].
+    /// `precision` is the kernel clock's, log2 seconds; `drift` the frequency kept from the last
+    /// run. [`Discipline::snapshot`] is what to serve until the first [`crate::Action::Publish`].
     pub fn new(config: Config, now: ClockReading, precision: i8, drift: Option<Rate>) -> Self {
         let applied = match config.steering {
             Steering::Virtual => Rate::ZERO,
@@ -227,7 +227,7 @@ impl Discipline {
         self.publish(&now, false, out);
     }
 
-    /// What became of the last [`Action::Steer`]; `now` is read directly after it.
+    /// What became of the last [`crate::Action::Steer`]; `now` is read directly after it.
     pub fn on_steered(&mut self, result: Steered, now: ClockReading, out: &mut Actions) {
         let enter_step = self.kernel.reported(result, now.monotonic, out);
         match result {

@@ -1,11 +1,11 @@
 //! The drift file's text: the oscillator's frequency error from one run to the next.
 //!
-//! ntpd writes one number, the frequency in ppm that the kernel must apply: positive if the clock is
-//! slow. chrony writes two, the rate in ppm by which the clock is fast, and its uncertainty: the sign is
-//! the other way round. Both are read; ntpd's is written, so that going back loses nothing.
+//! ntpd writes one number, the frequency in ppm that the kernel must apply: positive if the clock
+//! is slow. chrony writes two, the rate in ppm by which the clock is fast, and its uncertainty: the
+//! sign is the other way round. Both are read; ntpd's is written, so that going back loses nothing.
 //!
-//! Must never: return a frequency no crystal has; a NaN passes `abs() > limit`, so the test is the other
-//! way round.
+//! Must never: return a frequency no crystal has; a NaN passes `abs() > limit`, so the test is the
+//! other way round.
 
 use timeball_time::Rate;
 

@@ -1,6 +1,7 @@
 //! From all sources to one reference: who is usable, who is believed, and what they say together.
 //!
-//! Must never: use a source that does not vouch for itself (stratum, leap, reach), whatever its offset.
+//! Must never: use a source that does not vouch for itself (stratum, leap, reach), whatever its
+//! offset.
 
 use timeball_time::{Free, Interval, Leap, ReferenceId, Stratum, Timestamp};
 

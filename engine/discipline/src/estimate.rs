@@ -1,7 +1,8 @@
 //! Offset and frequency of the truth against the free clock, with their covariance, at an instant.
 //!
-//! An estimate is a prediction: asked about a later instant it answers with the offset moved on by the
-//! frequency, and with a deviation that has grown by what the oscillator may have wandered since.
+//! An estimate is a prediction: asked about a later instant it answers with the offset moved on by
+//! the frequency, and with a deviation that has grown by what the oscillator may have wandered
+//! since.
 //!
 //! Must never: get surer as time passes without a measurement.
 
@@ -29,24 +30,6 @@ impl Covariance {
             frequency: frequency + q * tau,
         }
     }
-
-    /// The inverse, as the elements `[offset, cross, frequency]` of the information matrix.
-    pub fn information(self) -> [f64; 3] {
-        let determinant = self.offset * self.frequency - self.cross * self.cross;
-        // Correlation is kept below one, so that rounding cannot make the matrix singular.
-        let determinant = determinant.max(self.offset * self.frequency * 1e-9);
-        [self.frequency / determinant, -self.cross / determinant, self.offset / determinant]
-    }
-
-    /// From an information matrix.
-    pub fn from_information([offset, cross, frequency]: [f64; 3]) -> Self {
-        let determinant = (offset * frequency - cross * cross).max(offset * frequency * 1e-9);
-        Self {
-            offset: frequency / determinant,
-            cross: -cross / determinant,
-            frequency: offset / determinant,
-        }
-    }
 }
 
 /// What is known of the truth against the free clock.
@@ -62,8 +45,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// An estimate at `epoch`; `wander_variance` is the mean of wander² per second, `wander` its typical
-    /// value in 1/√s, `jitter` the deviation of a single measurement in seconds.
+    /// An estimate at `epoch`; `wander_variance` is the mean of wander² per second, `wander` its
+    /// typical value in 1/√s, `jitter` the deviation of a single measurement in seconds.
     pub const fn new(
         epoch: Timestamp<Free>,
         offset: Interval,

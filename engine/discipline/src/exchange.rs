@@ -1,10 +1,10 @@
 //! One question to a server and its one answer: the client's half of NTP (RFC 5905 section 8).
 //!
-//! A request says nothing about the client: every field but version and mode is zero, and the transmit
-//! field holds a random nonce in place of the time (RFC 9109 and the data minimisation draft). The
-//! nonce comes back as the reply's origin, so who did not see the request has one chance in 2⁶⁴ to forge
-//! an answer; it is good for one reply, so replays and duplicates fail too. The time of sending never
-//! leaves this struct.
+//! A request says nothing about the client: every field but version and mode is zero, and the
+//! transmit field holds a random nonce in place of the time (RFC 9109 and the data minimisation
+//! draft). The nonce comes back as the reply's origin, so who did not see the request has one
+//! chance in 2⁶⁴ to forge an answer; it is good for one reply, so replays and duplicates fail too.
+//! The time of sending never leaves this struct.
 //!
 //! ```text
 //! T1 client sends   T2 server receives   T3 server sends   T4 client receives
@@ -15,7 +15,8 @@
 //! T2 and T3 are only known modulo 2³² s; they are unfolded around T1, so that any client within 68
 //! years of its server gets the true offset, on either side of 2036.
 //!
-//! Must never: believe anything in a packet, a kiss-o'-death included, before its origin has matched.
+//! Must never: believe anything in a packet, a kiss-o'-death included, before its origin has
+//! matched.
 
 use timeball_time::{
     Interval, Leap, NtpShort, NtpTimestamp, Rate, ReferenceId, Stratum, Timescale, Timestamp,
@@ -54,8 +55,8 @@ impl<S: Timescale> Exchange<S> {
 
     /// The kernel's stamp of the departure: better than the reading taken before the send.
     ///
-    /// A stamp before that reading, or more than [`TRANSMIT_WAIT_MAX`] after it, belongs to something
-    /// else and is ignored.
+    /// A stamp before that reading, or more than [`TRANSMIT_WAIT_MAX`] after it, belongs to
+    /// something else and is ignored.
     pub fn transmitted(&mut self, stamp: Timestamp<S>) {
         let wait = stamp - self.sent;
         if !self.answered && wait >= Interval::ZERO && wait <= TRANSMIT_WAIT_MAX {
@@ -65,8 +66,8 @@ impl<S: Timescale> Exchange<S> {
 
     /// Judges `datagram`, received at `received`, as the answer to this request.
     ///
-    /// `precision` is the local clock's, log2 seconds. A packet whose origin does not match leaves the
-    /// exchange open; the first whose origin does match ends it, accepted or not.
+    /// `precision` is the local clock's, log2 seconds. A packet whose origin does not match leaves
+    /// the exchange open; the first whose origin does match ends it, accepted or not.
     pub fn accept(
         &mut self,
         datagram: &[u8],

@@ -1,7 +1,7 @@
 //! What one source's answers say about the clock: offset, frequency, and how sure we are of both.
 //!
-//! **Model.** On the free-running timescale the truth minus the clock is an offset θ that moves at a
-//! frequency f, and f wanders as a random walk of q per second (wander² of the oscillator):
+//! **Model.** On the free-running timescale the truth minus the clock is an offset θ that moves at
+//! a frequency f, and f wanders as a random walk of q per second (wander² of the oscillator):
 //!
 //! ```text
 //! θ(t+τ) = θ + f·τ + process noise     Q(τ) = q · | τ³/3  τ²/2 |
@@ -9,22 +9,24 @@
 //! y_k    = θ(t_k) + measurement noise of variance v_k
 //! ```
 //!
-//! **Measurement noise from the delay.** An exchange that took e_k longer than the path's least delay
-//! spent e_k in queues, out and back in unknown proportion. Its offset is wrong by (out − back)/2, which
-//! lies in ±e_k/2; for exponential queues, given the sum e_k, it is exactly uniform there. So
+//! **Measurement noise from the delay.** An exchange that took e_k longer than the path's least
+//! delay spent e_k in queues, out and back in unknown proportion. Its offset is wrong by (out −
+//! back)/2, which lies in ±e_k/2; for exponential queues, given the sum e_k, it is exactly uniform
+//! there. So
 //!
 //! ```text
 //! v_k = s²·(e_k + ε)²/12 + g²
 //! ```
 //!
 //! with g the clocks' resolution and ε what the least delay seen still exceeds the true one by: the
-//! minimum of n sums of two exponentials lies about 0.63 of their mean over √n above. A sample that met
-//! no queue then weighs hundreds of times more than one that did; no sample is thrown away. `s` covers
-//! networks whose errors the delay does not show.
+//! minimum of n sums of two exponentials lies about 0.63 of their mean over √n above. A sample that
+//! met no queue then weighs hundreds of times more than one that did; no sample is thrown away. `s`
+//! covers networks whose errors the delay does not show.
 //!
-//! **Unknown noise.** q, s and how far the first frequency may be from the expected one are unknown. A
-//! Kalman filter runs over the history for each of a small grid of hypotheses, each is weighed by its
-//! likelihood (the product of its innovations' densities) times a prior, and the answer is the mixture:
+//! **Unknown noise.** q, s and how far the first frequency may be from the expected one are
+//! unknown. A Kalman filter runs over the history for each of a small grid of hypotheses, each is
+//! weighed by its likelihood (the product of its innovations' densities) times a prior, and the
+//! answer is the mixture:
 //!
 //! ```text
 //! x = Σ w_i x_i        P = Σ w_i (P_i + (x_i − x)(x_i − x)ᵀ)
@@ -34,11 +36,12 @@
 //! bound honest when there are few samples. (Magill 1965, multiple-model adaptive estimation.)
 //!
 //! **Jumps.** A right server's answer is off by at most half its delay. An answer further from the
-//! prediction than that, and than [`JUMP_SD`] predicted deviations and 15 ppm explain, is set aside; [`JUMP_SAMPLES`] in a
-//! row that agree with each other mean that the server has moved, and history restarts with them.
+//! prediction than that, and than [`JUMP_SD`] predicted deviations and 15 ppm explain, is set
+//! aside; [`JUMP_SAMPLES`] in a row that agree with each other mean that the server has moved, and
+//! history restarts with them.
 //!
-//! Must never: hold an absolute time in an `f64`; let a NaN out (the inputs are integers, each variance
-//! has a positive floor); forget a sample because it disagrees mildly.
+//! Must never: hold an absolute time in an `f64`; let a NaN out (the inputs are integers, each
+//! variance has a positive floor); forget a sample because it disagrees mildly.
 
 use timeball_time::{Free, Interval, Rate, Timestamp};
 
@@ -58,7 +61,8 @@ impl FrequencyPrior {
     /// Nothing known: crystals are within a few hundred ppm.
     pub const UNKNOWN: Self = Self { mean: 0.0, sd: 1e-4 };
 
-    /// A frequency learned earlier (drift file, other sources); temperature may have moved it since.
+    /// A frequency learned earlier (drift file, other sources); temperature may have moved it
+    /// since.
     pub fn learned(frequency: Rate) -> Self {
         Self { mean: frequency.as_ratio(), sd: 1e-6 }
     }
@@ -222,7 +226,8 @@ impl Filter {
 
 /// The history as differences, ready for the filters.
 struct Problem {
-    /// Seconds since the point before, offset against the first point's, excess variance, resolution².
+    /// Seconds since the point before, offset against the first point's, excess variance,
+    /// resolution².
     steps: Vec<[f64; 4]>,
     first: Interval,
     epoch: Timestamp<Free>,
@@ -237,7 +242,8 @@ impl Problem {
         let least = points.iter().map(|point| point.delay).min()?;
         let excess = |point: &Point| (point.delay - least).as_secs_f64();
         let total: f64 = points.iter().map(excess).sum();
-        // The least delay itself stands for one more point, lest two equal delays pass for certainty.
+        // The least delay itself stands for one more point, lest two equal delays pass for
+        // certainty.
         let mean = (total + least.as_secs_f64().max(0.0)) / (n + 1.0);
         let residual = MINIMUM_EXCESS * mean / n.sqrt();
         let mut previous = first.time;
@@ -368,3 +374,136 @@ const FREQUENCY_SD_BROAD: f64 = 5e-2;
 const BROAD_COST: f64 = 7.0;
 /// History beyond which the expected frequency is no longer looked at.
 const PRIOR_POINTS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn point(at_s: i64, offset_ns: i64, delay_ns: i64) -> Point {
+        Point {
+            time: Timestamp::from_nanos(at_s * 1_000_000_000),
+            offset: Interval::from_nanos(offset_ns),
+            delay: Interval::from_nanos(delay_ns),
+            resolution: Interval::from_nanos(100),
+        }
+    }
+
+    fn filter(points: impl IntoIterator<Item = Point>) -> Filter {
+        let mut filter = Filter::new(FrequencyPrior::UNKNOWN);
+        for point in points {
+            assert_eq!(filter.insert(point), Verdict::Taken, "{point:?}");
+        }
+        filter
+    }
+
+    /// 50 ppm, 1 s ahead, no noise.
+    fn steady(count: i64) -> impl Iterator<Item = Point> {
+        (0..count).map(|k| point(64 * k, 1_000_000_000 + 64 * k * 50_000, 200_000))
+    }
+
+    #[test]
+    fn a_straight_line_is_found_and_extended() {
+        let filter = filter(steady(20));
+        let estimate = filter.estimate().unwrap();
+        assert!((estimate.frequency() - 50e-6).abs() < 1e-9, "{}", estimate.frequency());
+        let later = Timestamp::from_nanos(64 * 30 * 1_000_000_000);
+        let error =
+            estimate.offset_at(later) - Interval::from_nanos(1_000_000_000 + 64 * 30 * 50_000);
+        assert!(error.abs() < Interval::from_micros(2), "{error:?}");
+    }
+
+    #[test]
+    fn a_sample_that_queued_counts_for_little() {
+        let mut filter = filter(steady(20));
+        let before = *filter.estimate().unwrap();
+        // 10 ms longer on one way: 5 ms off, well within half its delay.
+        let late = point(64 * 20, 1_000_000_000 + 64 * 20 * 50_000 - 5_000_000, 10_200_000);
+        assert_eq!(filter.insert(late), Verdict::Taken);
+        let moved = filter.estimate().unwrap().offset_at(late.time) - before.offset_at(late.time);
+        assert!(moved.abs() < Interval::from_micros(20), "{moved:?}");
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_forgets_the_oldest() {
+        let filter = filter(steady(HISTORY_MAX as i64 + 30));
+        assert_eq!(filter.len(), HISTORY_MAX);
+    }
+
+    #[test]
+    fn a_jump_takes_three_that_agree_and_keeps_the_frequency() {
+        let mut filter = filter(steady(20));
+        let moved = |k: i64| point(1280 + 2 * k, 9_000_000_000 + 2 * k * 50_000, 200_000);
+        assert_eq!(filter.insert(moved(0)), Verdict::Suspect);
+        assert!(filter.is_suspicious());
+        assert_eq!(filter.insert(moved(1)), Verdict::Suspect);
+        assert_eq!(filter.insert(moved(2)), Verdict::Jumped);
+        let estimate = filter.estimate().unwrap();
+        let offset = estimate.offset_at(moved(2).time);
+        assert!((offset - moved(2).offset).abs() < Interval::from_micros(100), "{offset:?}");
+        assert!((estimate.frequency() - 50e-6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn wild_answers_that_do_not_agree_are_no_jump() {
+        let mut filter = filter(steady(20));
+        for k in 0..10 {
+            let wild = point(1280 + 2 * k, (k * k + 5) * 1_000_000_000, 200_000);
+            assert_eq!(filter.insert(wild), Verdict::Suspect);
+        }
+        let back = point(1344, 1_000_000_000 + 1344 * 50_000, 200_000);
+        assert_eq!(filter.insert(back), Verdict::Taken);
+        assert!(!filter.is_suspicious());
+    }
+
+    #[test]
+    fn a_point_from_the_past_is_not_taken() {
+        let mut filter = filter(steady(5));
+        assert_eq!(filter.insert(point(100, 0, 200_000)), Verdict::Stale);
+    }
+
+    #[test]
+    fn deviations_grow_with_time_and_shrink_with_answers() {
+        let (few, many) = (filter(steady(4)), filter(steady(40)));
+        let sd = |filter: &Filter, later: i64| {
+            let estimate = filter.estimate().unwrap();
+            estimate.offset_sd_at(estimate.epoch() + Interval::from_secs(later))
+        };
+        assert!(sd(&few, 0) > sd(&many, 0));
+        assert!(sd(&many, 0) < sd(&many, 1_000) && sd(&many, 1_000) < sd(&many, 100_000));
+    }
+
+    fn odd_offset() -> impl Strategy<Value = i64> {
+        prop_oneof![1 => any::<i64>(), 9 => -1_000_000_000i64..1_000_000_000]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whatever_comes_in_only_finite_numbers_come_out(
+            points in prop::collection::vec(
+                (1i64..i64::MAX / 200, odd_offset(), 0i64..3_000_000_000), 1..100)
+        ) {
+            let mut filter = Filter::new(FrequencyPrior::UNKNOWN);
+            let mut time = 0i64;
+            for (gap, offset, delay) in points {
+                time = time.saturating_add(gap);
+                filter.insert(Point {
+                    time: Timestamp::from_nanos(time),
+                    offset: Interval::from_nanos(offset),
+                    delay: Interval::from_nanos(delay),
+                    resolution: Interval::ZERO,
+                });
+                let estimate = filter.estimate().unwrap();
+                let later = Timestamp::from_nanos(time.saturating_add(1 << 50));
+                prop_assert!(estimate.frequency().is_finite());
+                prop_assert!(estimate.offset_sd_at(later).is_finite());
+                prop_assert!(estimate.frequency_sd_at(later).is_finite());
+                prop_assert!(estimate.jitter() > 0.0 && estimate.jitter().is_finite());
+                prop_assert!(estimate.wander() > 0.0 && estimate.wander().is_finite());
+            }
+        }
+    }
+}

@@ -1,12 +1,13 @@
 //! Steering the kernel clock after the served one, for those who look at it directly.
 //!
-//! Clients do not depend on this: replies carry the whole correction in any case. The kernel clock is
-//! given the frequency of the estimate, plus what makes up its distance from served time over
+//! Clients do not depend on this: replies carry the whole correction in any case. The kernel clock
+//! is given the frequency of the estimate, plus what makes up its distance from served time over
 //! [`SLEW_TIME`]; a distance above the step threshold is stepped if policy allows.
 //!
 //! One command is under way at a time, and what counts is what the kernel says it did.
 //!
-//! Must never: command more than ±500 ppm; command more often than once a second, whatever comes back.
+//! Must never: command more than ±500 ppm; command more often than once a second, whatever comes
+//! back.
 
 use timeball_time::{Interval, Monotonic, Rate, Timestamp};
 

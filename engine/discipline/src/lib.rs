@@ -1,8 +1,8 @@
 //! The discipline: from what servers answer to the time that is served.
 //!
-//! Layer 2 of timeball, without I/O: [`Discipline`] takes events (a datagram, a timer, somebody set the
-//! clock) with the time at which they happened, and gives back [`Action`]s. [`Exchange`] is one NTP
-//! question and answer, of use to any client.
+//! Layer 2 of timeball, without I/O: [`Discipline`] takes events (a datagram, a timer, somebody set
+//! the clock) with the time at which they happened, and gives back [`Action`]s. [`Exchange`] is one
+//! NTP question and answer, of use to any client.
 //!
 //! | file | is |
 //! |---|---|

@@ -1,12 +1,13 @@
 //! How often a source is asked.
 //!
-//! Asking opens with a burst (iburst): four requests 2 s apart, which suffice for the first time, then
-//! gaps of 4, 8, 16 and 32 s: the same eight packets that ntpd sends in a row, but with a lever arm of a
-//! minute, which measures the frequency ten times better.
+//! Asking opens with a burst (iburst): four requests 2 s apart, which suffice for the first time,
+//! then gaps of 4, 8, 16 and 32 s: the same eight packets that ntpd sends in a row, but with a
+//! lever arm of a minute, which measures the frequency ten times better.
 //!
-//! The interval then doubles while the oscillator's wander over the next one, `wander·τ^(3/2)/√3`, stays
-//! below [`WANDER_SHARE`] of a single measurement's jitter: asking more often would only measure noise.
-//! It takes [`RAMP_POINTS`] answers per doubling, because wander is not known from a few.
+//! The interval then doubles while the oscillator's wander over the next one, `wander·τ^(3/2)/√3`,
+//! stays below [`WANDER_SHARE`] of a single measurement's jitter: asking more often would only
+//! measure noise. It takes [`RAMP_POINTS`] answers per doubling, because wander is not known from a
+//! few.
 //!
 //! Must never: be faster than a server asked us to be.
 
@@ -132,7 +133,8 @@ impl Pace {
 pub(crate) const RECHECK_GAP: Interval = Interval::from_secs(2);
 /// Gaps between the first eight requests, in seconds.
 const BURST_GAPS_S: [i64; 7] = [2, 2, 2, 4, 8, 16, 32];
-/// Wander over the next interval, as a share of one measurement's jitter, up to which polls are spaced.
+/// Wander over the next interval, as a share of one measurement's jitter, up to which polls are
+/// spaced.
 const WANDER_SHARE: f64 = 0.3;
 /// Points before the interval may grow, and per doubling after.
 const RAMP_START: usize = 6;

@@ -32,7 +32,8 @@ impl Discipline {
         self.steer(now, out);
     }
 
-    /// Gives up a reference that has become too old; takes the local clock if there is nothing else.
+    /// Gives up a reference that has become too old; takes the local clock if there is nothing
+    /// else.
     fn fall_back(&mut self, now: Timestamp<Monotonic>, free: Timestamp<Free>, out: &mut Actions) {
         let limit = self.config.max_root_distance;
         let expired = self.reference.is_none_or(|reference| reference.distance(free) >= limit);

@@ -1,6 +1,7 @@
 //! Why an answer was not believed: one reason per test, each counted per source.
 //!
-//! Reasons are values, not errors: they are counted for the status page and never logged per packet.
+//! Reasons are values, not errors: they are counted for the status page and never logged per
+//! packet.
 //!
 //! Must never: carry anything taken from the packet but the kind of kiss.
 

@@ -1,17 +1,18 @@
 //! Which sources to believe: the largest set that can all be right at once (RFC 5905 section 11.2).
 //!
-//! A source says that the truth lies within its root distance λ of its offset θ. Of liars nothing else
-//! can be assumed than that they are fewer than the honest; so the truth lies where a majority of the
-//! intervals [θ − λ, θ + λ] overlap. The intersection algorithm allows 0, 1, 2 … liars until such a place
-//! is found, and gives up at half: *no majority, no time*. (Marzullo's own rule; the RFC also wants the
-//! midpoints inside, which makes a precise source and a vague one that agree refuse each other. ntpd
-//! dropped that, and so does this.)
+//! A source says that the truth lies within its root distance λ of its offset θ. Of liars nothing
+//! else can be assumed than that they are fewer than the honest; so the truth lies where a majority
+//! of the intervals [θ − λ, θ + λ] overlap. The intersection algorithm allows 0, 1, 2 … liars until
+//! such a place is found, and gives up at half: *no majority, no time*. (Marzullo's own rule; the
+//! RFC also wants the midpoints inside, which makes a precise source and a vague one that agree
+//! refuse each other. ntpd dropped that, and so does this.)
 //!
-//! The majority is one of the electorate, not of those who happened to answer first: a source still in
-//! its first requests counts as a possible liar, otherwise the fastest answer at start-up would win.
+//! The majority is one of the electorate, not of those who happened to answer first: a source still
+//! in its first requests counts as a possible liar, otherwise the fastest answer at start-up would
+//! win.
 //!
-//! The survivors are then thinned: while there are more than [`SURVIVORS_MIN`], whoever lies further
-//! from the others than the others' own uncertainty explains is put aside as an outlier.
+//! The survivors are then thinned: while there are more than [`SURVIVORS_MIN`], whoever lies
+//! further from the others than the others' own uncertainty explains is put aside as an outlier.
 //!
 //! Must never: let a minority decide, even when nobody else is left to ask.
 
@@ -77,8 +78,8 @@ pub(crate) struct Selection {
 
 /// Selects among `candidates`, out of an electorate of at least as many.
 ///
-/// `peer` is the system peer so far, as a source index: kept among equals, for peers that come and go
-/// help nobody.
+/// `peer` is the system peer so far, as a source index: kept among equals, for peers that come and
+/// go help nobody.
 pub(crate) fn select(
     candidates: &[Candidate],
     electorate: usize,
@@ -274,7 +275,8 @@ mod tests {
             let candidates: Vec<_> =
                 all.iter().enumerate().map(|(i, &(o, d))| candidate(i, o, d)).collect();
             if let Some((low, high)) = intersection(&candidates, candidates.len()) {
-                // The place found overlaps an honest interval, so it is off by at most one of those.
+                // The place found overlaps an honest interval, so it is off by at most one of
+                // those.
                 let reach = Interval::from_millis(90 + 140);
                 prop_assert!(low <= reach && high >= -reach, "{:?} {:?}", low, high);
             }

@@ -1,15 +1,15 @@
 //! The served clock: how it follows the estimate without ever jumping unannounced.
 //!
-//! Served time is a line on the free timescale: an offset at an instant, and a frequency. Each time it is
-//! drawn anew it starts where the old line stood, so what clients see is continuous; what the estimate
-//! has meanwhile moved away (the residual r) is made up by a slope:
+//! Served time is a line on the free timescale: an offset at an instant, and a frequency. Each time
+//! it is drawn anew it starts where the old line stood, so what clients see is continuous; what the
+//! estimate has meanwhile moved away (the residual r) is made up by a slope:
 //!
 //! ```text
 //! frequency of the line = frequency of the estimate + clamp(r / SLEW_TIME, ±10 %)
 //! ```
 //!
-//! Lines are drawn every second and the slew time is two, so the residual halves every second; and since
-//! a line is good for at most 5 s, a thread that stalls overshoots by no more than 1.5 r.
+//! Lines are drawn every second and the slew time is two, so the residual halves every second; and
+//! since a line is good for at most 5 s, a thread that stalls overshoots by no more than 1.5 r.
 //! Only a step moves the line itself, and a step is announced and counted.
 //!
 //! Readers have kernel time in hand, so a line is published against it:
@@ -93,8 +93,8 @@ impl Servo {
         }
     }
 
-    /// Draws the line anew at `now` from where it stands, or where `step` puts it, towards the offset
-    /// `target` (`None`: straight on) at `frequency`. Returns the residual left to slew.
+    /// Draws the line anew at `now` from where it stands, or where `step` puts it, towards the
+    /// offset `target` (`None`: straight on) at `frequency`. Returns the residual left to slew.
     pub(crate) fn draw(
         &mut self,
         now: Timestamp<Free>,
@@ -116,8 +116,9 @@ impl Servo {
         residual
     }
 
-    /// A reference time for a correction made at the line's epoch: a little earlier, because a reply
-    /// whose time was read just before may still go out with it, and must not seem to precede it.
+    /// A reference time for a correction made at the line's epoch: a little earlier, because a
+    /// reply whose time was read just before may still go out with it, and must not seem to precede
+    /// it.
     pub(crate) fn reference_time(&self) -> NtpTimestamp {
         let served = (self.epoch + self.offset).reinterpret::<Served>();
         NtpTimestamp::floor(served - REFERENCE_TIME_MARGIN)

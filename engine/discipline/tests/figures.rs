@@ -33,7 +33,7 @@ fn run(row: &Row) -> (f64, f64) {
     let column = |k: usize| median(figures.iter().map(|figure| figure[k]).collect());
     let (from_sync, from_131) = (column(0) * 1e6, column(1) * 1e6);
     println!(
-        "{:8} {:6} sync {:4} s  RMS {from_sync:7.1} µs  from 131 s {from_131:7.1} µs  poll {:5.0} s",
+        "{:8} {:6} sync {:4} s  RMS {from_sync:6.1} µs, from 131 s {from_131:6.1} µs, poll {:4.0} s",
         row.name,
         if row.iburst { "burst" } else { "" },
         column(2),

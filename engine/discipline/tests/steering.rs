@@ -1,4 +1,5 @@
-//! The kernel clock steered: whatever it does with commands, served time is right and the books agree.
+//! The kernel clock steered: whatever it does with commands, served time is right and the books
+//! agree.
 
 mod world;
 

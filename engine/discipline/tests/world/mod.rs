@@ -1,9 +1,9 @@
 //! A small deterministic world: one client clock, some servers, a network, and a checker.
 //!
-//! The real [`Discipline`] runs in it against true time, which it cannot see. Clock: each true second the
-//! frequency takes a random step (wander); network: every packet takes `base + jitter·Exp(1)` each way.
-//! Each generator has its own stream, so worlds pair by seed. Every second, and at every publication,
-//! the promises are checked; see [`World::check`].
+//! The real [`Discipline`] runs in it against true time, which it cannot see. Clock: each true
+//! second the frequency takes a random step (wander); network: every packet takes `base +
+//! jitter·Exp(1)` each way. Each generator has its own stream, so worlds pair by seed. Every
+//! second, and at every publication, the promises are checked; see [`World::check`].
 #![expect(dead_code, reason = "each test file uses its own part")]
 
 use std::cmp::Reverse;
@@ -91,7 +91,8 @@ pub(crate) struct Server {
     /// Answers with this kiss code instead.
     pub(crate) kiss: Option<[u8; 4]>,
     pub(crate) silent: bool,
-    /// Share of the base delay by which the way out is shorter than the mean and the way back longer.
+    /// Share of the base delay by which the way out is shorter than the mean and the way back
+    /// longer.
     pub(crate) asymmetry: f64,
 }
 
