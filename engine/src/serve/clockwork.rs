@@ -14,15 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use timeball_discipline::{
-    Action, Actions, Config, Discipline, Event, SourceId, Steer, Steered, drift,
-};
+use timeball_discipline::{Action, Actions, Config, Discipline, Event, SourceId, drift};
 use timeball_sys::{
-    Capability, ClientSocket, KernelClock, SteerClock, SteerError, Waiter, Waker, drop_privileges,
-    precision, reading,
+    Capability, ClientSocket, KernelClock, Waiter, Waker, drop_privileges, precision, reading,
 };
 use timeball_time::{ClockReading, Publisher, Rate};
 
+use super::kernel::Kernel;
 use super::resolver::{Answer, Resolver};
 use super::state_file;
 use super::status::Board;
@@ -36,7 +34,7 @@ pub(super) struct Clockwork {
     board: Arc<Board>,
     waiter: Waiter,
     resolver: Resolver,
-    kernel: KernelClock,
+    kernel: Kernel<KernelClock>,
     /// What steering takes.
     needed: &'static [Capability],
     /// The socket of the request in flight, by source.
@@ -75,6 +73,7 @@ impl Clockwork {
     /// When the system refuses a thread or a file descriptor.
     pub(super) fn new(config: Config, plan: &Plan, board: Arc<Board>) -> io::Result<Self> {
         let waiter = Waiter::new()?;
+        let steered = plan.clock.steering == Steering::Kernel;
         let drift_file = plan.clock.drift_file.clone();
         let drift = drift_file.as_deref().and_then(read_drift);
         let discipline = Discipline::new(config, reading(), precision(), drift);
@@ -85,11 +84,8 @@ impl Clockwork {
             board,
             resolver: Resolver::start(waiter.waker())?,
             waiter,
-            kernel: KernelClock::new(),
-            needed: match plan.clock.steering {
-                Steering::Virtual => &[],
-                Steering::Kernel => &[Capability::CAP_SYS_TIME],
-            },
+            kernel: Kernel::new(KernelClock::new(), steered),
+            needed: if steered { &[Capability::CAP_SYS_TIME] } else { &[] },
             links: plan.sources.iter().map(|_| None).collect(),
             sources: plan.sources.clone(),
             drift_file,
@@ -151,6 +147,9 @@ impl Clockwork {
     }
 
     fn on_timer(&mut self, now: ClockReading) {
+        if let Some(frequency) = self.kernel.frequency() {
+            self.discipline.on_kernel_frequency(frequency, now, &mut self.actions);
+        }
         self.discipline.on_timer(now, &mut random, &mut self.actions);
     }
 
@@ -209,8 +208,14 @@ impl Clockwork {
                             self.resolver.ask(source.index(), name);
                         }
                     }
-                    Action::Publish(snapshot) => self.publisher.publish(snapshot),
-                    Action::Steer(steer) => self.steer(steer),
+                    Action::Publish(snapshot) => {
+                        self.publisher.publish(snapshot);
+                        self.kernel.announce(&snapshot);
+                    }
+                    Action::Steer(steer) => {
+                        let outcome = self.kernel.obey(steer);
+                        self.discipline.on_steered(outcome, reading(), &mut self.actions);
+                    }
                     Action::SaveDrift(rate) => self.save_drift(rate),
                     Action::Note(event) => self.note(event),
                 }
@@ -237,18 +242,6 @@ impl Clockwork {
                 self.discipline.on_send_failed(source);
             }
         }
-    }
-
-    fn steer(&mut self, steer: Steer) {
-        let outcome = match steer {
-            Steer::Frequency(rate) => self.kernel.set_frequency(rate).map(Steered::Frequency),
-            Steer::Step(amount) => self.kernel.step(amount).map(|()| Steered::Stepped(amount)),
-        };
-        if let Err(error @ SteerError::Kernel(_)) = &outcome {
-            tracing::warn!("{error}");
-        }
-        let steered = outcome.unwrap_or(Steered::Refused);
-        self.discipline.on_steered(steered, reading(), &mut self.actions);
     }
 
     fn note(&self, event: Event) {

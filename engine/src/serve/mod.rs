@@ -8,6 +8,7 @@
 
 mod banner;
 mod clockwork;
+mod kernel;
 mod listen;
 mod plan;
 mod resolver;
