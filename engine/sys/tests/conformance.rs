@@ -6,7 +6,7 @@
 
 mod network;
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
@@ -314,7 +314,8 @@ fn only_what_is_asked_for_is_sent(kind: Kind) {
     for number in (0..30u8).step_by(3) {
         assert_eq!(received(&client), vec![number; usize::from(number) + 1]);
     }
-    assert_eq!(client.recv(&mut [0; 8]).expect_err("no more").kind(), ErrorKind::WouldBlock);
+    let more = uninterrupted(|| client.recv(&mut [0; 8])).expect_err("no more");
+    assert_eq!(more.kind(), ErrorKind::WouldBlock);
     assert_eq!(io.tally().sent, 10);
 }
 
@@ -496,9 +497,19 @@ fn echo_until(io: &mut Carrier, count: usize) -> Vec<Seen> {
 
 fn received(client: &UdpSocket) -> Vec<u8> {
     let mut bytes = vec![0; 10_000];
-    let len = client.recv(&mut bytes).expect("a reply");
+    let len = uninterrupted(|| client.recv(&mut bytes)).expect("a reply");
     bytes.truncate(len);
     bytes
+}
+
+/// Again and again while the kernel says EINTR, as it may of a receive with a timeout.
+fn uninterrupted(mut receive: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match receive() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 fn options(address: &str) -> ListenOptions {
