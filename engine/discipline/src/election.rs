@@ -22,6 +22,9 @@ pub(crate) struct Reference {
     pub(crate) root_delay: Interval,
     /// Root dispersion without the estimate's own deviation and without age.
     dispersion: Interval,
+    /// What the system peer's answers prove of its error, beyond half the root delay: the least that
+    /// may be claimed, however sure the estimate is of itself.
+    proven: Interval,
     /// When the system peer was heard last.
     heard: Timestamp<Free>,
 }
@@ -32,7 +35,7 @@ impl Reference {
         let sd = Interval::from_secs_f64(BOUND_SD * self.estimate.offset_sd_at(now));
         let age = (now - self.heard).max(Interval::ZERO);
         let skew = timeball_time::Rate::from_ratio(BOUND_SD * self.estimate.frequency_sd_at(now));
-        let dispersion = self.dispersion + sd + FREQUENCY_TOLERANCE.over(age);
+        let dispersion = self.dispersion + sd.max(self.proven) + FREQUENCY_TOLERANCE.over(age);
         Bound::new(now, dispersion, FREQUENCY_TOLERANCE + skew)
     }
 
@@ -122,6 +125,7 @@ fn refer(
         reference_id: peer.reference_id(),
         root_delay: distance.delay,
         dispersion: sample.root_dispersion.interval() + sample.dispersion + apart,
+        proven: peer.proven(),
         heard: sample.received,
     })
 }

@@ -14,10 +14,11 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use timeball_time::{Free, Interval, Monotonic, ReferenceId, Timestamp};
+use timeball_time::{Free, Interval, Monotonic, Rate, ReferenceId, Timestamp};
 
 use crate::action::{Action, Actions, Event, SourceId};
 use crate::config::{SourceConfig, Target};
+use crate::estimate::Estimate;
 use crate::exchange::{Exchange, FREQUENCY_TOLERANCE, Sample};
 use crate::filter::{Filter, FrequencyPrior, Point, Verdict};
 use crate::limits::ADDRESSES_MAX;
@@ -58,6 +59,8 @@ pub(crate) struct Source {
     rejections: [u64; Rejection::COUNT],
     filter: Filter,
     last: Option<Sample<Free>>,
+    /// What the answers prove: the estimate's error was at most this at that time.
+    proven: Option<(Timestamp<Free>, Interval)>,
     /// The last authentic answer was one not to be believed.
     unfit: Option<Rejection>,
 }
@@ -90,6 +93,7 @@ impl Source {
             rejections: [0; Rejection::COUNT],
             filter: Filter::new(prior),
             last: None,
+            proven: None,
             unfit: None,
         }
     }
@@ -283,6 +287,7 @@ impl Source {
         self.reach |= 1;
         let resolution =
             Interval::from_poll(context.precision) + Interval::from_poll(sample.precision);
+        let before = self.filter.estimate().copied();
         let verdict = self.filter.insert(Point {
             time: sample.time(),
             offset: sample.offset,
@@ -290,6 +295,7 @@ impl Source {
             resolution,
         });
         if matches!(verdict, Verdict::Taken | Verdict::Jumped) {
+            self.prove(&sample, before.filter(|_| verdict == Verdict::Taken));
             self.last = Some(sample);
         }
         match verdict {
@@ -307,6 +313,27 @@ impl Source {
             Verdict::Stale => {}
         }
         verdict
+    }
+
+    /// A right server's answer is off by at most half its delay, whatever the filter believes. What
+    /// was proven before stays proven, grown by its age and by how far the estimate has moved.
+    fn prove(&mut self, sample: &Sample<Free>, before: Option<Estimate>) {
+        let Some(estimate) = self.filter.estimate() else { return };
+        let at = sample.received;
+        let offset = estimate.offset_at(at);
+        let fresh = (offset - sample.offset).abs() + sample.delay.max(Interval::ZERO).half();
+        let carried = self.proven.zip(before).map(|((since, error), before)| {
+            let skew = Rate::from_ratio(BOUND_SD * before.frequency_sd_at(at));
+            let grown = (FREQUENCY_TOLERANCE + skew).over(at - since);
+            error + grown + (offset - before.offset_at(at)).abs()
+        });
+        self.proven = Some((at, carried.map_or(fresh, |carried| carried.min(fresh))));
+    }
+
+    /// What is proven beyond half the least delay, which the root delay accounts for.
+    pub(crate) fn proven(&self) -> Interval {
+        let error = self.proven.map_or(Interval::ZERO, |(_, error)| error);
+        (error - self.filter.delay_min().half()).max(Interval::ZERO)
     }
 
     fn refuse(&mut self, rejection: Rejection, now: Timestamp<Monotonic>, out: &mut Actions) {
@@ -349,6 +376,7 @@ impl Source {
         self.exchange = None;
         self.filter.reset(prior);
         self.last = None;
+        self.proven = None;
         self.unfit = None;
         self.reach = 0;
         self.answers = 0;
@@ -403,7 +431,7 @@ impl Source {
             delay: sample.root_delay.interval() + self.filter.delay_min(),
             dispersion: sample.root_dispersion.interval()
                 + sample.dispersion
-                + sd
+                + sd.max(self.proven())
                 + FREQUENCY_TOLERANCE.over(age),
         })
     }
