@@ -6,11 +6,12 @@
 use timeball_time::{Free, Interval, Leap, ReferenceId, Stratum, Timestamp};
 
 use crate::combine::{combine, leap_of_majority};
+use crate::distance::BOUND_SD;
 use crate::estimate::Estimate;
 use crate::exchange::FREQUENCY_TOLERANCE;
 use crate::selection::{Candidate, Selection, Tally, select};
 use crate::servo::Bound;
-use crate::source::{BOUND_SD, Source};
+use crate::source::Source;
 
 /// What the survivors of one election say together.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -22,8 +23,8 @@ pub(crate) struct Reference {
     pub(crate) root_delay: Interval,
     /// Root dispersion without the estimate's own deviation and without age.
     dispersion: Interval,
-    /// What the system peer's answers prove of its error, beyond half the root delay: the least that
-    /// may be claimed, however sure the estimate is of itself.
+    /// What the system peer's answers prove of its error, beyond half the root delay: the least
+    /// that may be claimed, however sure the estimate is of itself.
     proven: Interval,
     /// When the system peer was heard last.
     heard: Timestamp<Free>,

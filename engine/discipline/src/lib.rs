@@ -9,6 +9,7 @@
 //! | `exchange`, `rejection` | one question and its answer, and why an answer is not believed |
 //! | `source`, `pace` | one association: whom to ask, and how often |
 //! | `filter`, `estimate` | offset and frequency from a history of answers |
+//! | `distance` | how far off an estimate may be, whatever the filter believes |
 //! | `selection`, `combine`, `election` | whom to believe, and what they say together |
 //! | `servo`, `publish` | the served clock, its error bound, the snapshot |
 //! | `books`, `kernel` | what was done to the kernel clock, and what shall be |
@@ -21,6 +22,7 @@ mod books;
 mod combine;
 mod config;
 mod discipline;
+mod distance;
 pub mod drift;
 mod election;
 mod estimate;

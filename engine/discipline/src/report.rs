@@ -84,7 +84,7 @@ fn source_status(
         frequency: estimate.map(|e| Rate::from_ratio(e.frequency())),
         delay: estimate.map(|_| source.filter().delay_min()),
         jitter: estimate.map(|e| seconds(e.jitter())),
-        root_distance: source.distance(free).map(crate::source::Distance::total),
+        root_distance: source.distance(free).map(crate::distance::Distance::total),
         points: source.filter().len(),
         last: source.last().map(|sample| LastAnswer {
             offset: sample.offset - served,

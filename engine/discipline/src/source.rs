@@ -14,11 +14,11 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use timeball_time::{Free, Interval, Monotonic, Rate, ReferenceId, Timestamp};
+use timeball_time::{Free, Interval, Monotonic, ReferenceId, Timestamp};
 
 use crate::action::{Action, Actions, Event, SourceId};
 use crate::config::{SourceConfig, Target};
-use crate::estimate::Estimate;
+use crate::distance::{BOUND_SD, Distance, Proof};
 use crate::exchange::{Exchange, FREQUENCY_TOLERANCE, Sample};
 use crate::filter::{Filter, FrequencyPrior, Point, Verdict};
 use crate::limits::ADDRESSES_MAX;
@@ -59,8 +59,7 @@ pub(crate) struct Source {
     rejections: [u64; Rejection::COUNT],
     filter: Filter,
     last: Option<Sample<Free>>,
-    /// What the answers prove: the estimate's error was at most this at that time.
-    proven: Option<(Timestamp<Free>, Interval)>,
+    proof: Option<Proof>,
     /// The last authentic answer was one not to be believed.
     unfit: Option<Rejection>,
 }
@@ -93,7 +92,7 @@ impl Source {
             rejections: [0; Rejection::COUNT],
             filter: Filter::new(prior),
             last: None,
-            proven: None,
+            proof: None,
             unfit: None,
         }
     }
@@ -295,7 +294,15 @@ impl Source {
             resolution,
         });
         if matches!(verdict, Verdict::Taken | Verdict::Jumped) {
-            self.prove(&sample, before.filter(|_| verdict == Verdict::Taken));
+            let before = before.filter(|_| verdict == Verdict::Taken);
+            self.proof = self.filter.estimate().map(|estimate| {
+                let carried = self.proof.zip(before);
+                Proof::renew(
+                    estimate,
+                    &sample,
+                    carried.map(|(proof, old)| proof.carried(&old, estimate, sample.received)),
+                )
+            });
             self.last = Some(sample);
         }
         match verdict {
@@ -315,24 +322,9 @@ impl Source {
         verdict
     }
 
-    /// A right server's answer is off by at most half its delay, whatever the filter believes. What
-    /// was proven before stays proven, grown by its age and by how far the estimate has moved.
-    fn prove(&mut self, sample: &Sample<Free>, before: Option<Estimate>) {
-        let Some(estimate) = self.filter.estimate() else { return };
-        let at = sample.received;
-        let offset = estimate.offset_at(at);
-        let fresh = (offset - sample.offset).abs() + sample.delay.max(Interval::ZERO).half();
-        let carried = self.proven.zip(before).map(|((since, error), before)| {
-            let skew = Rate::from_ratio(BOUND_SD * before.frequency_sd_at(at));
-            let grown = (FREQUENCY_TOLERANCE + skew).over(at - since);
-            error + grown + (offset - before.offset_at(at)).abs()
-        });
-        self.proven = Some((at, carried.map_or(fresh, |carried| carried.min(fresh))));
-    }
-
     /// What is proven beyond half the least delay, which the root delay accounts for.
     pub(crate) fn proven(&self) -> Interval {
-        let error = self.proven.map_or(Interval::ZERO, |(_, error)| error);
+        let error = self.proof.map_or(Interval::ZERO, |proof| proof.error);
         (error - self.filter.delay_min().half()).max(Interval::ZERO)
     }
 
@@ -376,7 +368,7 @@ impl Source {
         self.exchange = None;
         self.filter.reset(prior);
         self.last = None;
-        self.proven = None;
+        self.proof = None;
         self.unfit = None;
         self.reach = 0;
         self.answers = 0;
@@ -501,21 +493,6 @@ pub(crate) struct Context<'a> {
     pub(crate) own_ids: &'a [ReferenceId],
 }
 
-/// The two parts of a root distance.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Distance {
-    /// Root delay: counts half.
-    pub(crate) delay: Interval,
-    /// Root dispersion.
-    pub(crate) dispersion: Interval,
-}
-
-impl Distance {
-    pub(crate) fn total(self) -> Interval {
-        self.delay.half() + self.dispersion
-    }
-}
-
 /// A host that has not reported on a name by now will not.
 const RESOLVE_WAIT: Interval = Interval::from_secs(15);
 /// Wait after a failed look-up; doubles [`RESOLVE_BACKOFF_MAX`] times, to about 17 minutes.
@@ -531,6 +508,3 @@ const READY_POINTS: usize = 3;
 const READY_POINTS_BURST: usize = 4;
 /// Requests without any answer, beyond the points needed, before a source is no longer waited for.
 const PENDING_REQUESTS_MORE: usize = 2;
-/// Deviations of the estimate that enter the error bound: with four, one second in ten million of
-/// the oddest simulated worlds lay outside.
-pub(crate) const BOUND_SD: f64 = 5.0;
