@@ -98,8 +98,8 @@ fn source_status(
             reference_id: sample.reference_id,
             reference_time: sample.reference_time,
         }),
-        unfit: source.unfit(),
-        requests: source.requests(),
-        rejections: *source.rejections(),
+        unfit: source.unfit,
+        requests: source.requests,
+        rejections: source.rejections,
     }
 }

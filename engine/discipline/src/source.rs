@@ -53,15 +53,15 @@ pub(crate) struct Source {
     reach: u8,
     pace: Pace,
     unanswered: u32,
-    requests: u64,
+    pub(crate) requests: u64,
     answers: u64,
     resolve_failures: u32,
-    rejections: [u64; Rejection::COUNT],
+    pub(crate) rejections: [u64; Rejection::COUNT],
     filter: Filter,
     last: Option<Sample<Free>>,
     proof: Option<Proof>,
     /// The last authentic answer was one not to be believed.
-    unfit: Option<Rejection>,
+    pub(crate) unfit: Option<Rejection>,
 }
 
 impl Source {
@@ -470,18 +470,6 @@ impl Source {
 
     pub(crate) const fn last(&self) -> Option<&Sample<Free>> {
         self.last.as_ref()
-    }
-
-    pub(crate) const fn rejections(&self) -> &[u64; Rejection::COUNT] {
-        &self.rejections
-    }
-
-    pub(crate) const fn requests(&self) -> u64 {
-        self.requests
-    }
-
-    pub(crate) const fn unfit(&self) -> Option<Rejection> {
-        self.unfit
     }
 }
 
