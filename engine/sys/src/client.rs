@@ -8,31 +8,20 @@
 //! Must never: block, or take the absence of a stamp for an error.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use timeball_time::{Realtime, Timestamp};
 
-use crate::cmsg::{Control, TIMESTAMPING_NEW};
+use crate::cmsg::TIMESTAMPING_NEW;
+use crate::message::{self, Received};
 use crate::sockopt;
 
 /// A connected, non-blocking UDP socket with kernel stamps of arrival and departure.
 #[derive(Debug)]
 pub struct ClientSocket {
     socket: Socket,
-}
-
-/// One datagram from the server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Received {
-    /// Bytes written to the caller's buffer; a longer datagram is cut.
-    pub len: usize,
-    /// Longer than the caller's buffer.
-    pub truncated: bool,
-    /// The kernel's stamp of its arrival, if it gave one.
-    pub stamp: Option<Timestamp<Realtime>>,
 }
 
 /// Why a client socket could not be made.
@@ -98,7 +87,7 @@ impl ClientSocket {
     /// `ConnectionRefused` when an ICMP answer said that nobody listens there (reported once per
     /// ICMP).
     pub fn receive(&self, bytes: &mut [u8]) -> io::Result<Option<Received>> {
-        self.receive_message(bytes, 0)
+        message::receive(self.as_fd(), bytes, 0)
     }
 
     /// The kernel's stamp of the newest departure that has been reported since the last call.
@@ -106,14 +95,7 @@ impl ClientSocket {
     /// The stamp is reported shortly after the send, on some devices from their completion
     /// interrupt: ask when the reply is there, or when the socket polls as erroneous.
     pub fn transmitted(&self) -> Option<Timestamp<Realtime>> {
-        let mut newest = None;
-        for _ in 0..ERROR_QUEUE_MAX {
-            match self.receive_message(&mut [], libc::MSG_ERRQUEUE) {
-                Ok(Some(report)) => newest = report.stamp.or(newest),
-                Ok(None) | Err(_) => break,
-            }
-        }
-        newest
+        message::departure(self.as_fd())
     }
 
     /// The local address and the source port drawn.
@@ -122,33 +104,6 @@ impl ClientSocket {
     /// As the kernel says; none is known for a connected socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
-    }
-
-    fn receive_message(&self, bytes: &mut [u8], flags: i32) -> io::Result<Option<Received>> {
-        let mut control = [0u8; CONTROL];
-        let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-        // JUSTIFICATION: msghdr has private padding on some targets, so it cannot be written
-        // literally.
-        // SAFETY: all zero is a valid msghdr: null pointers with zero lengths.
-        let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-        message.msg_iov = &raw mut part;
-        message.msg_iovlen = 1;
-        message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = control.len();
-        // JUSTIFICATION: std and socket2 give no control messages of received datagrams safely.
-        // SAFETY: `message` points to `part`, `bytes` and `control`, which outlive the call and are
-        // as long as it says; nothing is kept by the kernel.
-        let len = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut message, flags) };
-        if len < 0 {
-            let error = io::Error::last_os_error();
-            let none =
-                matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
-            return if none { Ok(None) } else { Err(error) };
-        }
-        let used = message.msg_controllen.min(control.len());
-        let stamp = Control::decode(&control[..used]).stamp;
-        let truncated = message.msg_flags & libc::MSG_TRUNC != 0;
-        Ok(Some(Received { len: len as usize, truncated, stamp }))
     }
 }
 
@@ -168,12 +123,6 @@ const STAMPS: i32 = (libc::SOF_TIMESTAMPING_RX_SOFTWARE
     | libc::SOF_TIMESTAMPING_SOFTWARE
     | libc::SOF_TIMESTAMPING_OPT_ID
     | libc::SOF_TIMESTAMPING_OPT_TSONLY) as i32;
-
-/// A stamp (64 bytes) and an extended error with its offender's address (up to 64), twice over.
-const CONTROL: usize = 256;
-
-/// Departure reports taken in one go; a client has one request in flight, rarely two.
-const ERROR_QUEUE_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -87,6 +87,19 @@ impl PacketInfo {
     }
 }
 
+/// Adds to control bytes of which `used` are in use the wish that the kernel stamp this datagram's
+/// departure; returns how many are in use then, which is as before if there is no room.
+pub(crate) fn ask_for_departure(bytes: &mut [u8], used: usize) -> usize {
+    let start = aligned(used);
+    match bytes.get_mut(start..) {
+        Some(rest) if rest.len() >= DEPARTURE_SPACE => {
+            let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE.to_ne_bytes();
+            start + write(rest, libc::SOL_SOCKET, TIMESTAMPING_NEW, &flags)
+        }
+        _ => used,
+    }
+}
+
 struct Message<'a> {
     level: i32,
     kind: i32,
@@ -169,9 +182,13 @@ const _: () = assert!(HEADER == size_of::<usize>() + 8 && HEADER.is_multiple_of(
 const PKTINFO_V4_SPACE: usize = HEADER + aligned(12);
 const PKTINFO_V6_SPACE: usize = HEADER + aligned(20);
 const STAMP_SPACE: usize = HEADER + 16;
+const DEPARTURE_SPACE: usize = HEADER + aligned(4);
 
 /// Control bytes a server's datagram can bring: one stamp and one local address.
 pub(crate) const SERVER_CONTROL: usize = STAMP_SPACE + PKTINFO_V6_SPACE;
+
+/// What a reply takes along at most fits where the request's came: a local address and a wish.
+const _: () = assert!(PKTINFO_V6_SPACE + DEPARTURE_SPACE <= SERVER_CONTROL);
 
 const NANOS_PER_S: i64 = 1_000_000_000;
 

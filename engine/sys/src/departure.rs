@@ -1,112 +1,223 @@
 //! Predicts when each reply of a batch leaves.
 //!
-//! Replies are stamped before the system call that sends them one after the other, so reply `i`
-//! leaves about `i` times the cost of a send after the stamp was read. Stamping all with one
-//! reading makes the last reply look early by tens of microseconds; overestimating the cost would
-//! give a time later than the departure, which breaks causality for the client. A core's speed
-//! doubles and halves with what its neighbours do, so the cost used is the least average ever seen,
-//! less an eighth, and is forgotten slowly: by a 64th per [`FORGET_EVERY`] measured chunks.
+//! Replies are stamped before the system call that sends them one after the other. Reply `i` leaves
 //!
-//! Must never: predict later than the reply leaves, but for the one chunk that sets a new record.
+//! ```text
+//! first + i · each
+//! ```
+//!
+//! after the clock was read. Leaving that out would make every reply look a microsecond or two early and
+//! the last of a batch tens of them; overestimating it would give a time later than the departure,
+//! which breaks causality for the client. So both terms are floors: the least that the kernel's own
+//! stamps of departures have shown, less a margin. One reply every [`CALLS_PER_SAMPLE`] system calls
+//! is stamped by the kernel, in turn the first of its call (which teaches `first`; a reply sent alone
+//! has a floor of its own, since less is done before it leaves) and the last (which teaches `each`).
+//!
+//! A core's speed doubles and halves with what its neighbours do, so a floor falls as fast as it is
+//! undercut and rises slowly: by a 65536th of what a sample lies above it.
+//!
+//! Must never: predict later than the reply leaves, but for the few before a new record is sampled.
 
-use timeball_time::Interval;
+use timeball_time::{Interval, Realtime, Timestamp};
 
-/// The cost of one send, learnt from the elapsed time of whole chunks.
+/// The course of a batch's departures, learnt from samples.
 #[derive(Debug)]
 pub(crate) struct Departure {
-    cost_ns: i64,
-    least_ns: i64,
-    measured: u32,
+    /// When it is the only one of its call, and when it is not.
+    first: [Floor; 2],
+    each: Floor,
+    calls: u32,
+    /// The next sample is to be the last of a batch.
+    last_next: bool,
+    sample: Option<Sample>,
+}
+
+/// A reply whose departure the kernel stamps.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    /// Its position among the replies of its call.
+    position: usize,
+    /// How many those were.
+    count: usize,
+    /// That reading.
+    begun: Timestamp<Realtime>,
+    /// Looks left until the stamp is given up.
+    patience: u32,
 }
 
 impl Departure {
-    /// Predicts no cost at all until [`LEARN_FIRST`] chunks have been measured: early, never late.
+    /// Predicts that replies leave at once until samples have shown otherwise: early, never late.
     pub(crate) const fn new() -> Self {
-        Self { cost_ns: 0, least_ns: i64::MAX, measured: 0 }
+        let first = [Floor::UNKNOWN, Floor::UNKNOWN];
+        Self { first, each: Floor::UNKNOWN, calls: 0, last_next: false, sample: None }
     }
 
-    /// What lies between one reply's departure and the next.
+    /// Time from the reading of the clock to the departure of the first of `count` replies.
     #[inline]
-    pub(crate) const fn cost_ns(&self) -> i64 {
-        self.cost_ns
+    pub(crate) fn first(&self, count: usize) -> Interval {
+        let least_ns = self.first[usize::from(count > 1)].least_ns();
+        Interval::from_nanos((least_ns - least_ns / 4 - STAMPING_NS).max(0))
     }
 
-    /// Learns from a system call that took `elapsed` to send `count` replies; short ones are
-    /// ignored, because the entry into the kernel weighs too much in their average.
+    /// Time from one departure to the next.
     #[inline]
-    pub(crate) fn observe(&mut self, elapsed: Interval, count: usize) {
-        if count < COUNT_MIN {
+    pub(crate) fn each(&self) -> Interval {
+        let least_ns = self.each.least_ns();
+        Interval::from_nanos(least_ns - least_ns / 8)
+    }
+
+    /// Whether the kernel is to stamp one of the `count` replies about to be sent, and which.
+    ///
+    /// Called once for every reading of the clock, which is `begun`.
+    #[inline]
+    pub(crate) fn choose(&mut self, count: usize, begun: Timestamp<Realtime>) -> Option<usize> {
+        self.calls = self.calls.wrapping_add(1);
+        let known = self.first[usize::from(count > 1)].samples >= EAGER_SAMPLES;
+        let every = if known { CALLS_PER_SAMPLE } else { 1 };
+        if self.sample.is_some() || !self.calls.is_multiple_of(every) {
+            return None;
+        }
+        let position = if self.last_next && count >= COUNT_MIN { count - 1 } else { 0 };
+        self.last_next = !self.last_next;
+        self.sample = Some(Sample { position, count, begun, patience: PATIENCE });
+        Some(position)
+    }
+
+    /// Whether a stamp is waited for.
+    #[inline]
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.sample.is_some()
+    }
+
+    /// Learns from the kernel's stamp of the reply chosen, or from there being none yet.
+    pub(crate) fn learn(&mut self, departed: Option<Timestamp<Realtime>>) {
+        let Some(mut sample) = self.sample.take() else { return };
+        match departed {
+            Some(departed) => self.enter(sample, departed - sample.begun),
+            None if sample.patience > 0 => {
+                sample.patience -= 1;
+                self.sample = Some(sample);
+            }
+            // Lost, or never sent.
+            None => {}
+        }
+    }
+
+    fn enter(&mut self, sample: Sample, took: Interval) {
+        // The clock was set in between, or the stamp is another's.
+        if took < Interval::ZERO || took > TOOK_MAX {
             return;
         }
-        // A step of the clock in between: negative is nothing, and too long never is the least.
-        let average = elapsed.nanos().max(0) / count as i64;
-        self.measured = self.measured.wrapping_add(1);
-        if self.measured.is_multiple_of(FORGET_EVERY) {
-            self.least_ns = self.least_ns.saturating_add(self.least_ns / 64 + 1);
-        }
-        self.least_ns = self.least_ns.min(average);
-        if self.cost_ns > 0 || self.measured >= LEARN_FIRST {
-            self.cost_ns = self.least_ns - self.least_ns / 8;
+        let first = &mut self.first[usize::from(sample.count > 1)];
+        if sample.position == 0 {
+            first.enter(took.nanos());
+        } else if first.samples > 0 {
+            let after_first = (took.nanos() - (first.least >> RISE_BITS)).max(0);
+            self.each.enter(after_first / sample.position as i64);
         }
     }
 }
 
-/// Replies sent between two readings of the clock.
-///
-/// Sixteen keep what the low cost leaves out below 3 µs, for one system call more per 16 replies:
-/// half a percent of their cost.
-pub(crate) const CHUNK: usize = 16;
+/// The least of what was seen, rising slowly.
+#[derive(Clone, Copy, Debug)]
+struct Floor {
+    /// In units of 2⁻¹⁶ ns: it rises by less than a nanosecond at a time.
+    least: i64,
+    samples: u32,
+}
 
-/// Fewer replies than this in one system call teach nothing.
-pub(crate) const COUNT_MIN: usize = 8;
+impl Floor {
+    const UNKNOWN: Self = Self { least: 0, samples: 0 };
 
-/// Chunks measured before anything is predicted.
-const LEARN_FIRST: u32 = 64;
+    /// The least time in nanoseconds; nothing before there are [`SAMPLES_MIN`] samples.
+    const fn least_ns(&self) -> i64 {
+        if self.samples < SAMPLES_MIN { 0 } else { self.least >> RISE_BITS }
+    }
 
-/// Chunks after which a 64th of the least cost is forgotten: at 100 000 replies a second the least
-/// cost doubles in seven seconds if it is never seen again.
-const FORGET_EVERY: u32 = 1024;
+    fn enter(&mut self, seen_ns: i64) {
+        let seen = seen_ns << RISE_BITS;
+        let above = seen - self.least;
+        let record = self.samples == 0 || above < 0;
+        self.least = if record { seen } else { self.least + (above >> RISE_BITS) };
+        self.samples = self.samples.saturating_add(1);
+    }
+}
+
+/// System calls from one sample to the next: a sample costs about as much as two replies.
+const CALLS_PER_SAMPLE: u32 = 32;
+/// The first samples are taken as fast as they come in.
+const EAGER_SAMPLES: u32 = 128;
+/// The kernel takes memory for its report before it reads the clock: its stamp is late by about this.
+const STAMPING_NS: i64 = 150;
+/// A floor rises by 2⁻¹⁶ of what a sample lies above it.
+const RISE_BITS: u32 = 16;
+/// Samples before a floor is believed.
+const SAMPLES_MIN: u32 = 64;
+/// Fewer replies than this in one batch teach nothing about the time from one to the next.
+const COUNT_MIN: usize = 4;
+/// Looks at the error queue before a stamp is given up; it is there at once unless a device queues.
+const PATIENCE: u32 = 64;
+/// Anything longer was no departure but an interruption.
+const TOOK_MAX: Interval = Interval::from_millis(10);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn observe(departure: &mut Departure, average_ns: i64, times: u32) {
-        for _ in 0..times {
-            departure.observe(Interval::from_nanos(average_ns * 16), 16);
+    const BEGUN: Timestamp<Realtime> = Timestamp::from_nanos(1_764_000_000_000_000_000);
+
+    /// Lets calls of 8 go by until one is sampled; its replies leave at `first + i · each`.
+    fn sample(departure: &mut Departure, first_ns: i64, each_ns: i64) {
+        let choose = |_| departure.choose(8, BEGUN);
+        let position = (0..CALLS_PER_SAMPLE).find_map(choose).unwrap();
+        let took = Interval::from_nanos(first_ns + each_ns * position as i64);
+        departure.learn(Some(BEGUN + took));
+    }
+
+    fn samples(departure: &mut Departure, first_ns: i64, each_ns: i64, times: u32) {
+        for _ in 0..2 * times {
+            sample(departure, first_ns, each_ns);
         }
     }
 
     #[test]
-    fn the_cost_is_below_the_least_seen_and_nothing_before_enough_is_measured() {
+    fn departures_are_predicted_below_the_least_seen_and_not_at_all_from_little() {
         let mut departure = Departure::new();
-        observe(&mut departure, 1_000, LEARN_FIRST - 1);
-        assert_eq!(departure.cost_ns(), 0);
-        observe(&mut departure, 1_000, 1);
-        assert_eq!(departure.cost_ns(), 875);
-        observe(&mut departure, 5_000, 500);
-        assert_eq!(departure.cost_ns(), 875, "a slow spell is not forgotten into");
-        observe(&mut departure, 400, 1);
-        assert_eq!(departure.cost_ns(), 350, "a record counts at once");
+        samples(&mut departure, 1_600, 800, SAMPLES_MIN - 1);
+        assert_eq!((departure.first(8), departure.each()), (Interval::ZERO, Interval::ZERO));
+        samples(&mut departure, 1_600, 800, 1);
+        assert_eq!((departure.first(8).nanos(), departure.each().nanos()), (1_050, 700));
+        assert_eq!(departure.first(1), Interval::ZERO, "nothing is known of replies sent alone");
+        samples(&mut departure, 800, 400, 1);
+        assert_eq!(departure.first(8).nanos(), 450, "a record counts at once");
+        assert!(departure.each().nanos() <= 400);
     }
 
     #[test]
-    fn a_cost_that_rose_for_good_is_learnt_slowly() {
+    fn a_slow_spell_is_hardly_believed_and_a_lasting_change_is_learnt() {
         let mut departure = Departure::new();
-        observe(&mut departure, 400, LEARN_FIRST);
-        observe(&mut departure, 2_000, 20 * FORGET_EVERY);
-        assert!((400..800).contains(&departure.cost_ns()), "{}", departure.cost_ns());
-        observe(&mut departure, 2_000, 200 * FORGET_EVERY);
-        assert_eq!(departure.cost_ns(), 1_750);
+        samples(&mut departure, 1_600, 800, SAMPLES_MIN);
+        samples(&mut departure, 16_000, 8_000, 200);
+        assert!(departure.first(8).nanos() < 1_100, "{:?}", departure.first(8));
+        samples(&mut departure, 16_000, 8_000, 300_000);
+        assert!(departure.first(8).nanos() > 11_000, "{:?}", departure.first(8));
     }
 
     #[test]
-    fn short_chunks_and_clock_steps_do_not_raise_it() {
+    fn stamps_that_make_no_sense_or_never_come_are_passed_over() {
         let mut departure = Departure::new();
-        departure.observe(Interval::from_secs(1), COUNT_MIN - 1);
-        observe(&mut departure, -1_000, LEARN_FIRST);
-        assert_eq!(departure.cost_ns(), 0);
-        observe(&mut departure, 1_000, 10 * FORGET_EVERY);
-        assert!(departure.cost_ns() < 30);
+        samples(&mut departure, 1_600, 800, SAMPLES_MIN);
+        for took in [Interval::from_secs(-5), Interval::from_secs(5)] {
+            while departure.choose(8, BEGUN).is_none() {}
+            departure.learn(Some(BEGUN + took));
+        }
+        assert_eq!(departure.first(8).nanos(), 1_050);
+        while departure.choose(8, BEGUN).is_none() {}
+        for _ in 0..=PATIENCE {
+            assert!(departure.is_waiting());
+            assert_eq!(departure.choose(8, BEGUN), None, "one at a time");
+            departure.learn(None);
+        }
+        assert!(!departure.is_waiting());
     }
 }

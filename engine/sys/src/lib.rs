@@ -28,6 +28,7 @@ mod cpu;
 mod departure;
 mod frame;
 mod kernel_clock;
+mod message;
 mod mmsg;
 mod privileges;
 mod server;
@@ -40,13 +41,14 @@ mod wait;
 mod waker;
 
 pub use carrier::{Backend, Carrier, CarrierError};
-pub use client::{ClientSocket, ConnectError, Received};
+pub use client::{ClientSocket, ConnectError};
 pub use clock::{monotonic, precision, reading, realtime};
 pub use cmsg::{Control, PacketInfo};
 pub use cpu::{CpuError, allowed_cores, pin, set_realtime_priority};
 pub use kernel_clock::{
     ClockState, KernelClock, ReadClock, RecordingClock, SteerClock, SteerCommand, SteerError,
 };
+pub use message::Received;
 pub use mmsg::MmsgIo;
 pub use privileges::{Capability, PrivilegeError, User, drop_privileges};
 pub use server::{ListenError, ListenGroup, ListenOptions, ServerSocket, check_free, listen};

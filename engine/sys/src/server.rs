@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::client::family;
-use crate::cmsg::TIMESTAMPNS_NEW;
+use crate::cmsg::{TIMESTAMPING_NEW, TIMESTAMPNS_NEW};
 use crate::sockopt;
 use crate::steering::{self, Spread};
 
@@ -149,7 +149,12 @@ pub fn listen(options: &ListenOptions) -> Result<ListenGroup, ListenError> {
     // Only now: steering names the sockets by the order they joined in, and passes over all later
     // ones.
     for socket in sockets.iter_mut().filter(|_| send_apart) {
-        socket.sender = Some(ServerSocket::bind(address, 0)?.socket);
+        let sender = ServerSocket::bind(address, 0)?.socket;
+        // Reports of departures, for those datagrams that ask for one.
+        let stamps = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_OPT_TSONLY;
+        sockopt::set(sender.as_fd(), libc::SOL_SOCKET, TIMESTAMPING_NEW, stamps as i32)
+            .map_err(|cause| explained(address, "asking for departure stamps", cause))?;
+        socket.sender = Some(sender);
     }
     let granted = sockopt::get(sockets[0].as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF)
         .map_err(|cause| explained(address, "reading the buffer size", cause))?;
@@ -195,6 +200,12 @@ impl ServerSocket {
     /// The socket replies leave by: the one they are received by, or another of the same port.
     pub fn sender(&self) -> BorrowedFd<'_> {
         self.sender.as_ref().unwrap_or(&self.socket).as_fd()
+    }
+
+    /// Whether a reply may ask for a stamp of its departure: on a socket that also receives, the report
+    /// would look like an error.
+    pub(crate) const fn stamps_departures(&self) -> bool {
+        self.sender.is_some()
     }
 
     /// The address it is bound to.

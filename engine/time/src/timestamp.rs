@@ -215,8 +215,8 @@ impl Neg for Interval {
 
 /// One reading of the kernel's three clocks, taken together.
 ///
-/// `realtime − monotonic` changes only when somebody steps the clock, `boottime − monotonic` only when
-/// the machine was suspended: comparing two readings tells both apart from slewing.
+/// `realtime − boottime` changes only when somebody steps the clock, `boottime − monotonic` only when the
+/// machine was suspended: comparing two readings tells both apart from slewing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReading {
     /// `CLOCK_REALTIME`.

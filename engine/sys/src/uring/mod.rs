@@ -27,7 +27,6 @@ use self::ring::{Completion, Ring};
 use crate::batch::{Batch, Slot, count_failure};
 use crate::carrier::CarrierError;
 use crate::clock::realtime;
-use crate::departure::COUNT_MIN;
 use crate::frame::{CONTROL, NAME, PAYLOAD, PAYLOAD_START};
 use crate::mmsg::FAULTS_MAX;
 use crate::server::ServerSocket;
@@ -48,7 +47,6 @@ pub struct UringIo {
     waker_armed: bool,
     woken: bool,
     replies: ReplyPath,
-    turn: u32,
     faults: u32,
     tally: IoTally,
 }
@@ -119,7 +117,6 @@ impl UringIo {
                 waker_armed: false,
                 woken: false,
                 replies: options.replies,
-                turn: 0,
                 faults: 0,
                 tally: IoTally::default(),
             }),
@@ -305,24 +302,17 @@ impl UringIo {
         &mut self,
         stamp: &mut impl FnMut(&mut [u8], Timestamp<Realtime>),
     ) -> Result<(), CarrierError> {
-        self.turn = self.turn.wrapping_add(1);
         let mut chunk = self.batch.chunk(0);
         while !chunk.is_empty() {
             let next = self.batch.chunk(chunk.end);
-            let now = realtime();
-            self.batch.stamp(chunk.clone(), now, stamp);
+            self.batch.stamp(&self.sockets, chunk.clone(), stamp);
             for place in chunk.clone() {
                 self.push_reply(place)?;
             }
             self.tally.sent += chunk.len() as u64;
-            // The last chunk's call receives as well, and so tells nothing of the cost of sending;
-            // now and then it is done without, to learn from batches that are a single chunk.
-            let learn = chunk.len() >= COUNT_MIN && self.turn.is_multiple_of(LEARN_EVERY);
-            let receive = next.is_empty() && !learn;
-            self.enter(receive.then_some(0))?;
-            if !receive {
-                self.batch.departure.observe(realtime() - now, chunk.len());
-            }
+            // The last chunk's call looks for more requests as well.
+            self.enter(next.is_empty().then_some(0))?;
+            self.batch.learn(&self.sockets[usize::from(self.batch.socket_of(chunk.start))]);
             chunk = next;
         }
         Ok(())
@@ -442,9 +432,6 @@ const SUBMISSIONS: u32 = 2 * BATCH_MAX as u32;
 
 /// Calls to get queued requests taken; one does, two after an interruption.
 const ENTER_TRIES: u32 = 8;
-
-/// Turns from one that measures the cost of sending to the next, when batches are a single chunk.
-const LEARN_EVERY: u32 = 16;
 
 /// What a completion belongs to: the upper half of its tag; the lower is the socket.
 const TAG: u64 = 0xffff_ffff_0000_0000;
