@@ -55,15 +55,14 @@ impl Departure {
     /// Time from the reading of the clock to the departure of the first of `count` replies.
     #[inline]
     pub(crate) fn first(&self, count: usize) -> Interval {
-        let least_ns = self.first[usize::from(count > 1)].least_ns();
-        Interval::from_nanos((least_ns - least_ns / 4 - STAMPING_NS).max(0))
+        let safe_ns = self.first[usize::from(count > 1)].safe_ns();
+        Interval::from_nanos((safe_ns - STAMPING_NS).max(0))
     }
 
     /// Time from one departure to the next.
     #[inline]
     pub(crate) fn each(&self) -> Interval {
-        let least_ns = self.each.least_ns();
-        Interval::from_nanos(least_ns - least_ns / 8)
+        Interval::from_nanos(self.each.safe_ns())
     }
 
     /// Whether the kernel is to stamp one of the `count` replies about to be sent, and which.
@@ -112,7 +111,7 @@ impl Departure {
         if sample.position == 0 {
             first.enter(took.nanos());
         } else if first.samples > 0 {
-            let after_first = (took.nanos() - (first.least >> RISE_BITS)).max(0);
+            let after_first = (took.nanos() - first.least_ns()).max(0);
             self.each.enter(after_first / sample.position as i64);
         }
     }
@@ -129,9 +128,18 @@ struct Floor {
 impl Floor {
     const UNKNOWN: Self = Self { least: 0, samples: 0 };
 
-    /// The least time in nanoseconds; nothing before there are [`SAMPLES_MIN`] samples.
+    /// What may be counted on: nothing at first, then half of the least, later three quarters.
+    const fn safe_ns(&self) -> i64 {
+        let least_ns = self.least_ns();
+        match self.samples {
+            0..SAMPLES_MIN => 0,
+            SAMPLES_MIN..SAMPLES_MANY => least_ns / 2,
+            _ => least_ns - least_ns / 4,
+        }
+    }
+
     const fn least_ns(&self) -> i64 {
-        if self.samples < SAMPLES_MIN { 0 } else { self.least >> RISE_BITS }
+        self.least >> RISE_BITS
     }
 
     fn enter(&mut self, seen_ns: i64) {
@@ -151,8 +159,10 @@ const EAGER_SAMPLES: u32 = 128;
 const STAMPING_NS: i64 = 150;
 /// A floor rises by 2⁻¹⁶ of what a sample lies above it.
 const RISE_BITS: u32 = 16;
-/// Samples before a floor is believed.
+/// Samples before a floor is believed at all, and before it is unlikely that a new record far below it
+/// will be seen.
 const SAMPLES_MIN: u32 = 64;
+const SAMPLES_MANY: u32 = 1024;
 /// Fewer replies than this in one batch teach nothing about the time from one to the next.
 const COUNT_MIN: usize = 4;
 /// Looks at the error queue before a stamp is given up; it is there at once unless a device queues.
@@ -183,10 +193,14 @@ mod tests {
     #[test]
     fn departures_are_predicted_below_the_least_seen_and_not_at_all_from_little() {
         let mut departure = Departure::new();
+        let predicted =
+            |departure: &Departure| (departure.first(8).nanos(), departure.each().nanos());
         samples(&mut departure, 1_600, 800, SAMPLES_MIN - 1);
-        assert_eq!((departure.first(8), departure.each()), (Interval::ZERO, Interval::ZERO));
+        assert_eq!(predicted(&departure), (0, 0));
         samples(&mut departure, 1_600, 800, 1);
-        assert_eq!((departure.first(8).nanos(), departure.each().nanos()), (1_050, 700));
+        assert_eq!(predicted(&departure), (650, 400));
+        samples(&mut departure, 1_600, 800, SAMPLES_MANY);
+        assert_eq!(predicted(&departure), (1_050, 600));
         assert_eq!(departure.first(1), Interval::ZERO, "nothing is known of replies sent alone");
         samples(&mut departure, 800, 400, 1);
         assert_eq!(departure.first(8).nanos(), 450, "a record counts at once");
@@ -196,7 +210,7 @@ mod tests {
     #[test]
     fn a_slow_spell_is_hardly_believed_and_a_lasting_change_is_learnt() {
         let mut departure = Departure::new();
-        samples(&mut departure, 1_600, 800, SAMPLES_MIN);
+        samples(&mut departure, 1_600, 800, SAMPLES_MANY);
         samples(&mut departure, 16_000, 8_000, 200);
         assert!(departure.first(8).nanos() < 1_100, "{:?}", departure.first(8));
         samples(&mut departure, 16_000, 8_000, 300_000);
@@ -206,7 +220,7 @@ mod tests {
     #[test]
     fn stamps_that_make_no_sense_or_never_come_are_passed_over() {
         let mut departure = Departure::new();
-        samples(&mut departure, 1_600, 800, SAMPLES_MIN);
+        samples(&mut departure, 1_600, 800, SAMPLES_MANY);
         for took in [Interval::from_secs(-5), Interval::from_secs(5)] {
             while departure.choose(8, BEGUN).is_none() {}
             departure.learn(Some(BEGUN + took));
