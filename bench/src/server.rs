@@ -60,7 +60,7 @@ impl Server {
         vec![
             timeball("mmsg", "mmsg", None),
             timeball("uring", "uring", Some("ring")),
-            timeball("uring-sendmmsg", "uring", Some("sendmmsg")),
+            timeball("uring-ring", "uring", Some("ring")),
         ]
     }
 

@@ -111,7 +111,6 @@ fn a_million_answers_allocate_nothing() {
     for (backend, replies, answers) in [
         (Backend::Auto, ReplyPath::default(), 1_000_000),
         (Backend::Auto, ReplyPath::Ring, 100_000),
-        (Backend::Auto, ReplyPath::Sendmmsg, 100_000),
         (Backend::Mmsg, ReplyPath::default(), 100_000),
     ] {
         let allocations = allocations(backend, replies, answers);
