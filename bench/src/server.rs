@@ -59,7 +59,7 @@ impl Server {
         };
         vec![
             timeball("mmsg", "mmsg", None),
-            timeball("uring", "uring", Some("ring")),
+            timeball("uring", "uring", None),
             timeball("uring-ring", "uring", Some("ring")),
         ]
     }
