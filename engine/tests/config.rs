@@ -75,7 +75,7 @@ fn nothing_configured_means_the_documented_defaults() {
     assert_eq!(plan.server.backend, Backend::Auto);
     assert_eq!(plan.server.uring_replies, UringReplies::Auto);
     assert_eq!(plan.server.spread, Spread::SourceAddress);
-    assert_eq!(plan.server.receive_buffer_bytes, 1 << 20);
+    assert_eq!(plan.server.receive_buffer_bytes, 256 << 10);
     assert_eq!(plan.server.worker_priority, None);
     assert_eq!(plan.server.user, None);
     assert_eq!(plan.clock.steering, Steering::Virtual);
@@ -558,7 +558,7 @@ fn check_shows_the_plan() {
         answer with 1 worker on core 0, at ordinary priority\n  \
         spread      packets over workers by source address\n  \
         carry by    io_uring; or recvmmsg and sendmmsg where that is not allowed\n  \
-        buffer      1048576 bytes for each socket\n  \
+        buffer      262144 bytes for each socket\n  \
         run as      stay the user that starts it\n  \
         ask         ntp1.example:123 (192.0.2.1), every 64 to 1024 s, with a burst first, \
         preferred\n  \

@@ -90,8 +90,8 @@ pub(super) static SPREAD: Setting<Choice<Spread>> = Setting {
 pub(super) static RECEIVE_BUFFER_BYTES: Setting<Whole> = Setting {
     key: "receive_buffer_bytes",
     about: "Receive buffer of each socket. A burst that outruns the workers waits there; the \
-            default holds about 512 requests, more only makes late answers.",
-    kind: Whole { unit: "bytes", range: 65_536..=67_108_864, default: 1_048_576 },
+            default holds 200 to 600 requests, by network card; more only makes late answers.",
+    kind: Whole { unit: "bytes", range: 65_536..=67_108_864, default: 262_144 },
 };
 
 pub(super) static WORKER_PRIORITY: Setting<Whole> = Setting {

@@ -47,12 +47,12 @@ pub struct ListenOptions {
 }
 
 impl ListenOptions {
-    /// The defaults for `address`: one worker, 1 MiB, by source address, sending apart, exclusive.
+    /// The defaults for `address`: one worker, 256 KiB, by source address, sending apart, exclusive.
     pub const fn new(address: SocketAddr) -> Self {
         Self {
             address,
             workers: 1,
-            receive_buffer_bytes: 1 << 20,
+            receive_buffer_bytes: 256 << 10,
             spread: Spread::SourceAddress,
             spread_key: 0,
             cores: Vec::new(),
