@@ -27,6 +27,7 @@ use crate::election::{Election, Reference, elect};
 use crate::filter::{FrequencyPrior, Verdict};
 use crate::kernel::KernelSteering;
 use crate::limits::SOURCES_MAX;
+use crate::publish::DRIFT_SAVE_GAP;
 use crate::reference_id::reference_id_of;
 use crate::rejection::Rejection;
 use crate::selection::Tally;
@@ -152,7 +153,13 @@ impl Discipline {
         if changed {
             self.publish(&now, false, out);
         }
-        self.save_drift(now.monotonic, free, out);
+        self.save_drift(now.monotonic, free, DRIFT_SAVE_GAP, out);
+    }
+
+    /// The program is about to end: asks for what the next start would like to know.
+    pub fn on_stop(&mut self, now: ClockReading, out: &mut Actions) {
+        let free = self.books.free(now.realtime);
+        self.save_drift(now.monotonic, free, Interval::ZERO, out);
     }
 
     /// Judges a datagram that arrived on the socket of `source`; `received` is the kernel's stamp.

@@ -122,15 +122,16 @@ impl Discipline {
         self.kernel.steer(now.monotonic, self.books.frequency(), &wanted, out);
     }
 
-    /// Asks for the frequency to be kept, at most hourly, once it is known and if it has moved.
+    /// Asks for the frequency to be kept once it is known, if it has moved and was last kept `gap` ago.
     pub(crate) fn save_drift(
         &mut self,
         now: Timestamp<Monotonic>,
         free: Timestamp<Free>,
+        gap: Interval,
         out: &mut Actions,
     ) {
         let Some(reference) = &self.reference else { return };
-        let due = self.saved.is_none_or(|(at, _)| now - at >= DRIFT_SAVE_GAP);
+        let due = self.saved.is_none_or(|(at, _)| now - at >= gap);
         if !due || reference.estimate.frequency_sd_at(free) > DRIFT_SD_MAX {
             return;
         }
@@ -145,7 +146,7 @@ impl Discipline {
 /// The error claimed for a local clock; it is as good as whoever set it.
 const LOCAL_DISPERSION: Interval = Interval::from_millis(10);
 /// Least time between two writings of the drift file.
-const DRIFT_SAVE_GAP: Interval = Interval::from_secs(3600);
+pub(crate) const DRIFT_SAVE_GAP: Interval = Interval::from_secs(3600);
 /// A frequency less sure than this is not kept.
 const DRIFT_SD_MAX: f64 = 3e-7;
 /// A change smaller than this is not worth a write (ntpd's `nonvolatile`).

@@ -2,7 +2,7 @@
 
 mod world;
 
-use timeball_discipline::{Config, Event, LocalConfig, Waiting};
+use timeball_discipline::{Action, Actions, Config, Event, LocalConfig, Waiting};
 use timeball_time::{Interval, Leap, Rate, ReferenceId, Stratum};
 use world::{ClockModel, EPOCH, S, Server, World, config};
 
@@ -197,6 +197,30 @@ fn the_frequency_is_kept_and_used_by_the_next_start() {
     };
     assert!(fresh(Some(drift)) < fresh(None));
     assert!(fresh(Some(Rate::from_ppb(300_000))) < 1e-3, "a wrong one does little harm");
+}
+
+#[test]
+fn at_the_end_a_frequency_that_has_moved_is_kept_within_the_hour() {
+    let wandering = ClockModel { wander: 2e-8, ..ClockModel::default() };
+    let mut world = World::new(7, config(1), wandering, vec![Server::default()]);
+    // Every minute the program could end; what it would keep then is what it knows then.
+    let mut kept = 0;
+    for minute in 1..100 {
+        world.run_to(60 * minute);
+        let mut actions = Actions::new();
+        world.discipline.clone().on_stop(world.reading(), &mut actions);
+        let frequency = world.discipline.status(world.reading()).frequency;
+        match actions.as_slice() {
+            [] => {}
+            [Action::SaveDrift(last)] => {
+                assert_eq!(*last, frequency);
+                assert!(world.drift_saved.is_none_or(|saved| saved != frequency));
+                kept += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(kept > 5, "{kept}");
 }
 
 #[test]

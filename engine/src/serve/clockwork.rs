@@ -9,7 +9,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -20,9 +20,10 @@ use timeball_sys::{
 };
 use timeball_time::{ClockReading, Publisher, Rate};
 
+use super::EXIT_THREAD_LOST;
+use super::keeper::Keeper;
 use super::kernel::Kernel;
 use super::resolver::{Answer, Resolver};
-use super::state_file;
 use super::status::Board;
 use crate::config::{Host, Plan, Source, Steering};
 
@@ -41,14 +42,15 @@ pub(super) struct Clockwork {
     links: Vec<Option<ClientSocket>>,
     /// As configured, in the discipline's order.
     sources: Vec<Source>,
-    drift_file: Option<PathBuf>,
+    /// Of the drift file, if there is to be one.
+    keeper: Option<Keeper>,
     stop: Arc<AtomicBool>,
 }
 
 /// The running discipline thread.
 #[derive(Debug)]
 pub(super) struct Going {
-    handle: JoinHandle<io::Result<()>>,
+    handle: JoinHandle<()>,
     waker: Waker,
     stop: Arc<AtomicBool>,
 }
@@ -58,10 +60,8 @@ impl Going {
     pub(super) fn finish(self) {
         self.stop.store(true, Ordering::Release);
         self.waker.wake();
-        match self.handle.join() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!("discipline thread: {error}"),
-            Err(_) => tracing::error!("discipline thread: panicked"),
+        if self.handle.join().is_err() {
+            tracing::error!("discipline thread: panicked");
         }
     }
 }
@@ -88,7 +88,7 @@ impl Clockwork {
             needed: if steered { &[Capability::CAP_SYS_TIME] } else { &[] },
             links: plan.sources.iter().map(|_| None).collect(),
             sources: plan.sources.clone(),
-            drift_file,
+            keeper: drift_file.map(Keeper::start).transpose()?,
             stop: Arc::new(AtomicBool::new(false)),
         })
     }
@@ -105,7 +105,14 @@ impl Clockwork {
     pub(super) fn start(self) -> io::Result<Going> {
         let (waker, stop) = (self.waiter.waker(), Arc::clone(&self.stop));
         let builder = thread::Builder::new().name("discipline".to_owned());
-        let handle = builder.spawn(move || self.run())?;
+        let handle = builder.spawn(move || {
+            if let Err(error) = self.run() {
+                tracing::error!(
+                    "discipline thread: {error}; ending, because the time would go stale"
+                );
+                std::process::exit(EXIT_THREAD_LOST);
+            }
+        })?;
         Ok(Going { handle, waker, stop })
     }
 
@@ -142,7 +149,11 @@ impl Clockwork {
                 self.on_timer(reading());
             }
         }
+        self.discipline.on_stop(reading(), &mut self.actions);
         self.perform();
+        if let Some(keeper) = self.keeper {
+            keeper.finish();
+        }
         Ok(())
     }
 
@@ -216,7 +227,11 @@ impl Clockwork {
                         let outcome = self.kernel.obey(steer);
                         self.discipline.on_steered(outcome, reading(), &mut self.actions);
                     }
-                    Action::SaveDrift(rate) => self.save_drift(rate),
+                    Action::SaveDrift(rate) => {
+                        if let Some(keeper) = &self.keeper {
+                            keeper.keep(drift::format(rate));
+                        }
+                    }
                     Action::Note(event) => self.note(event),
                 }
             }
@@ -248,13 +263,6 @@ impl Clockwork {
         match event.source().and_then(|source| self.sources.get(source.index())) {
             Some(source) => tracing::info!("{}: {event}", source.endpoint),
             None => tracing::info!("{event}"),
-        }
-    }
-
-    fn save_drift(&self, rate: Rate) {
-        let Some(path) = &self.drift_file else { return };
-        if let Err(error) = state_file::replace(path, &drift::format(rate)) {
-            tracing::warn!("{}: {error}; the next start will be slower", path.display());
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod banner;
 mod clockwork;
+mod keeper;
 mod kernel;
 mod listen;
 mod plan;
@@ -40,7 +41,7 @@ use workers::Workers;
 /// Serve time.
 ///
 /// Exit codes: 0 ended by SIGTERM or SIGINT; 1 the config is wrong; 2 it cannot be read; 3 an address cannot
-/// be listened on; 4 something else needed at the start was refused; 70 a worker was lost.
+/// be listened on; 4 something else needed at the start was refused; 70 a thread was lost.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Configuration file (TOML); see `timeball check --example`.
@@ -197,3 +198,6 @@ fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
         tracing::debug!("sd_notify: {error}");
     }
 }
+
+/// Exit code when a worker or the discipline thread cannot go on.
+const EXIT_THREAD_LOST: i32 = 70;

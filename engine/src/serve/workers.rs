@@ -19,6 +19,7 @@ use timeball_sys::{
 use timeball_time::{Interval, Publisher, Reader};
 use timeball_wire::Wait;
 
+use super::EXIT_THREAD_LOST;
 use crate::config::Server;
 
 /// The running workers.
@@ -148,7 +149,7 @@ fn work(job: Job) {
     let mut worker = Worker::new(carrier, clock, counters);
     if let Err(error) = serve(&mut worker, &stop) {
         tracing::error!("worker on core {core}: {error}; ending, because its clients would starve");
-        std::process::exit(EXIT_WORKER_LOST);
+        std::process::exit(EXIT_THREAD_LOST);
     }
     std::mem::forget(will);
 }
@@ -201,8 +202,6 @@ fn by_worker(groups: Vec<ListenGroup>) -> Vec<Vec<ServerSocket>> {
     workers
 }
 
-/// Exit code when a worker cannot go on.
-const EXIT_WORKER_LOST: i32 = 70;
 /// How long a worker may take over what is left in its sockets: all of a second's SIGTERM but half.
 const DRAIN_MAX: Interval = Interval::from_millis(500);
 

@@ -136,7 +136,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_accepted_adds_up(version in 0u8..8, bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn whatever_is_accepted_adds_up(
+            version in 0u8..8, bytes in prop::collection::vec(any::<u8>(), 0..400)
+        ) {
             if let Ok(trailer) = Trailer::parse(version, &bytes) {
                 prop_assert_eq!(HEADER_LEN + trailer.fields_len + trailer.code_len, bytes.len());
             }
