@@ -169,6 +169,10 @@ fn files_and_functions_can_be_read_at_a_sitting() {
     });
     check("at most 70 lines a function", |source| {
         let mut wrong = Vec::new();
+        if source.is_test() {
+            // A test that is a table of cases is read by the row.
+            return wrong;
+        }
         let mut open: Option<(usize, String)> = None;
         for (n, line) in source.program() {
             let indent = line.len() - line.trim_start().len();
