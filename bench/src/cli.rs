@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Overload(OverloadOptions),
     /// Error of the served time under load: offset, T2, T3, residence, causality (root).
     Accuracy(AccuracyOptions),
+    /// Time from the start of a server without configuration to its first answer.
+    Start(StartOptions),
     /// Offers one load and prints its outcome; started by the other commands.
     #[command(hide = true)]
     Load(LoadOptions),
@@ -84,17 +86,33 @@ pub(crate) struct ServerOptions {
 impl ServerOptions {
     /// The timeball program, if there is one.
     pub(crate) fn timeball_program(&self) -> Option<PathBuf> {
-        if let Some(program) = &self.timeball {
-            return Some(program.clone());
-        }
-        let beside = std::env::current_exe().ok()?.with_file_name("timeball");
-        beside.is_file().then_some(beside)
+        self.timeball.clone().or_else(program_beside)
     }
 
     /// Whether the user wants to see the server called `name`.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|word| name.contains(word.as_str()))
     }
+}
+
+/// The program `timeball` beside this one.
+pub(crate) fn program_beside() -> Option<PathBuf> {
+    let beside = std::env::current_exe().ok()?.with_file_name("timeball");
+    beside.is_file().then_some(beside)
+}
+
+/// Options of `start`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StartOptions {
+    /// Starts.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+    /// The timeball program [default: the one beside this program].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) timeball: Option<PathBuf>,
+    /// Already in the namespace.
+    #[arg(long, hide = true)]
+    pub(crate) inside: bool,
 }
 
 /// Options of `throughput`.

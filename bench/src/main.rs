@@ -25,6 +25,7 @@ mod place;
 mod process;
 mod rounds;
 mod server;
+mod start;
 mod table;
 mod throughput;
 
@@ -62,6 +63,7 @@ fn run(cli: Cli, stop: &AtomicBool) -> Result<(), BenchError> {
         Command::Throughput(options) => throughput::run(&options, stop),
         Command::Overload(options) => overload::run(&options, stop),
         Command::Accuracy(options) => accuracy::run(&options, stop),
+        Command::Start(options) => start::run(&options, stop),
         Command::Load(options) => load::serve(&options, stop),
         Command::Echo(options) => server::echo(&options),
     }
