@@ -112,6 +112,20 @@ fn kernel_steering_without_the_right_to_it_is_refused_before_anything_is_served(
 }
 
 #[test]
+fn a_host_nobody_knows_is_named_and_the_others_are_followed() {
+    let host = Host::new();
+    let _upstream = common::chronyd(&host, &["port 1123", "local stratum 5"]);
+    let mut server = host.serve(
+        "[server]\nlisten = [\"127.0.0.1:123\"]\n[[source]]\naddress = \"nobody.invalid\"\n\
+         [[source]]\naddress = \"127.0.0.1:1123\"\n",
+    );
+    let line = server.wait_for("nobody.invalid");
+    assert!(line.contains("WARN") && line.contains("lookup"), "{line}");
+    server.wait_for("synchronised");
+    assert_eq!(host.query(&["127.0.0.1"])["servers"][0]["time"]["stratum"], 6);
+}
+
+#[test]
 fn sigterm_ends_it_within_a_second_and_it_says_what_it_has_done() {
     let config = Scratch::file("t.toml", LOCAL);
     for backend in ["auto", "mmsg"] {
