@@ -51,7 +51,7 @@ fn without_the_right_to_port_123_it_says_so_and_uses_11123() {
 }
 
 #[test]
-fn without_ipv6_it_serves_ipv4_and_says_so() {
+fn with_ipv6_switched_off_it_still_serves_ipv4() {
     let host = Host::new();
     let off = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6";
     assert!(host.command("sh").args(["-c", off]).status().unwrap().success());
