@@ -42,7 +42,7 @@ fn chronyd_is_followed_to_within_its_jitter() {
     assert_eq!(time["stratum"], 6, "{time}");
     assert_eq!(time["reference_id"], "127.0.0.1", "{time}");
     // Both serve one kernel clock, and ours was never touched: what differs is our estimate of theirs.
-    assert!(time["offset_s"].as_f64().unwrap().abs() < 200e-6, "{time}");
+    assert!(time["offset_s"].as_f64().unwrap().abs() < 500e-6, "{time}");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn ntpsec_ntpd_is_followed_to_within_its_jitter() {
     let _upstream = common::Daemon::start(command);
     let _ours = host.serve(&config("127.0.0.1:11123", &["127.0.0.1:123"]));
     let time = synchronised(&host, "127.0.0.1:11123");
-    assert!(time["offset_s"].as_f64().unwrap().abs() < 200e-6, "{time}");
+    assert!(time["offset_s"].as_f64().unwrap().abs() < 500e-6, "{time}");
 }
 
 /// The real responder over a real socket, in this process, serving a known time.
@@ -135,7 +135,7 @@ fn a_known_offset_is_served_on_and_the_kernel_clock_stays_as_it_is() {
     let (mut ours, address, _file) = serve(&config("127.0.0.1:0", &[&upstream.address]));
     ours.wait_for("synchronised");
     let offset_s = offset_of(&address).expect("synchronised");
-    assert!((offset_s - 2.5).abs() < 200e-6, "{offset_s}");
+    assert!((offset_s - 2.5).abs() < 500e-6, "{offset_s}");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn without_any_answer_the_local_clock_takes_over_and_it_is_said_what_is_waited_f
     ours.wait_for("waiting for");
     ours.wait_for("local clock");
     let offset_s = offset_of(&address).expect("the local clock");
-    assert!(offset_s.abs() < 200e-6, "{offset_s}");
+    assert!(offset_s.abs() < 500e-6, "{offset_s}");
 }
 
 #[test]
