@@ -2,8 +2,9 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Daemon, Host, Scratch, text};
@@ -242,6 +243,56 @@ fn started_as_root_it_becomes_the_user_it_is_told() {
     for line in threads(server.pid(), "Uid") {
         assert!(line.split_whitespace().skip(1).all(|id| id == uid.trim()), "{line}");
     }
+}
+
+/// Attaches to the thread named by its argument, which stops it, until its input ends.
+const HOLD: &str = "\
+import ctypes, os, sys
+ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+ATTACH, DETACH, WALL, thread = 16, 17, 0x40000000, int(sys.argv[1])
+if ptrace(ATTACH, thread, None, None) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.waitpid(thread, WALL)
+print('held', flush=True)
+sys.stdin.read()
+ptrace(DETACH, thread, None, None)
+";
+
+#[test]
+fn a_stuck_discipline_thread_shows_within_ten_seconds_and_is_forgiven() {
+    let host = Host::new();
+    let mut server = Daemon::start(host.timeball(&["serve"]));
+    server.wait_for("ready");
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let name = |task: &std::path::Path| std::fs::read_to_string(task.join("comm")).unwrap();
+    let thread = tasks
+        .map(|task| task.unwrap().path())
+        .find(|task| name(task).trim() == "discipline")
+        .expect("a thread of that name");
+    let mut holder = host.command("python3");
+    holder.args(["-c", HOLD]).arg(thread.file_name().unwrap());
+    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut held = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut held).unwrap();
+    assert_eq!(held, "held\n");
+
+    let stale = "kiss code XSTL";
+    let begun = Instant::now();
+    let reason = loop {
+        let said = host.query(&["127.0.0.1"]);
+        assert_eq!(said["servers"][0]["requests"], 4, "never silent: {said}");
+        let reason = said["servers"][0]["unsuitable"]["reason"].as_str().map(str::to_owned);
+        if reason.is_some() || begun.elapsed() > Duration::from_secs(10) {
+            break reason;
+        }
+    };
+    assert!(reason.as_deref().is_some_and(|reason| reason.contains(stale)), "{reason:?}");
+
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(host.query(&["127.0.0.1"])["best"], "127.0.0.1:123");
 }
 
 #[test]
