@@ -6,8 +6,8 @@
 //! Must never: open a socket to listen on, or change anything.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::net::{IpAddr, ToSocketAddrs};
+use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -18,6 +18,7 @@ use crate::config::{
     Backend, ConfigError, Family, Host, Listen, Machine, Plan, Problem, Problems, Source, Spread,
     Steering, UringReplies, Words, example,
 };
+use crate::{names, output};
 
 /// Check a configuration file and show the plan it makes.
 ///
@@ -40,14 +41,14 @@ pub struct Args {
 /// Runs the command: the plan goes to standard output, problems to standard error.
 pub fn run(args: &Args) -> ExitCode {
     let Some(path) = &args.config else {
-        print(&mut io::stdout(), example());
+        output::print(&example());
         return ExitCode::SUCCESS;
     };
-    let outcome = check(path, &Machine::this(), resolve);
+    let outcome = check(path, &Machine::this(), names::look_up);
     match (&outcome, args.json) {
-        (outcome, true) => print(&mut io::stdout(), format!("{:#}\n", to_json(path, outcome))),
-        (Ok(report), false) => print(&mut io::stdout(), format!("{report}\n")),
-        (Err(error), false) => print(&mut io::stderr(), format!("{error}\n")),
+        (outcome, true) => output::print(&format!("{:#}\n", to_json(path, outcome))),
+        (Ok(report), false) => output::print(&format!("{report}\n")),
+        (Err(error), false) => output::complain(&format!("{error}\n")),
     }
     match outcome {
         Ok(_) => ExitCode::SUCCESS,
@@ -82,17 +83,6 @@ pub fn check(
     }
     let addresses = outcomes.into_iter().flatten().collect();
     Ok(Report { path: path.to_owned(), plan, addresses })
-}
-
-/// Asks this machine's resolver for the addresses of `name`.
-///
-/// # Errors
-///
-/// What the resolver says.
-pub fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
-    let mut addresses: Vec<IpAddr> = (name, 0).to_socket_addrs()?.map(|at| at.ip()).collect();
-    addresses.dedup();
-    Ok(addresses)
 }
 
 fn addresses_of(
@@ -309,11 +299,6 @@ fn texts<T: fmt::Display>(items: &[T]) -> Vec<String> {
 
 fn comma_list<T: fmt::Display>(items: &[T]) -> String {
     texts(items).join(", ")
-}
-
-/// Writes all of `text`; that nobody reads it (`| head`) is no reason to fail.
-fn print(output: &mut impl Write, text: String) {
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
 const EXIT_WRONG: u8 = 1;

@@ -7,6 +7,7 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod names;
 mod output;
 pub mod query;
 pub mod serve;

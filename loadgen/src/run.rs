@@ -152,7 +152,7 @@ pub enum LoadError {
 pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, LoadError> {
     options.check()?;
     if let Some(core) = options.core
-        && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
+        && timeball_sys::pin(core).is_err()
     {
         return Err(LoadError::Core(core));
     }

@@ -299,8 +299,7 @@ impl Machine {
     /// The machine this runs on. Call it before any thread is pinned: it reads the caller's
     /// affinity.
     pub fn this() -> Self {
-        let allowed = core_affinity::get_core_ids().unwrap_or_default();
-        Self::with_cores(allowed.into_iter().map(|core| core.id).collect())
+        Self::with_cores(timeball_sys::allowed_cores())
     }
 
     /// A machine on which `cores` may be used; core 0 if there are none.

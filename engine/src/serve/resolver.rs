@@ -7,11 +7,13 @@
 //! Must never: block whoever asks.
 
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use timeball_sys::{Waker, drop_privileges};
+
+use crate::names;
 
 /// The asking end.
 #[derive(Debug)]
@@ -74,8 +76,7 @@ impl Resolver {
 }
 
 fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
-    let mut addresses: Vec<_> = (name, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
-    addresses.dedup();
+    let addresses = names::look_up(name)?;
     if addresses.is_empty() {
         return Err(io::Error::other("the name has no address"));
     }
