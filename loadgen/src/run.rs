@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use timeball_sys::realtime;
 use timeball_sys::traffic::{SEGMENTS_MAX, Traffic, TrafficOptions};
+use timeball_sys::{Stamping, realtime};
 use timeball_time::{Interval, NtpTimestamp, Realtime, Timestamp};
 use timeball_wire::{Flags, HEADER_LEN, Header, Mode, field};
 
@@ -156,6 +156,8 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, LoadError> {
     {
         return Err(LoadError::Core(core));
     }
+    // Before the schedule starts, so that the first replies are stamped like the rest.
+    let _stamping = Stamping::in_force();
     let mut generator = Generator::new(options)?;
     let before = timeball_sys::reading();
     generator.offer(stop)?;

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use timeball_discipline::{Exchange, Rejection, Sample};
-use timeball_sys::{ClientSocket, Waiter, monotonic, precision, realtime};
+use timeball_sys::{ClientSocket, Stamping, Waiter, monotonic, precision, realtime};
 use timeball_time::{Interval, Monotonic, Realtime, Timestamp};
 use timeball_wire::Header;
 
@@ -141,6 +141,8 @@ impl Candidate {
 /// When the system allows no more file descriptors.
 pub(super) fn survey(candidates: &mut [Candidate], options: SurveyOptions) -> io::Result<()> {
     let precision = precision();
+    // Or the first answer would be stamped by this process, late.
+    let _stamping = Stamping::in_force();
     let mut waiter = Waiter::new()?;
     loop {
         let now = monotonic();

@@ -133,6 +133,7 @@ mod tests {
 
     use super::*;
     use crate::clock::realtime;
+    use crate::stamping::Stamping;
 
     /// Repeats `ask` until it says something, for at most a second.
     fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
@@ -166,6 +167,7 @@ mod tests {
 
     #[test]
     fn both_stamps_come_in_order_over_ipv4_and_ipv6() {
+        let _stamping = Stamping::in_force();
         exchange_on("127.0.0.1:0");
         if UdpSocket::bind("[::1]:0").is_ok() {
             exchange_on("[::1]:0");

@@ -34,6 +34,7 @@ mod privileges;
 mod server;
 mod sockaddr;
 mod sockopt;
+mod stamping;
 mod steering;
 pub mod traffic;
 mod uring;
@@ -52,6 +53,7 @@ pub use message::Received;
 pub use mmsg::MmsgIo;
 pub use privileges::{Capability, PrivilegeError, User, drop_privileges};
 pub use server::{ListenError, ListenGroup, ListenOptions, ServerSocket, check_free, listen};
+pub use stamping::Stamping;
 pub use steering::Spread;
 pub use uring::{
     Feature, ReplyPath, Report, Unusable, UringIo, UringOptions, UringRefused, probe as probe_uring,

@@ -448,6 +448,7 @@ mod tests {
 
     #[test]
     fn every_request_leaves_from_its_own_address_and_the_reply_comes_back_stamped() {
+        let _stamping = crate::Stamping::in_force();
         let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut traffic = open(server.local_addr().unwrap());
         let sources = [Ipv4Addr::new(127, 1, 2, 3), Ipv4Addr::new(127, 200, 9, 9)];

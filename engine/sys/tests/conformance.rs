@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use timeball_sys::{
-    Backend, Carrier, ListenOptions, MmsgIo, ReplyPath, ServerSocket, UringIo, UringOptions,
-    listen, realtime,
+    Backend, Carrier, ListenOptions, MmsgIo, ReplyPath, ServerSocket, Stamping, UringIo,
+    UringOptions, listen, realtime,
 };
 use timeball_time::{Realtime, Timestamp};
 use timeball_wire::{BATCH_MAX, PacketIo, Wait};
@@ -119,6 +119,7 @@ fn replies_leave_from_the_ipv6_address_asked(kind: Kind) {
 }
 
 fn arrival_stamps_are_between_sending_and_now(kind: Kind) {
+    let _stamping = Stamping::in_force();
     let (mut io, bound) = open(kind, &["127.0.0.1:0"], 64);
     let client = client_of(bound[0]);
     for _ in 0..20 {
