@@ -7,10 +7,10 @@
 //! Must never: make the reply longer than the request, or let T2 be early, T3 late, or T3 before T2.
 
 use timeball_time::{Interval, NtpTimestamp, Realtime, Snapshot, Timestamp};
-use timeball_wire::{Datagram, Flags, HEADER_LEN, field};
+use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, field};
 
 use crate::Announcement;
-use crate::gate::{CRYPTO_NAK_LEN, DropReason, Request, admit};
+use crate::gate::{DropReason, Request, admit};
 
 /// What becomes of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

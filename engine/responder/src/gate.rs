@@ -9,7 +9,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use timeball_wire::{Datagram, Flags, HEADER_LEN, Malformed, Mode, Trailer};
+use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, Malformed, Mode, Trailer};
 
 /// Why a datagram got no reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,5 +141,3 @@ const fn malformed(malformed: Malformed) -> DropReason {
 const NTP_PORT: u16 = 123;
 /// None, echo, daytime, quote of the day, character generator: each would answer our answer.
 const REFLECTOR_PORTS: [u16; 5] = [0, 7, 13, 17, 19];
-/// A key ID of zero and no digest.
-pub(crate) const CRYPTO_NAK_LEN: usize = 4;

@@ -1,15 +1,20 @@
 //! NTP packets as bytes, and the seam through which datagrams come and go.
 //!
 //! Layer 1 of timeball: [`Header`] is the 48 octets every version shares, [`Trailer`] what may follow
-//! them, [`PacketIo`] how a worker gets and returns datagrams.
+//! them, [`Key`] what proves who sent them, [`PacketIo`] how a worker gets and returns datagrams.
 //!
-//! Must never: allocate, read a clock, or trust a length it has not checked.
+//! Must never: allocate (but for the table of [`Keys`], made at the start), read a clock, or trust a
+//! length it has not checked.
 #![forbid(unsafe_code)]
 
 mod header;
+mod keys;
+mod mac;
 mod packet_io;
 mod trailer;
 
 pub use header::{Flags, HEADER_LEN, Header, Mode, field};
+pub use keys::{Keys, Network, Trusted};
+pub use mac::{Algorithm, KEY_ID_LEN, Key, KeyId};
 pub use packet_io::{BATCH_MAX, Datagram, IoTally, PacketIo, Wait};
-pub use trailer::{Malformed, Trailer};
+pub use trailer::{CRYPTO_NAK_LEN, Malformed, Trailer};

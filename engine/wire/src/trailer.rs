@@ -74,14 +74,16 @@ pub enum Malformed {
     Code,
 }
 
+/// Octets of a crypto-NAK: a key ID of zero and no digest (RFC 5905 section 7.3).
+pub const CRYPTO_NAK_LEN: usize = 4;
 /// Shortest extension field (RFC 7822 section 3).
 const FIELD_LEN_MIN: usize = 16;
 /// Shortest extension field with nothing after it: shorter could be an authentication code.
 const LAST_FIELD_LEN_MIN: usize = 28;
 /// Version 4: crypto-NAK; MD5 or AES-CMAC; SHA-1 or a digest cut to its length.
-const CODE_LENS: [usize; 3] = [4, 20, 24];
-/// Versions 1 to 3: DES; MD5; SHA-1; SHA-256, -384 and -512 as chrony sends them.
-const OLD_CODE_LENS: [usize; 6] = [12, 20, 24, 36, 52, 68];
+const CODE_LENS: [usize; 3] = [CRYPTO_NAK_LEN, 20, 24];
+/// Versions 1 to 3: DES; MD5; SHA-1; SHA-224, -256, -384 and -512 as chrony sends them.
+const OLD_CODE_LENS: [usize; 7] = [12, 20, 24, 32, 36, 52, 68];
 
 #[cfg(test)]
 mod tests {
