@@ -104,8 +104,8 @@ fn every_unsafe_block_is_justified() {
 
 #[test]
 fn time_and_randomness_are_arguments() {
-    const PURE: [&str; 4] =
-        ["engine/time/", "engine/wire/", "engine/responder/", "engine/discipline/"];
+    const PURE: [&str; 5] =
+        ["engine/time/", "engine/wire/", "engine/responder/", "engine/discipline/", "engine/sim/"];
     const AMBIENT: [&str; 6] = [
         "SystemTime",
         "Instant::now",

@@ -125,6 +125,11 @@ impl Discipline {
         self.snapshot
     }
 
+    /// What was done to the kernel clock, as the discipline has it.
+    pub const fn books(&self) -> &Books {
+        &self.books
+    }
+
     /// When [`Discipline::on_timer`] is to be called next.
     pub fn next_wakeup(&self) -> Timestamp<Monotonic> {
         self.sources.iter().map(Source::due).fold(self.heartbeat, Ord::min)

@@ -1,10 +1,8 @@
 //! What goes wrong with clocks: every fault of time ends corrected at once or as leap 3.
 
-mod world;
-
 use timeball_discipline::{Action, Actions, Config, Event, LocalConfig, Waiting};
+use timeball_sim::{ClockModel, EPOCH, S, Server, World, config};
 use timeball_time::{Interval, Leap, Rate, ReferenceId, Stratum};
-use world::{ClockModel, EPOCH, S, Server, World, config};
 
 fn lan(config: Config) -> World {
     World::new(7, config, ClockModel::default(), vec![Server::default(); 5])

@@ -1,9 +1,7 @@
 //! How well it keeps time, in the worlds it is judged by. Bounds are loose; the table is printed
 //! (`cargo test -p timeball-discipline --test figures -- --nocapture`).
 
-mod world;
-
-use world::{ClockModel, Server, World, config};
+use timeball_sim::{ClockModel, Server, World, config};
 
 struct Row {
     name: &'static str,

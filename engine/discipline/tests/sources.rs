@@ -1,13 +1,11 @@
 //! What goes wrong with sources: liars, silence, kisses, forgeries, names that move.
 
-mod world;
-
 use proptest::prelude::*;
 use timeball_discipline::{
     Config, Event, Kiss, Rejection, SourceConfig, SourceId, State, Tally, Target, Waiting,
 };
+use timeball_sim::{ClockModel, Random, Server, World, address, answer, config};
 use timeball_time::{Leap, ReferenceId, Stratum};
-use world::{ClockModel, Random, Server, World, address, answer, config};
 
 fn with_liars(count: usize, liars: usize) -> World {
     let server = |k: usize| Server {
@@ -123,7 +121,7 @@ fn a_spoofed_kiss_changes_nothing() {
             let mut request = [0u8; 48];
             request[40..].copy_from_slice(&random.bits().to_be_bytes());
             let now = world.true_nanos();
-            assert!(!world.offer(SourceId(0), &answer(&spoofer, &request, now, now), None));
+            assert!(!world.offer(SourceId(0), &answer(&spoofer, &request, now, 0.0), None));
         }
     }
     assert_eq!(world.count(|e| matches!(e, Event::KissReceived { .. })), 0);
@@ -260,7 +258,7 @@ fn a_hundred_thousand_forgeries_are_all_refused() {
         let mut request = [0u8; 48];
         request[40..].copy_from_slice(&random.bits().to_be_bytes());
         let now = world.true_nanos();
-        world.offer(SourceId(0), &answer(&forger, &request, now, now), None)
+        world.offer(SourceId(0), &answer(&forger, &request, now, 0.0), None)
     });
     assert_eq!(accepted.count(), 0);
     world.run_to(300);

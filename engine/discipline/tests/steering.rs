@@ -1,11 +1,9 @@
 //! The kernel clock steered: whatever it does with commands, served time is right and the books
 //! agree.
 
-mod world;
-
 use timeball_discipline::{Config, Event, Steer, Steering, SteeringStatus};
+use timeball_sim::{ClockModel, Kernel, Server, World, config};
 use timeball_time::Rate;
-use world::{ClockModel, Kernel, Server, World, config};
 
 fn steered(model: ClockModel, kernel: Kernel) -> World {
     let steering = Steering::Kernel { frequency: Rate::ZERO };

@@ -1,0 +1,23 @@
+//! Worlds in which the time is known.
+//!
+//! Layer 3 of timeball, without an operating system: the production discipline on a virtual clock and
+//! a virtual network. Only the clock, the network, the timers and the randomness are replaced, and a
+//! seed makes them all. See docs/simulator.md.
+//!
+//! Must never: link `timeball-sys`, read a clock, or draw a random number that no seed made.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod promises;
+mod random;
+mod server;
+mod world;
+
+pub use clock::{ClockModel, EPOCH, Temperature};
+pub use promises::{Broken, Promise};
+pub use random::Random;
+pub use server::{Congestion, Server, Shift, address, answer};
+pub use world::{Kernel, World, config};
+
+/// Nanoseconds in a second.
+pub const S: i64 = 1_000_000_000;

@@ -1,0 +1,229 @@
+//! What must hold in every world, at every instant looked at: the promises a time server makes.
+//!
+//! Each second, at each publication and at each command to the kernel the world asks here; the first
+//! promise broken ends the run and says what was found. They are judged against true time and what
+//! the kernel really did, neither of which the discipline can see.
+//!
+//! Must never: be lenient where a client would be misled; what is excused is excused by name.
+
+use std::fmt;
+
+use timeball_discipline::{Books, Event};
+use timeball_time::{ClockReading, Interval, Leap, Rate, ReferenceId, Snapshot};
+
+use crate::S;
+
+/// A promise that did not hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Broken {
+    /// True seconds since the start.
+    pub at_s: f64,
+    /// Which, and how.
+    pub promise: Promise,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {:.6} s: {}", self.at_s, self.promise)
+    }
+}
+
+/// What was promised, with what was found instead.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Promise {
+    /// Whenever leap ≠ 3 the error is at most the root distance.
+    #[error("served time is off by {error:?}, beyond the root distance of {distance:?}")]
+    Distance {
+        /// Served minus true time.
+        error: Interval,
+        /// Claimed.
+        distance: Interval,
+    },
+    /// Past the limit of root distance the time is not called synchronised.
+    #[error("synchronised at a root distance of {distance:?}, past the limit of {limit:?}")]
+    Limit {
+        /// Claimed.
+        distance: Interval,
+        /// As configured.
+        limit: Interval,
+    },
+    /// Served time runs backwards only in an announced step.
+    #[error("served time ran backwards by {0:?} without an announced step")]
+    Backwards(Interval),
+    /// Dispersion falls only by a measurement.
+    #[error("dispersion fell from {before:?} to {after:?} without a measurement")]
+    Dispersion {
+        /// What readers were told until now.
+        before: Interval,
+        /// What they are told now.
+        after: Interval,
+    },
+    /// What is published is finite and can be served.
+    #[error("published an impossible mapping: {0:?}")]
+    Mapping(Box<Snapshot>),
+    /// Commands to the kernel are within its limits.
+    #[error("commanded the kernel to run at {0:?}")]
+    Command(Rate),
+    /// The books equal what was really done to the kernel clock, by whomever.
+    #[error("the books have the unsteered clock wrong by {0:?}")]
+    Books(Interval),
+}
+
+/// Watches over one run.
+#[derive(Clone, Debug)]
+pub(crate) struct Promises {
+    limit: Interval,
+    last_served: i64,
+    /// A step was announced since served time was last looked at.
+    step_announced: bool,
+    /// A measurement was taken in since the last publication.
+    measured: bool,
+    /// Commands to the kernel, each of which may cost a rounding.
+    commands: i64,
+    /// By how much the books differ from the truth since the last suspend, ns.
+    books_error: Option<i64>,
+    broken: Option<Broken>,
+    at_s: f64,
+}
+
+impl Promises {
+    /// Nothing served yet; `limit` is the largest root distance that may be called synchronised.
+    pub(crate) const fn new(limit: Interval) -> Self {
+        Self {
+            limit,
+            last_served: i64::MIN,
+            step_announced: true,
+            measured: true,
+            commands: 0,
+            books_error: None,
+            broken: None,
+            at_s: 0.0,
+        }
+    }
+
+    /// It is `at_s` true seconds since the start.
+    pub(crate) const fn now(&mut self, at_s: f64) {
+        self.at_s = at_s;
+    }
+
+    pub(crate) const fn broken(&self) -> Option<&Broken> {
+        self.broken.as_ref()
+    }
+
+    /// Only the first counts: what follows is its consequence.
+    fn fail(&mut self, promise: Promise) {
+        let at_s = self.at_s;
+        self.broken.get_or_insert(Broken { at_s, promise });
+    }
+
+    /// An answer was believed, or the kernel's time is not continuous here.
+    pub(crate) const fn measurement(&mut self) {
+        self.measured = true;
+    }
+
+    /// An event that announces a step of served time excuses one.
+    pub(crate) const fn announced(&mut self, event: &Event) {
+        self.step_announced |= matches!(
+            event,
+            Event::Stepped { .. } | Event::Synchronised { .. } | Event::Suspended { .. }
+        );
+    }
+
+    /// The machine slept: what was served before is of no account.
+    pub(crate) const fn slept(&mut self) {
+        self.last_served = i64::MIN;
+        self.step_announced = true;
+        // Nobody can say what the oscillator would have counted while it stood still.
+        self.books_error = None;
+    }
+
+    /// The kernel is told to apply `frequency`.
+    pub(crate) fn command(&mut self, frequency: Rate) {
+        self.commands += 1;
+        if frequency.as_ratio().abs() > KERNEL_FREQUENCY_MAX {
+            self.fail(Promise::Command(frequency));
+        }
+    }
+
+    /// `books` are held against `free`, what the unsteered clock would really show.
+    pub(crate) fn books(&mut self, books: &Books, free: i64, now: &ClockReading) {
+        // A step made a moment ago is entered at the next call, whatever that is.
+        let mut books = books.clone();
+        books.observe(now);
+        let error = books.free(now.realtime).nanos() - free;
+        let change = error - *self.books_error.get_or_insert(error);
+        if change.abs() > BOOKS_SLACK + COMMAND_SLACK * self.commands {
+            self.fail(Promise::Books(Interval::from_nanos(change)));
+        }
+    }
+
+    /// `new` takes the place of `old`.
+    pub(crate) fn publication(&mut self, old: &Snapshot, new: &Snapshot, now: &ClockReading) {
+        let at = now.realtime;
+        let comparable = old.leap != Leap::Unsynchronised
+            && new.leap != Leap::Unsynchronised
+            && old.reference_id == new.reference_id
+            && new.reference_id != ReferenceId::LOCAL
+            && old.is_valid_at(at)
+            && new.epoch == at;
+        let before = old.root_dispersion_at(at);
+        // The bound grows with free time, which may be 500 ppm slower than the kernel's.
+        let growth = before - old.root_dispersion;
+        let slack = Interval::from_nanos(10 + growth.nanos() / 1_000);
+        let fell = new.root_dispersion + slack < before;
+        if comparable && fell && !self.measured && !self.step_announced {
+            self.fail(Promise::Dispersion { before, after: new.root_dispersion });
+        }
+        self.measured = false;
+        let possible = new.root_dispersion >= Interval::ZERO
+            && new.dispersion_rate >= Rate::ZERO
+            && new.rate.as_ratio().abs() <= RATE_MAX;
+        if !possible {
+            self.fail(Promise::Mapping(Box::new(*new)));
+        }
+        self.served(new, now);
+    }
+
+    /// Served time is looked at.
+    pub(crate) fn served(&mut self, snapshot: &Snapshot, now: &ClockReading) {
+        let served = snapshot.served(now.realtime).nanos();
+        let excused = std::mem::take(&mut self.step_announced);
+        if served < self.last_served && !excused {
+            self.fail(Promise::Backwards(Interval::from_nanos(self.last_served - served)));
+        }
+        self.last_served = served;
+    }
+
+    /// `snapshot`, which clients may believe, is off by `error`; `excused` if no server could do
+    /// better: a majority of its sources lies, or it has none.
+    pub(crate) fn error(
+        &mut self,
+        snapshot: &Snapshot,
+        now: &ClockReading,
+        error: Interval,
+        excused: bool,
+    ) {
+        let distance = distance(snapshot, now);
+        if error.abs() > distance && !excused {
+            self.fail(Promise::Distance { error, distance });
+        }
+        if distance > self.limit + LIMIT_SLACK && snapshot.reference_id != ReferenceId::LOCAL {
+            self.fail(Promise::Limit { distance, limit: self.limit });
+        }
+    }
+}
+
+/// Root distance as a client computes it.
+pub(crate) fn distance(snapshot: &Snapshot, now: &ClockReading) -> Interval {
+    snapshot.root_delay.interval().half() + snapshot.root_dispersion_at(now.realtime)
+}
+
+/// Root delay is rounded up to 15 µs on the wire, and the limit looked at once a second.
+const LIMIT_SLACK: Interval = Interval::from_nanos(S / 1000);
+/// Roundings to a nanosecond in the books, by time and by command, ns.
+const BOOKS_SLACK: i64 = 100;
+const COMMAND_SLACK: i64 = 2;
+/// The kernel's, with its own rounding.
+const KERNEL_FREQUENCY_MAX: f64 = 500e-6 + 1e-12;
+/// 10 % of slewing on an oscillator that is 5 % off, with room for both.
+const RATE_MAX: f64 = 0.17;

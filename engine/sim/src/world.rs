@@ -1,0 +1,402 @@
+//! One world: a client's clock, its servers, the way between them, and the production discipline.
+//!
+//! An event queue over true time, which the discipline cannot see. Whatever a host does in production
+//! is done here by plain functions: timers fire a little late, datagrams get the kernel's stamp and are
+//! looked at later, commands to the kernel are obeyed, clamped or refused and their outcome reported.
+//!
+//! [`World::run_to`] panics at the first promise broken, for tests; [`World::advance_to`] returns it.
+//!
+//! Must never: tell the discipline anything that a host could not know.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::{IpAddr, SocketAddr};
+
+use timeball_discipline::{
+    Action, Actions, Config, Discipline, Event, SourceConfig, SourceId, Steer, Steered, Target,
+};
+use timeball_time::{
+    ClockReading, Interval, Leap, Rate, Realtime, ReferenceId, Snapshot, Timestamp,
+};
+
+use crate::S;
+use crate::clock::{Clock, ClockModel};
+use crate::promises::{Broken, Promises};
+use crate::random::Random;
+use crate::server::{Link, Server, address, answer};
+
+/// What the simulated kernel does with commands.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Kernel {
+    /// Does as told, within ±500 ppm.
+    Obeys,
+    /// Changes nothing and says so.
+    Refuses,
+    /// Applies at most this frequency.
+    Clamps(f64),
+}
+
+/// A configuration with `count` sources at the addresses of the first servers.
+pub fn config(count: usize) -> Config {
+    let source = |index| SourceConfig::new(Target::Address(address(index)));
+    Config { sources: (0..count).map(source).collect(), ..Config::default() }
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub struct World {
+    /// The one under test.
+    pub discipline: Discipline,
+    /// May be changed while the world runs.
+    pub servers: Vec<Server>,
+    /// What the kernel does with commands.
+    pub kernel: Kernel,
+    /// The notice that the clock was set comes before the report of our own step.
+    pub notice_first: bool,
+    /// Whether error ≤ root distance is to hold (not with a majority of liars).
+    pub honest: bool,
+    /// What names resolve to.
+    pub addresses: Vec<IpAddr>,
+    /// What clients are told at present.
+    pub snapshot: Snapshot,
+    /// For each second since the start: error of served time in seconds, and whether synchronised.
+    pub errors: Vec<(f64, bool)>,
+    /// What the discipline had to tell, with the second.
+    pub events: Vec<(f64, Event)>,
+    /// Requests: when, whose, where to.
+    pub sent: Vec<(f64, SourceId, SocketAddr)>,
+    /// Names asked for.
+    pub resolves: Vec<(f64, SourceId)>,
+    /// Commands to the kernel.
+    pub steers: Vec<Steer>,
+    /// The frequency last kept for the next start.
+    pub drift_saved: Option<Rate>,
+    clock: Clock,
+    actions: Actions,
+    nonces: Random,
+    links: Vec<Link>,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    promises: Promises,
+}
+
+/// Something that will happen at a true instant; of one instant, what was scheduled first comes first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Scheduled {
+    at: i64,
+    order: u64,
+    happening: Happening,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    /// A datagram reaches the socket of a source.
+    Arrives { source: u16, bytes: Vec<u8> },
+    /// It is looked at, with the kernel's stamp of its arrival.
+    Read { source: u16, bytes: Vec<u8>, stamp: i64 },
+}
+
+impl World {
+    /// A world of `seed` in which `config` meets `servers`.
+    pub fn new(seed: u64, config: Config, model: ClockModel, servers: Vec<Server>) -> Self {
+        Self::with_drift(seed, config, model, servers, None)
+    }
+
+    /// The same for a discipline that kept `drift` from its last run.
+    pub fn with_drift(
+        seed: u64,
+        config: Config,
+        model: ClockModel,
+        servers: Vec<Server>,
+        drift: Option<Rate>,
+    ) -> Self {
+        let clock = Clock::new(model, Random::new(seed, CLOCK_STREAM));
+        let promises = Promises::new(config.max_root_distance);
+        let discipline = Discipline::new(config, clock.reading(), PRECISION, drift);
+        Self {
+            snapshot: discipline.snapshot(),
+            discipline,
+            links: (0..servers.len() as u64).map(|index| Link::new(seed, index)).collect(),
+            servers,
+            kernel: Kernel::Obeys,
+            notice_first: false,
+            honest: true,
+            addresses: Vec::new(),
+            errors: Vec::new(),
+            events: Vec::new(),
+            sent: Vec::new(),
+            resolves: Vec::new(),
+            steers: Vec::new(),
+            drift_saved: None,
+            clock,
+            actions: Actions::new(),
+            nonces: Random::new(seed, NONCE_STREAM),
+            queue: BinaryHeap::new(),
+            scheduled: 0,
+            promises,
+        }
+    }
+
+    /// Runs to `seconds` of true time after the start.
+    ///
+    /// # Panics
+    /// At the first promise broken.
+    pub fn run_to(&mut self, seconds: i64) {
+        if let Err(broken) = self.advance_to(seconds) {
+            panic!("{broken}");
+        }
+    }
+
+    /// Runs to `seconds` of true time after the start, or to the first promise broken.
+    pub fn advance_to(&mut self, seconds: i64) -> Result<(), Broken> {
+        let start = self.clock.now() - self.clock.elapsed();
+        let end = start + seconds * S;
+        while self.clock.now() < end {
+            let second = start + (self.errors.len() as i64 + 1) * S;
+            let wakeup = self.wakeup();
+            let happening = self.queue.peek().map_or(i64::MAX, |Reverse(next)| next.at);
+            let next = second.min(wakeup).min(happening).min(end);
+            self.move_to(next);
+            if next == happening {
+                self.happen();
+            } else if next == wakeup {
+                let nonces = &mut self.nonces;
+                let now = self.clock.reading();
+                self.discipline.on_timer(now, &mut || nonces.bits(), &mut self.actions);
+            }
+            self.carry_out();
+            if next == second {
+                self.look();
+            }
+            if let Some(broken) = self.promises.broken() {
+                return Err(broken.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn move_to(&mut self, instant: i64) {
+        self.clock.advance(instant);
+        self.promises.now(self.elapsed());
+    }
+
+    fn wakeup(&self) -> i64 {
+        let wait = self.discipline.next_wakeup() - self.clock.reading().monotonic;
+        self.clock.after(wait.nanos()).max(self.clock.now() + TIMER_LEAST)
+    }
+
+    fn schedule(&mut self, at: i64, happening: Happening) {
+        let order = self.scheduled;
+        self.scheduled += 1;
+        self.queue.push(Reverse(Scheduled { at, order, happening }));
+    }
+
+    fn happen(&mut self) {
+        let Some(Reverse(Scheduled { happening, .. })) = self.queue.pop() else { return };
+        match happening {
+            Happening::Arrives { source, bytes } => {
+                let stamp = self.clock.reading().realtime.nanos();
+                let read = Happening::Read { source, bytes, stamp };
+                self.schedule(self.clock.now() + READ_LATENCY, read);
+            }
+            Happening::Read { source, bytes, stamp } => {
+                self.offer(SourceId(source), &bytes, Some(Timestamp::from_nanos(stamp)));
+            }
+        }
+    }
+
+    /// Gives the discipline a datagram as if it had arrived now; true if it was believed.
+    pub fn offer(
+        &mut self,
+        source: SourceId,
+        bytes: &[u8],
+        stamp: Option<Timestamp<Realtime>>,
+    ) -> bool {
+        let now = self.clock.reading();
+        let result = self.discipline.on_datagram(source, bytes, stamp, now, &mut self.actions);
+        if result.is_ok() {
+            self.promises.measurement();
+        }
+        self.carry_out();
+        result.is_ok()
+    }
+
+    /// Somebody sets the clock forward by `seconds`; `told`: the host notices at once.
+    pub fn step_clock(&mut self, seconds: f64, told: bool) {
+        self.clock.step((seconds * 1e9) as i64);
+        // The kernel's time is not continuous here: what was published before cannot be compared.
+        self.promises.measurement();
+        if told {
+            self.discipline.on_clock_changed(self.clock.reading(), &mut self.actions);
+            self.carry_out();
+        }
+    }
+
+    /// Somebody sets the kernel's frequency, and the host notices.
+    pub fn set_kernel_frequency(&mut self, frequency: f64) {
+        self.clock.apply(frequency);
+        let now = self.clock.reading();
+        self.discipline.on_kernel_frequency(Rate::from_ratio(frequency), now, &mut self.actions);
+        self.carry_out();
+    }
+
+    /// Sleeps; the kernel's count of it is off by `error_s`.
+    pub fn suspend(&mut self, seconds: i64, error_s: f64) {
+        self.clock.suspend(self.clock.now() + seconds * S, (error_s * 1e9) as i64);
+        self.errors.extend((0..seconds).map(|_| (0.0, false)));
+        self.promises.slept();
+    }
+
+    fn carry_out(&mut self) {
+        // A steer reports back, which may publish; it never asks for another steer at once.
+        while !self.actions.as_slice().is_empty() {
+            let round: Vec<_> = self.actions.drain().collect();
+            for action in round {
+                self.perform(action);
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        let at = self.elapsed();
+        match action {
+            Action::Send { source, remote, request } => {
+                self.sent.push((at, source, remote));
+                self.travel(source, remote, &request);
+            }
+            Action::Resolve { source } => {
+                self.resolves.push((at, source));
+                let now = self.clock.reading();
+                self.discipline.on_resolved(source, &self.addresses, now, &mut self.actions);
+            }
+            Action::Publish(snapshot) => {
+                let old = std::mem::replace(&mut self.snapshot, snapshot);
+                self.promises.publication(&old, &snapshot, &self.clock.reading());
+            }
+            Action::Steer(steer) => self.steer(steer),
+            Action::SaveDrift(rate) => self.drift_saved = Some(rate),
+            Action::Note(event) => {
+                self.promises.announced(&event);
+                self.events.push((at, event));
+            }
+        }
+    }
+
+    fn travel(&mut self, source: SourceId, remote: SocketAddr, request: &[u8]) {
+        let Some(index) = (0..self.servers.len()).find(|&index| address(index) == remote) else {
+            return;
+        };
+        let (server, now, elapsed_s) = (self.servers[index], self.clock.now(), self.elapsed());
+        let Some(journey) = self.links[index].travel(&server, now, elapsed_s) else { return };
+        let bytes = answer(&server, request, journey.received, elapsed_s);
+        let source = source.0;
+        if let Some(again) = journey.again {
+            self.schedule(again, Happening::Arrives { source, bytes: bytes.clone() });
+        }
+        self.schedule(journey.arrives, Happening::Arrives { source, bytes });
+    }
+
+    fn steer(&mut self, steer: Steer) {
+        self.steers.push(steer);
+        self.move_to(self.clock.now() + COMMAND_LATENCY);
+        let result = match (self.kernel, steer) {
+            (Kernel::Refuses, _) => Steered::Refused,
+            (kernel, Steer::Frequency(wanted)) => {
+                self.promises.command(wanted);
+                let limit = if let Kernel::Clamps(limit) = kernel { limit } else { 500e-6 };
+                let applied = wanted.as_ratio().clamp(-limit, limit);
+                self.clock.apply(applied);
+                Steered::Frequency(Rate::from_ratio(applied))
+            }
+            (_, Steer::Step(amount)) => {
+                self.clock.step(amount.nanos());
+                self.promises.measurement();
+                if self.notice_first {
+                    let now = self.clock.reading();
+                    self.discipline.on_clock_changed(now, &mut self.actions);
+                }
+                Steered::Stepped(amount)
+            }
+        };
+        self.discipline.on_steered(result, self.clock.reading(), &mut self.actions);
+    }
+
+    /// Once a second: how far off is what clients are told?
+    fn look(&mut self) {
+        let now = self.clock.reading();
+        let snapshot = self.snapshot;
+        self.promises.served(&snapshot, &now);
+        self.promises.books(self.discipline.books(), self.clock.free(), &now);
+        let served = snapshot.served(now.realtime).nanos();
+        let error = Interval::from_nanos(served - self.clock.now());
+        let usable = snapshot.leap != Leap::Unsynchronised && snapshot.is_valid_at(now.realtime);
+        if usable {
+            let excused = !self.honest || snapshot.reference_id == ReferenceId::LOCAL;
+            self.promises.error(&snapshot, &now, error, excused);
+        }
+        self.errors.push((error.as_secs_f64(), usable));
+    }
+
+    /// True seconds since the start.
+    pub fn elapsed(&self) -> f64 {
+        self.clock.elapsed() as f64 / 1e9
+    }
+
+    /// The client's clocks now.
+    pub fn reading(&self) -> ClockReading {
+        self.clock.reading()
+    }
+
+    /// Seconds after the start at which served time was first synchronised.
+    pub fn synchronised_at(&self) -> Option<usize> {
+        self.errors.iter().position(|&(_, usable)| usable).map(|at| at + 1)
+    }
+
+    /// RMS of the served time's error in seconds, from `from` seconds on.
+    pub fn rms(&self, from: usize) -> f64 {
+        let errors = &self.errors[from.min(self.errors.len())..];
+        let squares: f64 = errors.iter().map(|(error, _)| error * error).sum();
+        (squares / errors.len().max(1) as f64).sqrt()
+    }
+
+    /// Whether clients are told to believe the time.
+    pub fn is_synchronised(&self) -> bool {
+        self.snapshot.leap != Leap::Unsynchronised
+    }
+
+    /// The served time's error in seconds when last looked at.
+    pub fn error(&self) -> f64 {
+        self.errors.last().map_or(f64::NAN, |&(error, _)| error)
+    }
+
+    /// How many events were of this kind.
+    pub fn count(&self, what: impl Fn(&Event) -> bool) -> usize {
+        self.events.iter().filter(|(_, event)| what(event)).count()
+    }
+
+    /// True time, ns since 1970.
+    pub fn true_nanos(&self) -> i64 {
+        self.clock.now()
+    }
+
+    /// Clock against true time, as the oscillator is now, without steering.
+    pub fn oscillator(&self) -> f64 {
+        self.clock.frequency()
+    }
+
+    /// The kernel clock's error in seconds.
+    pub fn kernel_error(&self) -> f64 {
+        (self.clock.reading().realtime.nanos() - self.clock.now()) as f64 / 1e9
+    }
+}
+
+/// log2 seconds: the simulated kernel clock's resolution.
+const PRECISION: i8 = -24;
+/// A timer that is already due fires after this, ns.
+const TIMER_LEAST: i64 = 1_000;
+/// From a datagram's arrival to the discipline's looking at it, ns.
+const READ_LATENCY: i64 = 20_000;
+/// How long a command to the kernel takes, ns.
+const COMMAND_LATENCY: i64 = 5_000;
+const CLOCK_STREAM: u64 = 1;
+const NONCE_STREAM: u64 = 2;
