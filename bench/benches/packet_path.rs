@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use timeball_responder::{Announcement, Verdict, answer, stamp};
+use timeball_responder::{Announcement, Policy, Verdict, answer, stamp};
 use timeball_time::{
     Interval, Leap, NtpShort, NtpTimestamp, Publisher, Rate, Realtime, ReferenceId, Snapshot,
     Stratum, Timestamp,
@@ -33,6 +33,7 @@ fn parse(criterion: &mut Criterion) {
 fn reply(criterion: &mut Criterion) {
     let snapshot = snapshot(0);
     let announcement = Announcement::at(&snapshot, NOW);
+    let policy = Policy::default();
     criterion.bench_function("answer one request", |bencher| {
         bencher.iter_batched_ref(
             request,
@@ -43,7 +44,7 @@ fn reply(criterion: &mut Criterion) {
                     bytes: black_box(bytes),
                     truncated: false,
                 };
-                let verdict = answer(&announcement, &snapshot, NOW, &mut datagram);
+                let verdict = answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
                 assert!(matches!(verdict, Verdict::Reply { len: HEADER_LEN, .. }));
                 stamp(&snapshot, NOW, datagram.bytes);
             },
@@ -57,7 +58,7 @@ fn reply(criterion: &mut Criterion) {
         bytes: &mut bytes,
         truncated: false,
     };
-    answer(&announcement, &snapshot, NOW, &mut datagram);
+    answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
     stamp(&snapshot, NOW, &mut bytes);
     let header = Header::parse(&bytes).expect("a reply");
     assert_eq!((header.flags.mode, header.origin.to_bits()), (Mode::Server, NONCE));

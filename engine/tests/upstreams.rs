@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Host, Scratch, chronyd, peer, text};
-use timeball_responder::Worker;
+use timeball_responder::{PolicyReceiver, Worker};
 use timeball_sys::{Backend, Carrier, ListenOptions, UringOptions, listen, realtime};
 use timeball_time::{Interval, Leap, Publisher, Rate, ReferenceId, Snapshot, Stratum};
 use timeball_wire::Wait;
@@ -89,7 +89,8 @@ impl KnownUpstream {
             let publisher = Publisher::new(snapshot);
             let (carrier, _) =
                 Carrier::open(Backend::Mmsg, UringOptions::default(), group.sockets).unwrap();
-            let mut worker = Worker::new(carrier, publisher.reader(), Arc::default());
+            let mut worker =
+                Worker::new(carrier, publisher.reader(), PolicyReceiver::default(), Arc::default());
             while !stopped.load(Ordering::Relaxed) {
                 if worker.turn(Wait::Poll).unwrap() == 0 {
                     thread::sleep(Duration::from_micros(200));

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use libfuzzer_sys::fuzz_target;
-use timeball_responder::{Announcement, Verdict, answer, stamp};
+use timeball_responder::{Announcement, Policy, Verdict, answer, stamp};
 use timeball_time::{Interval, Leap, Realtime, Snapshot, Stratum, Timestamp};
 use timeball_wire::{Datagram, HEADER_LEN, Header};
 
@@ -45,9 +45,8 @@ fn ask(
     let mut asked =
         Datagram { source, received, bytes: &mut memory, truncated: circumstances & 4 != 0 };
     let announcement = Announcement::at(snapshot, NOW);
-    let Verdict::Reply { len, .. } = answer(&announcement, snapshot, NOW, &mut asked) else {
-        return None;
-    };
+    let verdict = answer(&announcement, snapshot, &Policy::default(), NOW, &mut asked);
+    let Verdict::Reply { len, .. } = verdict else { return None };
     assert!(len >= HEADER_LEN);
     memory.truncate(len);
     let departure = if circumstances & 8 == 0 { 3 } else { -3_000_000 };
@@ -61,6 +60,8 @@ fn snapshot(circumstances: u8) -> Snapshot {
         0 => fresh,
         1 => Snapshot { leap: Leap::Insert, stratum: Stratum::new(15), ..fresh },
         2 => Snapshot { valid_until: NOW - Interval::from_secs(1), ..fresh },
-        _ => Snapshot { leap: Leap::None, stratum: Stratum::new(1), offset: Interval::MAX, ..fresh },
+        _ => {
+            Snapshot { leap: Leap::None, stratum: Stratum::new(1), offset: Interval::MAX, ..fresh }
+        }
     }
 }

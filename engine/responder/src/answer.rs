@@ -9,8 +9,8 @@
 use timeball_time::{Interval, NtpTimestamp, Realtime, Snapshot, Timestamp};
 use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, field};
 
-use crate::Announcement;
 use crate::gate::{DropReason, Request, admit};
+use crate::{Announcement, Policy};
 
 /// What becomes of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +35,7 @@ pub struct Answered {
     pub crypto_nak: bool,
 }
 
-/// Judges `datagram` and writes its reply over it, all but the transmit timestamp.
+/// Judges `datagram` by `policy` and writes its reply over it, all but the transmit timestamp.
 ///
 /// `announcement` and `snapshot` are those of the moment `now`, which also stands in for the arrival if
 /// the kernel gave no stamp or an impossible one.
@@ -43,10 +43,11 @@ pub struct Answered {
 pub fn answer(
     announcement: &Announcement,
     snapshot: &Snapshot,
+    policy: &Policy,
     now: Timestamp<Realtime>,
     datagram: &mut Datagram<'_>,
 ) -> Verdict {
-    let request = match admit(datagram) {
+    let request = match admit(datagram, policy) {
         Ok(request) => request,
         Err(reason) => return Verdict::Drop(reason),
     };

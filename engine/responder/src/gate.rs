@@ -11,6 +11,8 @@ use core::net::{IpAddr, SocketAddr};
 
 use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, Malformed, Mode, Trailer};
 
+use crate::{Policy, Restrictions};
+
 /// Why a datagram got no reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -19,7 +21,7 @@ pub enum DropReason {
     Short,
     /// Longer than the receive frame.
     Long,
-    /// Version 0, 5, 6 or 7.
+    /// Version 0, 5, 6 or 7, or one that an access rule excludes.
     Version,
     /// A mode that is no request: 0 (but for version 1), 2, 4, 5, 6, 7.
     Mode,
@@ -35,11 +37,13 @@ pub enum DropReason {
     Code,
     /// A crypto-NAK, which is an answer and asks for nothing.
     CryptoNak,
+    /// A source that an access rule gives no time.
+    Access,
 }
 
 impl DropReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Short,
         Self::Long,
         Self::Version,
@@ -50,6 +54,7 @@ impl DropReason {
         Self::ExtensionField,
         Self::Code,
         Self::CryptoNak,
+        Self::Access,
     ];
 
     /// The name used in reports.
@@ -65,6 +70,7 @@ impl DropReason {
             Self::ExtensionField => "extension_field",
             Self::Code => "code",
             Self::CryptoNak => "crypto_nak",
+            Self::Access => "access",
         }
     }
 }
@@ -77,9 +83,9 @@ pub(crate) struct Request {
     pub(crate) authenticated: bool,
 }
 
-/// Judges `datagram`.
+/// Judges `datagram` by what it is, and by what `policy` says of its source.
 #[inline]
-pub(crate) fn admit(datagram: &Datagram<'_>) -> Result<Request, DropReason> {
+pub(crate) fn admit(datagram: &Datagram<'_>, policy: &Policy) -> Result<Request, DropReason> {
     if datagram.truncated {
         return Err(DropReason::Long);
     }
@@ -92,6 +98,8 @@ pub(crate) fn admit(datagram: &Datagram<'_>) -> Result<Request, DropReason> {
     }
     let reply_mode = reply_mode(flags, datagram.source.port())?;
     check_source(datagram.source)?;
+    let restrictions = policy.access.restrictions(datagram.source);
+    check_access(restrictions, flags.version)?;
     // The common request is a bare header: nothing to walk.
     let authenticated = datagram.bytes.len() > HEADER_LEN && {
         let trailer = Trailer::parse(flags.version, datagram.bytes).map_err(malformed)?;
@@ -100,6 +108,9 @@ pub(crate) fn admit(datagram: &Datagram<'_>) -> Result<Request, DropReason> {
         }
         trailer.code_len > 0
     };
+    if restrictions.contains(Restrictions::KEYED_ONLY) && !authenticated {
+        return Err(DropReason::Access);
+    }
     Ok(Request { version: flags.version, reply_mode, authenticated })
 }
 
@@ -128,6 +139,16 @@ fn check_source(source: SocketAddr) -> Result<(), DropReason> {
     if impossible { Err(DropReason::SourceAddress) } else { Ok(()) }
 }
 
+fn check_access(restrictions: Restrictions, version: u8) -> Result<(), DropReason> {
+    if restrictions.contains(Restrictions::NO_TIME) {
+        return Err(DropReason::Access);
+    }
+    if restrictions.contains(Restrictions::CURRENT_VERSION_ONLY) && version != CURRENT_VERSION {
+        return Err(DropReason::Version);
+    }
+    Ok(())
+}
+
 const fn malformed(malformed: Malformed) -> DropReason {
     match malformed {
         Malformed::Short => DropReason::Short,
@@ -137,7 +158,9 @@ const fn malformed(malformed: Malformed) -> DropReason {
     }
 }
 
+/// RFC 5905.
+const CURRENT_VERSION: u8 = 4;
 /// Where servers live.
-const NTP_PORT: u16 = 123;
+pub(crate) const NTP_PORT: u16 = 123;
 /// None, echo, daytime, quote of the day, character generator: each would answer our answer.
 const REFLECTOR_PORTS: [u16; 5] = [0, 7, 13, 17, 19];

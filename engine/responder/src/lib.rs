@@ -8,14 +8,19 @@
 //! or log.
 #![forbid(unsafe_code)]
 
+mod access;
 mod announcement;
 mod answer;
 mod counters;
 mod gate;
+mod policy;
+mod trie;
 mod worker;
 
+pub use access::{Access, AccessRule, Network, Restrictions};
 pub use announcement::Announcement;
 pub use answer::{Answered, Verdict, answer, stamp};
 pub use counters::{Counters, Totals};
 pub use gate::DropReason;
+pub use policy::{Policy, PolicyReceiver, PolicySender, policy_exchange};
 pub use worker::Worker;

@@ -12,20 +12,27 @@ use timeball_time::{Leap, Reader};
 use timeball_wire::{PacketIo, Wait};
 
 use crate::answer::plausible_arrival;
-use crate::{Announcement, Counters, Verdict, answer, stamp};
+use crate::{Announcement, Counters, PolicyReceiver, Verdict, answer, stamp};
 
 /// Answers what one [`PacketIo`] brings, from one snapshot.
 #[derive(Debug)]
 pub struct Worker<Io> {
     io: Io,
     clock: Reader,
+    policy: PolicyReceiver,
     counters: Arc<CachePadded<Counters>>,
 }
 
 impl<Io: PacketIo> Worker<Io> {
-    /// A worker that answers the datagrams of `io` with the time of `clock` and counts in `counters`.
-    pub const fn new(io: Io, clock: Reader, counters: Arc<CachePadded<Counters>>) -> Self {
-        Self { io, clock, counters }
+    /// A worker that answers the datagrams of `io` with the time of `clock`, goes by `policy`, and counts in
+    /// `counters`.
+    pub const fn new(
+        io: Io,
+        clock: Reader,
+        policy: PolicyReceiver,
+        counters: Arc<CachePadded<Counters>>,
+    ) -> Self {
+        Self { io, clock, policy, counters }
     }
 
     /// One turn: takes a batch, answers it, sends the answers. Says how many datagrams there were.
@@ -37,11 +44,12 @@ impl<Io: PacketIo> Worker<Io> {
         let now = self.io.now();
         let snapshot = self.clock.refresh();
         let announcement = Announcement::at(snapshot, now);
+        let policy = self.policy.refresh();
         let synchronised = announcement.leap() != Leap::Unsynchronised;
         for index in 0..datagrams {
             let mut datagram = self.io.datagram(index);
             let unstamped = plausible_arrival(datagram.received, now).is_none();
-            match answer(&announcement, snapshot, now, &mut datagram) {
+            match answer(&announcement, snapshot, policy, now, &mut datagram) {
                 Verdict::Reply { len, answered } => {
                     self.io.reply(index, len);
                     self.counters.answered(answered, synchronised);

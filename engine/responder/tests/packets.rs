@@ -3,7 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
-use timeball_responder::{Announcement, DropReason, Verdict, answer, stamp};
+use timeball_responder::{
+    Access, AccessRule, Announcement, DropReason, Network, Policy, Restrictions, Verdict, answer,
+    stamp,
+};
 use timeball_time::{
     Interval, Leap, NtpShort, NtpTimestamp, Rate, Realtime, ReferenceId, Snapshot, Stratum,
     Timestamp,
@@ -42,6 +45,11 @@ fn request(version: u8, mode: Mode) -> Vec<u8> {
 
 /// The verdict on `bytes`, and the reply as it would be sent, stamped 5 µs after `NOW`.
 fn ask(snapshot: &Snapshot, from: &str, bytes: &[u8]) -> (Verdict, Vec<u8>) {
+    ask_by(&Policy::default(), snapshot, from, bytes)
+}
+
+/// The same, of a server that goes by `policy`.
+fn ask_by(policy: &Policy, snapshot: &Snapshot, from: &str, bytes: &[u8]) -> (Verdict, Vec<u8>) {
     let mut memory = bytes.to_vec();
     let mut datagram = Datagram {
         source: source(from),
@@ -49,7 +57,7 @@ fn ask(snapshot: &Snapshot, from: &str, bytes: &[u8]) -> (Verdict, Vec<u8>) {
         bytes: &mut memory,
         truncated: false,
     };
-    let verdict = answer(&Announcement::at(snapshot, NOW), snapshot, NOW, &mut datagram);
+    let verdict = answer(&Announcement::at(snapshot, NOW), snapshot, policy, NOW, &mut datagram);
     let Verdict::Reply { len, .. } = verdict else { return (verdict, Vec::new()) };
     memory.truncate(len);
     stamp(snapshot, NOW + Interval::from_micros(5), &mut memory);
@@ -189,8 +197,13 @@ fn lengths_are_judged_by_reason() {
     let mut memory = request(4, Mode::Client);
     let mut datagram =
         Datagram { source: source(from), received: None, bytes: &mut memory, truncated: true };
-    let verdict =
-        answer(&Announcement::at(&synchronised(), NOW), &synchronised(), NOW, &mut datagram);
+    let verdict = answer(
+        &Announcement::at(&synchronised(), NOW),
+        &synchronised(),
+        &Policy::default(),
+        NOW,
+        &mut datagram,
+    );
     assert_eq!(verdict, Verdict::Drop(DropReason::Long));
 }
 
@@ -233,7 +246,13 @@ fn without_a_plausible_stamp_the_moment_of_reading_is_the_arrival() {
         let from = source("192.0.2.9:40000");
         let mut datagram =
             Datagram { source: from, received, bytes: &mut memory, truncated: false };
-        answer(&Announcement::at(&snapshot, NOW), &snapshot, NOW, &mut datagram);
+        answer(
+            &Announcement::at(&snapshot, NOW),
+            &snapshot,
+            &Policy::default(),
+            NOW,
+            &mut datagram,
+        );
         Header::parse(&memory).unwrap().receive.unfold(NOW) - Interval::from_millis(250)
     };
     assert_eq!(t2(None), NOW);
@@ -283,5 +302,38 @@ proptest! {
             prop_assert!(header.transmit.since(header.receive) >= Interval::ZERO);
             prop_assert!(matches!(header.flags.mode, Mode::Server | Mode::SymmetricPassive));
         }
+    }
+}
+
+#[test]
+fn access_rules_withhold_the_time_and_nothing_else_is_said() {
+    let rule = |network: &str, length, restrictions| AccessRule {
+        network: Network::new(network.parse().unwrap(), length).unwrap(),
+        from_ntp_port: false,
+        restrictions,
+    };
+    let access = Access::new(&[
+        rule("0.0.0.0", 0, Restrictions::NO_TIME),
+        rule("192.0.2.0", 24, Restrictions::NO_QUERY),
+        rule("192.0.2.64", 26, Restrictions::CURRENT_VERSION_ONLY),
+        rule("192.0.2.128", 25, Restrictions::KEYED_ONLY),
+    ]);
+    let policy = Policy { access };
+    let (plain, keyed) =
+        (request(3, Mode::Client), [request(3, Mode::Client), vec![0xAA; 20]].concat());
+    for (from, bytes, expected) in [
+        ("198.51.100.1:40000", &plain, Some(DropReason::Access)),
+        ("192.0.2.1:40000", &plain, None),
+        ("192.0.2.65:40000", &plain, Some(DropReason::Version)),
+        ("192.0.2.65:40000", &request(4, Mode::Client), None),
+        ("192.0.2.129:40000", &plain, Some(DropReason::Access)),
+        ("192.0.2.129:40000", &keyed, None),
+        ("[2001:db8::1]:40000", &plain, None),
+    ] {
+        let dropped = match ask_by(&policy, &synchronised(), from, bytes).0 {
+            Verdict::Drop(reason) => Some(reason),
+            Verdict::Reply { .. } => None,
+        };
+        assert_eq!(dropped, expected, "{from}");
     }
 }

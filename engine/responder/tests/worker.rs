@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
-use timeball_responder::{Counters, DropReason, Worker};
+use timeball_responder::{
+    Access, AccessRule, Counters, DropReason, Network, Policy, PolicyReceiver, Restrictions,
+    Worker, policy_exchange,
+};
 use timeball_time::{Interval, Leap, Publisher, Realtime, Snapshot, Stratum, Timestamp};
 use timeball_wire::{BATCH_MAX, Datagram, Flags, Header, IoTally, Mode, PacketIo, Wait};
 
@@ -77,7 +80,8 @@ fn a_turn_answers_in_order_with_rising_departures_and_counts_everything() {
     let mut io = Mailbox { inbox: (0..100).map(request).collect(), ..Mailbox::default() };
     io.inbox.push(vec![0; 12]);
     let sent = Arc::clone(&io.sent);
-    let mut worker = Worker::new(io, publisher.reader(), Arc::clone(&counters));
+    let mut worker =
+        Worker::new(io, publisher.reader(), PolicyReceiver::default(), Arc::clone(&counters));
     assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX));
     assert_eq!(worker.turn(Wait::Poll), Ok(101 - BATCH_MAX));
     assert_eq!(worker.turn(Wait::Poll), Ok(0));
@@ -101,7 +105,8 @@ fn a_new_snapshot_is_served_from_the_next_batch_on() {
     let mut publisher = Publisher::new(Snapshot::unsynchronised(NOW, -24));
     let counters = Arc::new(CachePadded::new(Counters::default()));
     let io = Mailbox { inbox: (0..65).map(request).collect(), ..Mailbox::default() };
-    let mut worker = Worker::new(io, publisher.reader(), Arc::clone(&counters));
+    let mut worker =
+        Worker::new(io, publisher.reader(), PolicyReceiver::default(), Arc::clone(&counters));
     assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX));
     assert_eq!(counters.totals().unsynchronised, BATCH_MAX as u64);
     publisher.publish(Snapshot {
@@ -112,4 +117,24 @@ fn a_new_snapshot_is_served_from_the_next_batch_on() {
     assert_eq!(worker.turn(Wait::Poll), Ok(1));
     assert_eq!(counters.totals().unsynchronised, BATCH_MAX as u64);
     assert_eq!(counters.totals().answers(), BATCH_MAX as u64 + 1);
+}
+
+#[test]
+fn a_new_policy_counts_from_the_next_batch_on() {
+    let publisher = Publisher::new(Snapshot::unsynchronised(NOW, -24));
+    let counters = Arc::new(CachePadded::new(Counters::default()));
+    let io = Mailbox { inbox: (0..65).map(request).collect(), ..Mailbox::default() };
+    let (sender, receiver) = policy_exchange(Arc::default());
+    let mut worker = Worker::new(io, publisher.reader(), receiver, Arc::clone(&counters));
+    assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX));
+    assert_eq!(counters.totals().answers(), BATCH_MAX as u64);
+    let nobody = AccessRule {
+        network: Network::new([0, 0, 0, 0].into(), 0).unwrap(),
+        from_ntp_port: false,
+        restrictions: Restrictions::NO_TIME,
+    };
+    sender.send(Arc::new(Policy { access: Access::new(&[nobody]) }));
+    assert_eq!(worker.turn(Wait::Poll), Ok(1));
+    assert_eq!(counters.totals().answers(), BATCH_MAX as u64);
+    assert_eq!(counters.totals().dropped[DropReason::Access as usize], 1);
 }

@@ -124,7 +124,8 @@ impl Running {
         let board = Arc::new(Board::default());
         let clockwork = Clockwork::new(clock, &plan, Arc::clone(&board))
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
-        let workers = Workers::start(&plan.server, listening.groups, clockwork.publisher())?;
+        let workers =
+            Workers::start(&plan.server, listening.groups, clockwork.publisher(), &Arc::default())?;
         let clockwork =
             clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
         // The threads have what they need; this one needs nothing more.

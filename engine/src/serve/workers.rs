@@ -11,7 +11,9 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Sender, bounded};
 use crossbeam::utils::CachePadded;
-use timeball_responder::{Counters, Totals, Worker};
+use timeball_responder::{
+    Counters, Policy, PolicyReceiver, PolicySender, Totals, Worker, policy_exchange,
+};
 use timeball_sys::{
     Carrier, CarrierError, CpuError, ListenGroup, PrivilegeError, ServerSocket, UringOptions,
     Waker, drop_privileges, monotonic,
@@ -34,6 +36,8 @@ struct Thread {
     handle: JoinHandle<()>,
     waker: Waker,
     counters: Arc<CachePadded<Counters>>,
+    #[expect(dead_code, reason = "taken by what changes policies while workers run")]
+    policy: PolicySender,
     carrier: String,
 }
 
@@ -43,6 +47,7 @@ struct Job {
     server: Server,
     sockets: Vec<ServerSocket>,
     clock: Reader,
+    policy: PolicyReceiver,
     counters: Arc<CachePadded<Counters>>,
     stop: Arc<AtomicBool>,
     started: Sender<Result<Started, StartError>>,
@@ -72,7 +77,7 @@ pub(super) enum StartError {
 }
 
 impl Workers {
-    /// Starts one worker per core of `server`, and returns when all can answer.
+    /// Starts one worker per core of `server`, each with `policy`, and returns when all can answer.
     ///
     /// # Errors
     /// The first [`StartError`]; the process is then to be ended.
@@ -80,17 +85,20 @@ impl Workers {
         server: &Server,
         groups: Vec<ListenGroup>,
         clock: &Publisher,
+        policy: &Arc<Policy>,
     ) -> Result<Self, StartError> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::with_capacity(server.cores.len());
         for (&core, sockets) in server.cores.iter().zip(by_worker(groups)) {
             let (started, report) = bounded(1);
             let counters = Arc::default();
+            let (sender, receiver) = policy_exchange(Arc::clone(policy));
             let job = Job {
                 core,
                 server: server.clone(),
                 sockets,
                 clock: clock.reader(),
+                policy: receiver,
                 counters: Arc::clone(&counters),
                 stop: Arc::clone(&stop),
                 started,
@@ -100,7 +108,7 @@ impl Workers {
             // A worker that ends without a report has panicked, and its guard ends the process.
             let Started { waker, carrier } =
                 report.recv().unwrap_or_else(|_| std::process::abort())?;
-            threads.push(Thread { handle, waker, counters, carrier });
+            threads.push(Thread { handle, waker, counters, policy: sender, carrier });
         }
         Ok(Self { threads, stop })
     }
@@ -133,7 +141,7 @@ impl Workers {
 /// The life of one worker thread.
 fn work(job: Job) {
     let will = LastWill;
-    let Job { core, server, sockets, clock, counters, stop, started } = job;
+    let Job { core, server, sockets, clock, policy, counters, stop, started } = job;
     let carrier = match prepare(core, &server, sockets) {
         Ok((carrier, why)) => {
             let report = Started { waker: carrier.waker(), carrier: why };
@@ -146,7 +154,7 @@ fn work(job: Job) {
             return;
         }
     };
-    let mut worker = Worker::new(carrier, clock, counters);
+    let mut worker = Worker::new(carrier, clock, policy, counters);
     if let Err(error) = serve(&mut worker, &stop) {
         tracing::error!("worker on core {core}: {error}; ending, because its clients would starve");
         std::process::exit(EXIT_THREAD_LOST);

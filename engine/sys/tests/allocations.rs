@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use timeball_responder::{Counters, Worker};
+use timeball_responder::{Counters, PolicyReceiver, Worker};
 use timeball_sys::{Backend, Carrier, ListenOptions, ReplyPath, UringOptions, listen, realtime};
 use timeball_time::{Publisher, Snapshot};
 use timeball_wire::Wait;
@@ -68,7 +68,8 @@ fn allocations(backend: Backend, replies: ReplyPath, answers: u64) -> u64 {
         let options = UringOptions { replies, ..UringOptions::default() };
         let (carrier, _) = Carrier::open(backend, options, group.sockets).unwrap();
         send.send(carrier.waker()).unwrap();
-        let mut worker = Worker::new(carrier, publisher.reader(), shared);
+        let mut worker =
+            Worker::new(carrier, publisher.reader(), PolicyReceiver::default(), shared);
         // The first turn may set up what later turns use again.
         worker.turn(Wait::Block).unwrap();
         let before = ALLOCATIONS.get();

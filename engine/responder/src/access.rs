@@ -1,0 +1,173 @@
+//! Who may have what: rules for networks, of which the most specific wins, wherever it stands.
+//!
+//! Most specific means the longest prefix. Of two rules for one network, a request from port 123 meets the
+//! one that is for that port alone (ntpd calls it `ntpport`). What no rule covers is free.
+//!
+//! Must never: cost more than a few loads for a packet, or depend on the order of the rules.
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use core::ops::BitOr;
+
+use crate::gate::NTP_PORT;
+use crate::trie::{Prefix, Trie, mask};
+
+/// What is withheld from a network.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Restrictions(u8);
+
+impl Restrictions {
+    /// Everything is allowed.
+    pub const NONE: Self = Self(0);
+    /// Requests for the time are not answered.
+    pub const NO_TIME: Self = Self(1);
+    /// Queries about the server (mode 6) are not answered.
+    pub const NO_QUERY: Self = Self(1 << 1);
+    /// Requests for the time are answered only with a valid authentication code.
+    pub const KEYED_ONLY: Self = Self(1 << 2);
+    /// Requests for the time are answered only in the current version, 4.
+    pub const CURRENT_VERSION_ONLY: Self = Self(1 << 3);
+
+    /// True if all of `other` is withheld.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Restrictions {
+    type Output = Self;
+
+    /// What either withholds.
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// A network: an address and how many of its bits count.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Network {
+    address: IpAddr,
+    length: u8,
+}
+
+impl Network {
+    /// The network of `address` with a prefix of `length` bits: 0 to 32 for IPv4, 0 to 128 for IPv6. The
+    /// bits after the prefix are cleared.
+    pub fn new(address: IpAddr, length: u8) -> Option<Self> {
+        let key = key(address) & mask(length.min(128));
+        let (address, width) = match address {
+            IpAddr::V4(_) => (IpAddr::V4(((key >> 96) as u32).into()), 32),
+            IpAddr::V6(_) => (IpAddr::V6(key.into()), 128),
+        };
+        (length <= width).then_some(Self { address, length })
+    }
+
+    /// This one address.
+    pub const fn host(address: IpAddr) -> Self {
+        Self { address, length: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// The first address.
+    pub const fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// How many bits of it count.
+    pub const fn length(self) -> u8 {
+        self.length
+    }
+}
+
+impl fmt::Display for Network {
+    /// `ADDRESS/LENGTH`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+/// What is withheld from one network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AccessRule {
+    /// Whom it is about.
+    pub network: Network,
+    /// It is only about packets from UDP port 123.
+    pub from_ntp_port: bool,
+    /// What they may not have.
+    pub restrictions: Restrictions,
+}
+
+/// All rules, made ready for a worker.
+#[derive(Clone, Debug)]
+pub struct Access {
+    others: Families,
+    /// For packets from port 123, if any rule is about them alone.
+    ntp_port: Option<Families>,
+}
+
+#[derive(Clone, Debug)]
+struct Families {
+    v4: Trie,
+    v6: Trie,
+}
+
+impl Access {
+    /// The table of `rules`. Where two are about the same, what either withholds is withheld.
+    pub fn new(rules: &[AccessRule]) -> Self {
+        let others = Families::new(rules.iter().filter(|rule| !rule.from_ntp_port));
+        let ntp_port = rules.iter().any(|rule| rule.from_ntp_port).then(|| {
+            let has_own = |network| rules.iter().any(|r| r.from_ntp_port && r.network == network);
+            Families::new(rules.iter().filter(|r| r.from_ntp_port || !has_own(r.network)))
+        });
+        Self { others, ntp_port }
+    }
+
+    /// What is withheld from `source`.
+    #[inline]
+    pub fn restrictions(&self, source: SocketAddr) -> Restrictions {
+        let families = match &self.ntp_port {
+            Some(families) if source.port() == NTP_PORT => families,
+            _ => &self.others,
+        };
+        Restrictions(match source.ip() {
+            IpAddr::V4(_) => families.v4.find(key(source.ip())),
+            IpAddr::V6(_) => families.v6.find(key(source.ip())),
+        })
+    }
+}
+
+impl Default for Access {
+    /// No rule: everybody may have everything.
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl Families {
+    fn new<'r>(rules: impl Iterator<Item = &'r AccessRule> + Clone) -> Self {
+        let of_family = |is_v4| {
+            let own = rules.clone().filter(move |rule| rule.network.address.is_ipv4() == is_v4);
+            let mut prefixes: Vec<(Prefix, u8)> = own
+                .map(|AccessRule { network, restrictions, .. }| {
+                    (Prefix::of(key(network.address), network.length), restrictions.0)
+                })
+                .collect();
+            prefixes.sort_unstable();
+            prefixes.dedup_by(|later, kept| {
+                let same = later.0 == kept.0;
+                kept.1 |= if same { later.1 } else { 0 };
+                same
+            });
+            Trie::new(&prefixes, Restrictions::NONE.0)
+        };
+        Self { v4: of_family(true), v6: of_family(false) }
+    }
+}
+
+/// The bits of an address, from the highest down.
+#[inline]
+fn key(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
