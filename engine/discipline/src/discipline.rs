@@ -130,6 +130,11 @@ impl Discipline {
         &self.books
     }
 
+    /// Frequency of truth against the free-running clock, as believed.
+    pub const fn frequency(&self) -> Rate {
+        self.frequency
+    }
+
     /// When [`Discipline::on_timer`] is to be called next.
     pub fn next_wakeup(&self) -> Timestamp<Monotonic> {
         self.sources.iter().map(Source::due).fold(self.heartbeat, Ord::min)

@@ -8,16 +8,22 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod figures;
 mod promises;
 mod random;
+mod scenario;
 mod server;
 mod world;
+mod worlds;
 
 pub use clock::{ClockModel, EPOCH, Temperature};
+pub use figures::{Figures, Look, Window, median, sign_test};
 pub use promises::{Broken, Promise};
 pub use random::Random;
+pub use scenario::{Incident, Scenario};
 pub use server::{Congestion, Server, Shift, address, answer};
 pub use world::{Kernel, World, config};
+pub use worlds::{Chrony, Named, worlds};
 
 /// Nanoseconds in a second.
 pub const S: i64 = 1_000_000_000;

@@ -21,7 +21,8 @@ use timeball_time::{
 
 use crate::S;
 use crate::clock::{Clock, ClockModel};
-use crate::promises::{Broken, Promises};
+use crate::figures::{Look, rms};
+use crate::promises::{Broken, Promises, distance};
 use crate::random::Random;
 use crate::server::{Link, Server, address, answer};
 
@@ -59,8 +60,8 @@ pub struct World {
     pub addresses: Vec<IpAddr>,
     /// What clients are told at present.
     pub snapshot: Snapshot,
-    /// For each second since the start: error of served time in seconds, and whether synchronised.
-    pub errors: Vec<(f64, bool)>,
+    /// One look at it for each second since the start.
+    pub looks: Vec<Look>,
     /// What the discipline had to tell, with the second.
     pub events: Vec<(f64, Event)>,
     /// Requests: when, whose, where to.
@@ -122,7 +123,7 @@ impl World {
             notice_first: false,
             honest: true,
             addresses: Vec::new(),
-            errors: Vec::new(),
+            looks: Vec::new(),
             events: Vec::new(),
             sent: Vec::new(),
             resolves: Vec::new(),
@@ -135,6 +136,11 @@ impl World {
             scheduled: 0,
             promises,
         }
+    }
+
+    /// Takes the requests' nonces from another stream.
+    pub(crate) fn use_nonces(&mut self, seed: u64, stream: u64) {
+        self.nonces = Random::new(seed, stream);
     }
 
     /// Runs to `seconds` of true time after the start.
@@ -152,7 +158,7 @@ impl World {
         let start = self.clock.now() - self.clock.elapsed();
         let end = start + seconds * S;
         while self.clock.now() < end {
-            let second = start + (self.errors.len() as i64 + 1) * S;
+            let second = start + (self.looks.len() as i64 + 1) * S;
             let wakeup = self.wakeup();
             let happening = self.queue.peek().map_or(i64::MAX, |Reverse(next)| next.at);
             let next = second.min(wakeup).min(happening).min(end);
@@ -243,7 +249,7 @@ impl World {
     /// Sleeps; the kernel's count of it is off by `error_s`.
     pub fn suspend(&mut self, seconds: i64, error_s: f64) {
         self.clock.suspend(self.clock.now() + seconds * S, (error_s * 1e9) as i64);
-        self.errors.extend((0..seconds).map(|_| (0.0, false)));
+        self.looks.extend((0..seconds).map(|_| Look::ASLEEP));
         self.promises.slept();
     }
 
@@ -334,7 +340,14 @@ impl World {
             let excused = !self.honest || snapshot.reference_id == ReferenceId::LOCAL;
             self.promises.error(&snapshot, &now, error, excused);
         }
-        self.errors.push((error.as_secs_f64(), usable));
+        // Of truth against the free clock, which is what the discipline believes about.
+        let frequency = 1.0 / (1.0 + self.clock.frequency()) - 1.0;
+        self.looks.push(Look {
+            error: error.as_secs_f64(),
+            distance: distance(&snapshot, &now).as_secs_f64(),
+            synchronised: usable,
+            frequency_error: self.discipline.frequency().as_ratio() - frequency,
+        });
     }
 
     /// True seconds since the start.
@@ -349,14 +362,12 @@ impl World {
 
     /// Seconds after the start at which served time was first synchronised.
     pub fn synchronised_at(&self) -> Option<usize> {
-        self.errors.iter().position(|&(_, usable)| usable).map(|at| at + 1)
+        self.looks.iter().position(|look| look.synchronised).map(|at| at + 1)
     }
 
     /// RMS of the served time's error in seconds, from `from` seconds on.
     pub fn rms(&self, from: usize) -> f64 {
-        let errors = &self.errors[from.min(self.errors.len())..];
-        let squares: f64 = errors.iter().map(|(error, _)| error * error).sum();
-        (squares / errors.len().max(1) as f64).sqrt()
+        rms(self.looks[from.min(self.looks.len())..].iter().map(|look| look.error))
     }
 
     /// Whether clients are told to believe the time.
@@ -366,7 +377,7 @@ impl World {
 
     /// The served time's error in seconds when last looked at.
     pub fn error(&self) -> f64 {
-        self.errors.last().map_or(f64::NAN, |&(error, _)| error)
+        self.looks.last().map_or(f64::NAN, |look| look.error)
     }
 
     /// How many events were of this kind.
@@ -399,4 +410,4 @@ const READ_LATENCY: i64 = 20_000;
 /// How long a command to the kernel takes, ns.
 const COMMAND_LATENCY: i64 = 5_000;
 const CLOCK_STREAM: u64 = 1;
-const NONCE_STREAM: u64 = 2;
+pub(crate) const NONCE_STREAM: u64 = 2;

@@ -1,0 +1,80 @@
+//! The command line.
+//!
+//! Must never: have a default that takes more than a few minutes.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs the discipline in worlds in which the time is known.
+#[derive(Debug, Parser)]
+#[command(name = "timeball-sim", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Worlds × seeds, beside chrony's figures and the goals.
+    Worlds(WorldsOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WorldsOptions {
+    /// Worlds to run [default: all].
+    pub(crate) names: Vec<String>,
+    /// Seeds, as FIRST..LAST with both included.
+    #[arg(long, default_value = "1001..1020")]
+    pub(crate) seeds: Seeds,
+    /// Start every world with a burst of requests, which chrony's figures do not.
+    #[arg(long)]
+    pub(crate) burst: bool,
+    /// Compare by seed with the output of an earlier `worlds --json`.
+    #[arg(long, value_name = "FILE", conflicts_with = "null")]
+    pub(crate) against: Option<PathBuf>,
+    /// Compare by seed with the same again under another dither: what luck alone makes.
+    #[arg(long)]
+    pub(crate) null: bool,
+    /// Fail if a goal is missed.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Say how long a run took.
+    #[arg(long)]
+    pub(crate) time: bool,
+    /// Print JSON for programs instead of a table for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Seeds from a first to a last, both included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Seeds {
+    first: u64,
+    last: u64,
+}
+
+impl Seeds {
+    pub(crate) fn iter(self) -> impl Iterator<Item = u64> {
+        self.first..=self.last
+    }
+}
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once("..").unwrap_or((text, text));
+        let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no seed"));
+        let seeds = Self { first: number(first)?, last: number(last)? };
+        let many = seeds.last.checked_sub(seeds.first).is_none_or(|more| more >= SEEDS_MAX);
+        if many { Err(format!("1 to {SEEDS_MAX} seeds, FIRST..LAST")) } else { Ok(seeds) }
+    }
+}
+
+const SEEDS_MAX: u64 = 1_000_000;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 all promises held; 1 a goal was missed (with --strict); 2 wrong usage or a file that \
+cannot be used; 3 a promise was broken: what, in which world, with which seed is on standard error.";
