@@ -11,7 +11,7 @@
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
-use timeball_load::{Load, Pattern};
+use timeball_load::{Load, Pattern, SignedHistogram};
 
 use crate::cli::AccuracyOptions;
 use crate::error::BenchError;
@@ -85,7 +85,7 @@ fn measure(
                 server.name,
                 pattern_text(pattern),
                 thousands(outcome.report.answered as f64),
-                micros(outcome.report.offset.p50_ns)
+                micros(outcome.report.offset.quantile(0.5))
             );
             let server = server.name.clone();
             rows.push(Row { server, pattern, load_percent, rate_hz, outcome });
@@ -134,10 +134,18 @@ fn text(rows: &[Row]) -> String {
     ]);
     for row in rows {
         let report = &row.outcome.report;
+        let [offset, receive_error, transmit_error, residence, burst_position] = [
+            &report.offset,
+            &report.receive_error,
+            &report.transmit_error,
+            &report.residence,
+            &report.burst_position,
+        ]
+        .map(SignedHistogram::distribution);
         let burst = |nanos: i64| {
-            if report.burst_position.count > 0 { micros(nanos) } else { "-".to_owned() }
+            if burst_position.count > 0 { micros(nanos) } else { "-".to_owned() }
         };
-        let invalid: u64 = report.faults.values().sum();
+        let invalid = report.faults.total();
         table.row(vec![
             row.server.clone(),
             pattern_text(row.pattern),
@@ -145,19 +153,19 @@ fn text(rows: &[Row]) -> String {
             thousands(f64::from(row.rate_hz)),
             thousands(report.answered as f64),
             percent(report.answered_share()),
-            micros(report.offset.p1_ns),
-            micros(report.offset.p50_ns),
-            micros(report.offset.p99_ns),
-            micros(report.offset.p99_9_ns),
-            micros(report.receive_error.min_ns),
-            micros(report.receive_error.p50_ns),
-            micros(report.receive_error.p99_9_ns),
-            micros(report.transmit_error.min_ns),
-            micros(report.transmit_error.p50_ns),
-            micros(report.transmit_error.p99_ns),
-            micros(report.residence.p99_ns),
-            burst(report.burst_position.p50_ns),
-            burst(report.burst_position.p99_ns),
+            micros(offset.p1_ns),
+            micros(offset.p50_ns),
+            micros(offset.p99_ns),
+            micros(offset.p99_9_ns),
+            micros(receive_error.min_ns),
+            micros(receive_error.p50_ns),
+            micros(receive_error.p99_9_ns),
+            micros(transmit_error.min_ns),
+            micros(transmit_error.p50_ns),
+            micros(transmit_error.p99_ns),
+            micros(residence.p99_ns),
+            burst(burst_position.p50_ns),
+            burst(burst_position.p99_ns),
             thousands(report.causality_violations as f64),
             thousands(invalid.saturating_sub(report.causality_violations) as f64),
         ]);
@@ -181,7 +189,7 @@ fn drift_text(rows: &[Row]) -> String {
         if lowest.load_percent == highest.load_percent {
             continue;
         }
-        let median = |row: &Row| row.outcome.report.offset.p50_ns;
+        let median = |row: &Row| row.outcome.report.offset.quantile(0.5);
         text.push_str(&format!(
             "\n{}, {}: median θ at {} % less that at {} %: {} µs",
             highest.server,

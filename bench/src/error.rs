@@ -56,7 +56,7 @@ impl BenchError {
         match self {
             Self::Usage(_) => 2,
             Self::NotPermitted(_) => 3,
-            Self::Interrupted | Self::Load(timeball_load::LoadError::Interrupted) => 130,
+            Self::Interrupted => 130,
             _ => 1,
         }
     }

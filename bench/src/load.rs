@@ -76,6 +76,9 @@ pub(crate) fn serve(options: &LoadOptions, stop: &AtomicBool) -> Result<(), Benc
     let load = spec.options()?;
     let (before, start) = (Busy::of(spec.server_core)?, Instant::now());
     let report = timeball_load::run(&load, stop)?;
+    if report.interrupted {
+        return Err(BenchError::Interrupted);
+    }
     let busy = Busy::of(spec.server_core)?.since(before);
     let took_s = start.elapsed().as_secs_f64();
     let outcome = serde_json::to_string(&Outcome { report, busy, took_s }).map_err(unreadable)?;

@@ -206,7 +206,8 @@ fn text(rows: &[Row]) -> String {
         let median =
             |spread: Option<Spread>| spread.map_or("-".to_owned(), |it| thousands(it.median));
         let ratio = |spread: Option<Spread>| spread.map_or("-".to_owned(), |it| it.ratio_text());
-        let latency = Spread::of(row.rounds.iter().map(|it| it.report.latency.p50_ns as f64));
+        let latency =
+            Spread::of(row.rounds.iter().map(|it| it.report.latency.quantile(0.5) as f64));
         let invalid: u64 = row.rounds.iter().map(|it| invalid(&it.report)).sum();
         table.row(vec![
             match row.setup {
@@ -243,14 +244,14 @@ fn text(rows: &[Row]) -> String {
 /// Invalid replies, but for those to requests that had been given up: under overload they are late.
 fn invalid(report: &timeball_load::Report) -> u64 {
     let late = report.faults_of(timeball_load::Fault::Late);
-    report.faults.values().sum::<u64>().saturating_sub(late)
+    report.faults.total() - late
 }
 
 /// Whether the generator could not offer what it was told to.
 fn is_behind(outcome: &Outcome) -> bool {
     let report = &outcome.report;
     // At the end the last request was this much later than intended.
-    report.lag.max_ns as f64 / 1e9 > (1.0 - BEHIND_SHARE) * report.elapsed_s
+    report.lag.quantile(1.0) as f64 / 1e9 > (1.0 - BEHIND_SHARE) * report.elapsed_s
 }
 
 /// Load by which the capacity is measured.

@@ -31,6 +31,13 @@ pub(crate) fn output_unless_stopped(
     stop: &AtomicBool,
 ) -> Result<String, BenchError> {
     let mut running = Running::start(words, true)?;
+    let mut stdout = running.child.stdout.take();
+    // Read beside it: a pipe holds less than a report with all its histograms.
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = stdout.as_mut().map(|stdout| std::io::Read::read_to_string(stdout, &mut text));
+        read.transpose().map(|_| text)
+    });
     // The command bounds itself; this loop only watches for it and for Ctrl-C.
     let status = loop {
         if stop.load(Ordering::Relaxed) {
@@ -42,11 +49,8 @@ pub(crate) fn output_unless_stopped(
             Err(error) => return Err(running.failed(error.to_string())),
         }
     };
-    let mut text = String::new();
-    if let Some(mut stdout) = running.child.stdout.take() {
-        let read = std::io::Read::read_to_string(&mut stdout, &mut text);
-        read.map_err(|error| running.failed(error.to_string()))?;
-    }
+    let text = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let text = text.map_err(|error| running.failed(error.to_string()))?;
     if status.success() { Ok(text) } else { Err(running.failed(status.to_string())) }
 }
 

@@ -125,8 +125,8 @@ impl Server {
             if report.answered > 0 {
                 return Ok(Seated { process, address, _directory: directory });
             }
-            if let Some((fault, _)) = report.faults.first_key_value() {
-                cause = format!("its replies are invalid: {fault}");
+            if let Some((fault, _)) = report.faults.seen().next() {
+                cause = format!("its replies are invalid: {}", fault.text());
             }
         }
         Err(BenchError::Silent { server: self.name.clone(), address, cause })

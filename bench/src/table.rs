@@ -54,8 +54,8 @@ impl Table {
 pub(crate) fn invalid_text<'a>(reports: impl Iterator<Item = (String, &'a Report)>) -> String {
     let mut lines = BTreeMap::<String, BTreeMap<&str, u64>>::new();
     for (name, report) in reports {
-        for (reason, count) in &report.faults {
-            *lines.entry(name.clone()).or_default().entry(reason).or_default() += count;
+        for (fault, count) in report.faults.seen() {
+            *lines.entry(name.clone()).or_default().entry(fault.text()).or_default() += count;
         }
     }
     let text = |(name, reasons): (&String, &BTreeMap<&str, u64>)| {
@@ -95,6 +95,8 @@ pub(crate) fn percent(share: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use timeball_load::Fault;
+
     use super::*;
 
     #[test]
@@ -110,11 +112,17 @@ mod tests {
 
     #[test]
     fn invalid_replies_are_summed_by_server_and_reason() {
-        let faulty =
-            |count| Report { faults: [("short".to_owned(), count)].into(), ..Report::default() };
+        let faulty = |count| {
+            let mut report = Report::default();
+            (0..count).for_each(|_| report.faults.count(Fault::Short));
+            report
+        };
         let (one, two, none) = (faulty(1), faulty(2), Report::default());
         let reports = [("a".to_owned(), &one), ("b".to_owned(), &none), ("a".to_owned(), &two)];
-        assert_eq!(invalid_text(reports.into_iter()), "\ninvalid replies of a: 3 short");
+        assert_eq!(
+            invalid_text(reports.into_iter()),
+            "\ninvalid replies of a: 3 shorter than a header"
+        );
     }
 
     #[test]

@@ -215,8 +215,8 @@ impl ServerResult {
             format!("{median} ({min}–{max})")
         });
         let latency = [
-            median(|outcome| outcome.report.latency.p50_ns as f64),
-            median(|outcome| outcome.report.latency.p99_ns as f64),
+            median(|outcome| outcome.report.latency.quantile(0.5) as f64),
+            median(|outcome| outcome.report.latency.quantile(0.99) as f64),
         ];
         vec![
             self.name.clone(),
@@ -228,7 +228,7 @@ impl ServerResult {
             percent(median(|it| it.busy.stolen_ns as f64 / 1e9 / it.took_s)),
             latency.map(|nanos| micros(nanos as i64)).join("/"),
             thousands(sum(|it| it.report.lost) as f64),
-            thousands(sum(|it| it.report.faults.values().sum()) as f64),
+            thousands(sum(|it| it.report.faults.total()) as f64),
         ]
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! Must never: accept a reply silently that breaks a rule, or count one reply under two reasons.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use timeball_time::{Leap, NtpTimestamp, Realtime, Timestamp};
 use timeball_wire::{HEADER_LEN, Header, Mode};
@@ -105,7 +107,7 @@ impl Times {
 }
 
 /// Why a reply is not valid. The server is at fault, but for [`Fault::Stray`] and [`Fault::Late`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// From another address than the target's.
@@ -188,8 +190,9 @@ impl Fault {
     }
 }
 
-/// How often each fault was seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How often each fault was seen. Serialized as a map from the faults seen to their counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "BTreeMap<Fault, u64>", from = "BTreeMap<Fault, u64>")]
 pub struct FaultTally([u64; Fault::ALL.len()]);
 
 impl FaultTally {
@@ -204,9 +207,33 @@ impl FaultTally {
         self.0[fault as usize]
     }
 
+    /// How many in all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Counts all that `other` has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
+    }
+
     /// The faults seen at all.
     pub fn seen(&self) -> impl Iterator<Item = (Fault, u64)> + '_ {
         Fault::ALL.into_iter().map(|fault| (fault, self.of(fault))).filter(|(_, count)| *count > 0)
+    }
+}
+
+impl From<FaultTally> for BTreeMap<Fault, u64> {
+    fn from(tally: FaultTally) -> Self {
+        tally.seen().collect()
+    }
+}
+
+impl From<BTreeMap<Fault, u64>> for FaultTally {
+    fn from(counts: BTreeMap<Fault, u64>) -> Self {
+        let mut tally = Self::default();
+        counts.into_iter().for_each(|(fault, count)| tally.0[fault as usize] = count);
+        tally
     }
 }
 

@@ -7,31 +7,45 @@
 //! Must never: allocate while recording, or clip silently (what is out of range is counted at the
 //! edge).
 
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
 use timeball_time::Interval;
 
 /// A histogram of intervals of either sign, to three digits, up to a minute.
-#[derive(Clone, Debug)]
+///
+/// Serialized it is a [`Distribution`] for the reader and, beside it, both sides whole in the compressed
+/// HdrHistogram V2 encoding, so that what was stored can be added up later.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Stored", try_from = "Stored")]
 pub struct SignedHistogram {
     /// Magnitudes of the values below zero.
-    below: Histogram<u32>,
+    below: Histogram<u64>,
     /// Zero and above.
-    above: Histogram<u32>,
+    above: Histogram<u64>,
     sum_ns: i128,
 }
 
+/// Shown as its figures: nobody reads fifty thousand counts.
+impl fmt::Debug for SignedHistogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.distribution().fmt(f)
+    }
+}
+
+impl Default for SignedHistogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SignedHistogram {
-    /// An empty histogram.
-    #[expect(clippy::new_without_default, reason = "construction allocates megabytes; say so")]
+    /// An empty histogram; its room for every value there can be, half a megabyte, is taken here.
     pub fn new() -> Self {
-        // Cannot fail: the bounds and the digits are constants within the documented ranges, and a
-        // failure would leave an empty histogram of the least size.
-        let side = || {
-            Histogram::new_with_bounds(1, RANGE_NS, DIGITS)
-                .or_else(|_| Histogram::new(DIGITS))
-                .unwrap_or_else(|_| unreachable!("{DIGITS} digits are allowed"))
-        };
         Self { below: side(), above: side(), sum_ns: 0 }
     }
 
@@ -45,6 +59,34 @@ impl SignedHistogram {
         } else {
             self.above.saturating_record(nanos.unsigned_abs());
         }
+    }
+
+    /// Counts all that `other` has counted.
+    pub fn add(&mut self, other: &Self) {
+        // Both have the same bounds, and every value of `other` lies within them.
+        let added = [self.below.add(&other.below), self.above.add(&other.above)];
+        debug_assert!(added.iter().all(Result::is_ok), "{added:?}");
+        self.sum_ns += other.sum_ns;
+    }
+
+    /// Forgets everything counted, and keeps its room.
+    pub fn clear(&mut self) {
+        self.below.reset();
+        self.above.reset();
+        self.sum_ns = 0;
+    }
+
+    /// The values that are zero or above, as the library counts them.
+    pub const fn at_least_zero(&self) -> &Histogram<u64> {
+        &self.above
+    }
+
+    /// The magnitudes of all values, whatever their sign.
+    pub fn magnitudes(&self) -> Histogram<u64> {
+        let mut all = self.above.clone();
+        let added = all.add(&self.below);
+        debug_assert!(added.is_ok(), "{added:?}");
+        all
     }
 
     /// How many values were counted.
@@ -83,6 +125,7 @@ impl SignedHistogram {
             p90_ns: self.quantile(0.9),
             p99_ns: self.quantile(0.99),
             p99_9_ns: self.quantile(0.999),
+            p99_99_ns: self.quantile(0.999_9),
             max_ns: self.quantile(1.0),
         }
     }
@@ -109,14 +152,92 @@ pub struct Distribution {
     pub p99_ns: i64,
     /// Exceeded by 0.1 %.
     pub p99_9_ns: i64,
+    /// Exceeded by 0.01 %.
+    pub p99_99_ns: i64,
     /// The largest.
     pub max_ns: i64,
 }
 
-fn value_at_rank(histogram: &Histogram<u32>, rank: u64) -> u64 {
+fn value_at_rank(histogram: &Histogram<u64>, rank: u64) -> u64 {
     // Half a rank off, so that rounding in the library cannot move to the next.
     let quantile = (rank as f64 - 0.5) / histogram.len() as f64;
     histogram.value_at_quantile(quantile)
+}
+
+fn side() -> Histogram<u64> {
+    // Cannot fail: the bounds and the digits are constants within the documented ranges, and a
+    // failure would leave an empty histogram of the least size.
+    Histogram::new_with_bounds(1, RANGE_NS, DIGITS)
+        .or_else(|_| Histogram::new(DIGITS))
+        .unwrap_or_else(|_| unreachable!("{DIGITS} digits are allowed"))
+}
+
+/// A histogram as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    distribution: Distribution,
+    /// Magnitudes of the values below zero, in nanoseconds: V2, compressed, base64.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    below: String,
+    /// The values from zero on, likewise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    above: String,
+}
+
+impl From<SignedHistogram> for Stored {
+    fn from(histogram: SignedHistogram) -> Self {
+        Self {
+            distribution: histogram.distribution(),
+            below: encode(&histogram.below),
+            above: encode(&histogram.above),
+        }
+    }
+}
+
+impl TryFrom<Stored> for SignedHistogram {
+    type Error = DamagedHistogram;
+
+    fn try_from(stored: Stored) -> Result<Self, DamagedHistogram> {
+        let (below, above) = (decode(&stored.below)?, decode(&stored.above)?);
+        let count = below.len() + above.len();
+        if count != stored.distribution.count {
+            return Err(DamagedHistogram("it holds another count than it says".to_owned()));
+        }
+        let sum_ns = (stored.distribution.mean_ns * count as f64).round() as i128;
+        Ok(Self { below, above, sum_ns })
+    }
+}
+
+/// A stored histogram cannot be read; whoever changed it is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a stored histogram is damaged: {0}")]
+pub struct DamagedHistogram(String);
+
+/// The compressed V2 encoding in base64; empty for an empty histogram.
+pub(crate) fn encode(histogram: &Histogram<u64>) -> String {
+    if histogram.is_empty() {
+        return String::new();
+    }
+    let mut bytes = Vec::new();
+    // Writing to memory does not fail, and three digits of a minute fit the encoding.
+    let written = V2DeflateSerializer::new().serialize(histogram, &mut bytes);
+    debug_assert!(written.is_ok(), "{written:?}");
+    STANDARD.encode(bytes)
+}
+
+/// The reverse of [`encode`], within this module's bounds.
+pub(crate) fn decode(text: &str) -> Result<Histogram<u64>, DamagedHistogram> {
+    let mut histogram = side();
+    if text.is_empty() {
+        return Ok(histogram);
+    }
+    let bytes = STANDARD.decode(text).map_err(|error| DamagedHistogram(error.to_string()))?;
+    let stored: Histogram<u64> = Deserializer::new()
+        .deserialize(&mut bytes.as_slice())
+        .map_err(|error| DamagedHistogram(error.to_string()))?;
+    histogram.add(stored).map_err(|error| DamagedHistogram(error.to_string()))?;
+    Ok(histogram)
 }
 
 const RANGE_NS: u64 = 60_000_000_000;
@@ -160,5 +281,37 @@ mod tests {
         assert_eq!(histogram.count(), 2);
         assert!(histogram.quantile(1.0) >= RANGE_NS as i64);
         assert!(histogram.quantile(0.0) <= -(RANGE_NS as i64));
+    }
+
+    #[test]
+    fn a_stored_histogram_is_the_same_again() {
+        let histogram = of((-3_000..90_000).map(|value| value * 37));
+        let text = serde_json::to_string(&histogram).unwrap();
+        let back: SignedHistogram = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, histogram);
+        let empty = serde_json::to_string(&of([])).unwrap();
+        assert_eq!(serde_json::from_str::<SignedHistogram>(&empty).unwrap(), of([]));
+        assert!(!empty.contains("above"), "{empty}");
+    }
+
+    #[test]
+    fn a_damaged_histogram_is_refused() {
+        let text = serde_json::to_string(&of([1, 2, 3])).unwrap();
+        for (from, to) in [("\"count\":3", "\"count\":4"), ("\"above\":\"HIST", "\"above\":\"hist")]
+        {
+            let damaged = text.replace(from, to);
+            assert_ne!(damaged, text);
+            assert!(serde_json::from_str::<SignedHistogram>(&damaged).is_err(), "{damaged}");
+        }
+    }
+
+    #[test]
+    fn the_sum_of_two_is_one_histogram_of_all() {
+        let mut sum = of([-5, 7, 1_000_000]);
+        sum.add(&of([-9_000, 0]));
+        assert_eq!(sum, of([-5, 7, 1_000_000, -9_000, 0]));
+        assert_eq!(sum.magnitudes().len(), 5);
+        sum.clear();
+        assert_eq!(sum, of([]));
     }
 }

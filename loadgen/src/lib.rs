@@ -5,7 +5,8 @@
 //! * [`Expectation`] and [`Fault`]: what makes a reply valid, and what each invalid one is counted
 //!   as;
 //! * [`run`]: the generator, one thread on one core, that both sends and drains;
-//! * [`Report`]: what came of it, as plain numbers.
+//! * [`Report`]: what came of it, whole enough to be added up;
+//! * [`cli`]: the program `timeball-load`.
 //!
 //! Latency counts from the *intended* moment of sending: a generator that waits for a slow server
 //! before it sends the next request would otherwise leave out exactly the bad moments (coordinated
@@ -15,18 +16,21 @@
 #![forbid(unsafe_code)]
 
 mod check;
+pub mod cli;
 mod flight;
 mod histogram;
 mod population;
+mod recorder;
 mod report;
 mod run;
 mod schedule;
 mod scope;
 
 pub use check::{Expectation, Fault, FaultTally, Reply};
-pub use histogram::{Distribution, SignedHistogram};
+pub use histogram::{DamagedHistogram, Distribution, SignedHistogram};
 pub use population::{Population, PopulationError};
+pub use recorder::Slice;
 pub use report::Report;
-pub use run::{LoadError, Options, run};
+pub use run::{LoadError, Options, run, run_watched};
 pub use schedule::{Load, Pattern, Schedule};
 pub use scope::{OutOfScope, refuse_foreign};

@@ -19,9 +19,10 @@ use timeball_wire::{Flags, HEADER_LEN, Header, Mode, field};
 
 use crate::check::Times;
 use crate::flight::{Flight, Flights};
+use crate::recorder::{Recorder, recorders};
 use crate::{
-    Expectation, Fault, FaultTally, Load, OutOfScope, Pattern, Population, Reply, Report, Schedule,
-    SignedHistogram, refuse_foreign,
+    Expectation, Fault, Load, OutOfScope, Pattern, Population, Reply, Report, Schedule, Slice,
+    refuse_foreign,
 };
 
 /// What load to offer to whom, and its bounds.
@@ -143,14 +144,42 @@ pub enum LoadError {
     /// Somebody set the clock during the run: no figure of it means anything.
     #[error("the clock was set by {0:?} during the run; stop whatever steps it and run again")]
     ClockSet(Interval),
-    /// The caller's flag was raised.
-    #[error("interrupted")]
-    Interrupted,
 }
 
-/// Offers the load and reports, unless `stop` is raised first.
+/// Offers the load and reports. If `stop` is raised, offering ends there and what was counted until
+/// then is reported as interrupted.
 pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, LoadError> {
+    let threads = run_watched(options, stop, Duration::ZERO, &mut |_| {})?;
+    let mut total = Report::default();
+    threads.iter().for_each(|report| total.merge(report));
+    Ok(total)
+}
+
+/// The same, with what each sender counted shown to `notice` every interval of `every` (never if
+/// zero) and at the end; returns the report of each sender.
+pub fn run_watched(
+    options: &Options,
+    stop: &AtomicBool,
+    every: Duration,
+    notice: &mut dyn FnMut(&Slice),
+) -> Result<Vec<Report>, LoadError> {
     options.check()?;
+    let (recorders, collector) = recorders(1, every);
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = recorders
+            .into_iter()
+            .map(|recorder| scope.spawn(|| send_all(options, stop, recorder)))
+            .collect();
+        let reports = collector.collect(notice);
+        for sender in senders {
+            sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        Ok(reports)
+    })
+}
+
+/// What one sender thread does.
+fn send_all(options: &Options, stop: &AtomicBool, recorder: Recorder) -> Result<(), LoadError> {
     if let Some(core) = options.core
         && timeball_sys::pin(core).is_err()
     {
@@ -158,16 +187,17 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, LoadError> {
     }
     // Before the schedule starts, so that the first replies are stamped like the rest.
     let _stamping = Stamping::in_force();
-    let mut generator = Generator::new(options)?;
+    let mut generator = Generator::new(options, recorder)?;
     let before = timeball_sys::reading();
     generator.offer(stop)?;
-    generator.drain(stop)?;
+    generator.drain()?;
     let after = timeball_sys::reading();
     let set_by = (after.realtime - before.realtime) - (after.monotonic - before.monotonic);
     if set_by.abs() > CLOCK_SET_MIN {
         return Err(LoadError::ClockSet(set_by));
     }
-    Ok(generator.report())
+    generator.finish();
+    Ok(())
 }
 
 /// One run under way.
@@ -179,37 +209,13 @@ struct Generator<'a> {
     start: Timestamp<Realtime>,
     /// When offering ends; then, when it ended.
     end: Timestamp<Realtime>,
-    tally: Tally,
-    figures: Figures,
-}
-
-/// What is counted.
-#[derive(Default)]
-struct Tally {
-    sent: u64,
-    unsent: u64,
-    answered: u64,
-    answered_in_time: u64,
-    unstamped: u64,
-    causality: u64,
-    faults: FaultTally,
-}
-
-/// What is measured.
-struct Figures {
-    lag: SignedHistogram,
-    latency: SignedHistogram,
-    offset: SignedHistogram,
-    receive_error: SignedHistogram,
-    transmit_error: SignedHistogram,
-    residence: SignedHistogram,
-    burst_position: SignedHistogram,
+    recorder: Recorder,
     /// Number of a burst and T4 − T3 of its first request.
     burst_first: (u64, Interval),
 }
 
 impl<'a> Generator<'a> {
-    fn new(options: &'a Options) -> Result<Self, LoadError> {
+    fn new(options: &'a Options, mut recorder: Recorder) -> Result<Self, LoadError> {
         let socket = TrafficOptions {
             target: options.target,
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
@@ -225,7 +231,6 @@ impl<'a> Generator<'a> {
         // The salt tells this run's replies from an earlier one's; a clock reading is salt enough.
         let salt = (realtime().nanos() >> 10) as u32 | 1;
         let flights = Flights::new(options.room(), salt, timeout);
-        let figures = Figures::new();
         // Read last: whatever is set up after the start makes the first requests late.
         let start = realtime();
         let (pattern, rate_hz) = match options.load {
@@ -234,8 +239,9 @@ impl<'a> Generator<'a> {
         };
         let schedule = Schedule::new(pattern, rate_hz, start, options.seed);
         let end = start + Interval::from_nanos(options.duration.as_nanos() as i64);
-        let tally = Tally::default();
-        Ok(Self { options, lanes, flights, schedule, start, end, tally, figures })
+        recorder.begin(start);
+        let burst_first = (u64::MAX, Interval::ZERO);
+        Ok(Self { options, lanes, flights, schedule, start, end, recorder, burst_first })
     }
 
     /// Sends until the end of the duration or the last request.
@@ -244,14 +250,13 @@ impl<'a> Generator<'a> {
         loop {
             let now = realtime();
             let is_over = self.flights.next_number() >= u64::from(self.options.requests_max);
-            if now >= self.end || is_over {
+            let is_stopped = stop.load(Ordering::Relaxed);
+            if now >= self.end || is_over || is_stopped {
                 self.end = now;
+                self.recorder.report().interrupted = is_stopped;
                 return Ok(());
             }
-            if stop.load(Ordering::Relaxed) {
-                return Err(LoadError::Interrupted);
-            }
-            self.flights.retire(now);
+            self.turn(now);
             let due = self.due(now);
             if due > 0 {
                 self.send(lane, due, now)?;
@@ -262,16 +267,25 @@ impl<'a> Generator<'a> {
     }
 
     /// Waits for the replies still to come, no longer than the time-out.
-    fn drain(&mut self, stop: &AtomicBool) -> Result<(), LoadError> {
+    fn drain(&mut self) -> Result<(), LoadError> {
         while self.flights.pending() > 0 {
-            if stop.load(Ordering::Relaxed) {
-                return Err(LoadError::Interrupted);
-            }
             self.receive()?;
-            self.flights.retire(realtime());
+            self.turn(realtime());
         }
-        self.flights.retire_all();
         Ok(())
+    }
+
+    /// Gives up what has waited too long, and hands an interval over when it ends.
+    fn turn(&mut self, now: Timestamp<Realtime>) {
+        self.flights.retire(now);
+        self.recorder.report().lost += self.flights.take_lost();
+        self.recorder.turn(now);
+    }
+
+    /// Hands over what is left.
+    fn finish(mut self) {
+        self.recorder.report().elapsed_s = (self.end - self.start).as_secs_f64();
+        self.recorder.finish();
     }
 
     /// How many requests may go now, up to a batch.
@@ -310,15 +324,16 @@ impl<'a> Generator<'a> {
             request[field::TRANSMIT..HEADER_LEN].copy_from_slice(&nonce.to_bits().to_be_bytes());
             if let Load::Open { .. } = self.options.load {
                 self.schedule.advance();
-                self.figures.lag.record(now - intended);
+                self.recorder.report().lag.record(now - intended);
             }
             stamped |= is_stamped;
             pushed += 1;
         }
         let sent = sender.send()?;
         self.flights.recall(pushed - sent);
-        self.tally.sent += sent as u64;
-        self.tally.unsent += (pushed - sent) as u64;
+        let report = self.recorder.report();
+        report.sent += sent as u64;
+        report.unsent += (pushed - sent) as u64;
         if stamped {
             self.note_departures(lane)?;
         }
@@ -341,7 +356,8 @@ impl<'a> Generator<'a> {
     }
 
     fn receive(&mut self) -> Result<(), LoadError> {
-        let Self { options, lanes, flights, end, tally, figures, .. } = self;
+        let Self { options, lanes, flights, end, recorder, burst_first, .. } = self;
+        let mut judge = Judge { options, report: recorder.report(), burst_first, end: *end };
         for lane in lanes {
             for _ in 0..RECEIVE_ROUNDS {
                 let count = lane.receiver.receive()?;
@@ -354,10 +370,8 @@ impl<'a> Generator<'a> {
                     };
                     let result = result.and_then(|reply| Ok((reply, flights.land(reply.origin)?)));
                     match result {
-                        Ok((reply, flight)) => {
-                            judge(options, figures, tally, (reply, flight, arrival.stamp), *end);
-                        }
-                        Err(fault) => tally.faults.count(fault),
+                        Ok((reply, flight)) => judge.judge(&reply, &flight, arrival.stamp),
+                        Err(fault) => judge.report.faults.count(fault),
                     }
                 }
                 if count < options.batch {
@@ -367,93 +381,59 @@ impl<'a> Generator<'a> {
         }
         Ok(())
     }
-
-    fn report(&self) -> Report {
-        let Tally { sent, unsent, answered, answered_in_time, unstamped, causality, faults } =
-            &self.tally;
-        let figures = &self.figures;
-        Report {
-            elapsed_s: (self.end - self.start).as_secs_f64(),
-            sent: *sent,
-            unsent: *unsent,
-            answered: *answered,
-            answered_in_time: *answered_in_time,
-            lost: self.flights.lost(),
-            faults: faults.seen().map(|(fault, count)| (fault.text().to_owned(), count)).collect(),
-            causality_violations: *causality,
-            unstamped: *unstamped,
-            lag: figures.lag.distribution(),
-            latency: figures.latency.distribution(),
-            offset: figures.offset.distribution(),
-            receive_error: figures.receive_error.distribution(),
-            transmit_error: figures.transmit_error.distribution(),
-            residence: figures.residence.distribution(),
-            burst_position: figures.burst_position.distribution(),
-        }
-    }
 }
 
-/// Checks the times of a reply that found its request, and counts it as an answer if they can be
-/// true.
-#[inline]
-fn judge(
-    options: &Options,
-    figures: &mut Figures,
-    tally: &mut Tally,
-    (reply, flight, arrived): (Reply, Flight, Option<Timestamp<Realtime>>),
+/// Checks the times of replies and counts them.
+struct Judge<'a> {
+    options: &'a Options,
+    report: &'a mut Report,
+    burst_first: &'a mut (u64, Interval),
+    /// When offering ends.
     end: Timestamp<Realtime>,
-) {
-    let Some(t4) = arrived else {
-        tally.unstamped += 1;
-        tally.answered += 1;
-        return;
-    };
-    if options.expectation == Expectation::Server {
-        let times = Times::of(&reply, flight.departed.unwrap_or(flight.sent), t4);
-        // Impossible times are measured too: how far they are wrong is the worst there is to know.
-        figures.record(options, &flight, &times);
-        if let Err(fault) = times.check_causality() {
-            tally.faults.count(fault);
-            tally.causality += 1;
-            return;
-        }
-    }
-    tally.answered += 1;
-    tally.answered_in_time += u64::from(t4 <= end);
-    figures.latency.record(t4 - flight.intended);
 }
 
-impl Figures {
-    fn new() -> Self {
-        Self {
-            lag: SignedHistogram::new(),
-            latency: SignedHistogram::new(),
-            offset: SignedHistogram::new(),
-            receive_error: SignedHistogram::new(),
-            transmit_error: SignedHistogram::new(),
-            residence: SignedHistogram::new(),
-            burst_position: SignedHistogram::new(),
-            burst_first: (u64::MAX, Interval::ZERO),
+impl Judge<'_> {
+    /// Counts a reply that found its request as an answer if its times can be true.
+    #[inline]
+    fn judge(&mut self, reply: &Reply, flight: &Flight, arrived: Option<Timestamp<Realtime>>) {
+        let Some(t4) = arrived else {
+            self.report.unstamped += 1;
+            self.report.answered += 1;
+            return;
+        };
+        if self.options.expectation == Expectation::Server {
+            let times = Times::of(reply, flight.departed.unwrap_or(flight.sent), t4);
+            // Impossible times are measured too: how far they are wrong is the worst there is to
+            // know.
+            self.record(flight, &times);
+            if let Err(fault) = times.check_causality() {
+                self.report.faults.count(fault);
+                self.report.causality_violations += 1;
+                return;
+            }
         }
+        self.report.answered += 1;
+        self.report.answered_in_time += u64::from(t4 <= self.end);
+        self.report.latency.record(t4 - flight.intended);
     }
 
     #[inline]
-    fn record(&mut self, options: &Options, flight: &Flight, times: &Times) {
+    fn record(&mut self, flight: &Flight, times: &Times) {
         let transmit_error = times.t4 - times.t3;
-        self.transmit_error.record(transmit_error);
-        self.residence.record(times.t3 - times.t2);
+        self.report.transmit_error.record(transmit_error);
+        self.report.residence.record(times.t3 - times.t2);
         if flight.departed.is_some() {
             let receive_error = times.t2 - times.t1;
-            self.receive_error.record(receive_error);
-            self.offset.record((receive_error - transmit_error).half());
+            self.report.receive_error.record(receive_error);
+            self.report.offset.record((receive_error - transmit_error).half());
         }
-        if let Load::Open { pattern: Pattern::Bursts { size }, .. } = options.load {
+        if let Load::Open { pattern: Pattern::Bursts { size }, .. } = self.options.load {
             let size = u64::from(size.max(1));
             let (burst, position) = (flight.number / size, flight.number % size);
             if position == 0 {
-                self.burst_first = (burst, transmit_error);
+                *self.burst_first = (burst, transmit_error);
             } else if position == size - 1 && self.burst_first.0 == burst {
-                self.burst_position.record(transmit_error - self.burst_first.1);
+                self.report.burst_position.record(transmit_error - self.burst_first.1);
             }
         }
     }

@@ -1,0 +1,42 @@
+//! How a command ends, and the exit code that tells scripts.
+//!
+//! Must never: give one code to two things a script would treat differently.
+
+use std::io;
+
+use crate::LoadError;
+
+/// How a command that measured something ended; its number is the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// As asked.
+    Measured = 0,
+    /// Not one valid answer came.
+    Unanswered = 4,
+    /// Ended from outside; there is a report of what was counted until then.
+    Interrupted = 130,
+}
+
+/// Why a command did nothing, or not what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    /// The load could not be offered.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// What was asked makes no sense together; the message says what does.
+    #[error("{0}")]
+    Usage(String),
+    /// Signals cannot be handled.
+    #[error("cannot handle signals: {0}")]
+    Signals(io::Error),
+}
+
+impl CommandError {
+    pub(super) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Load(LoadError::Option(_)) => 2,
+            Self::Load(LoadError::OutOfScope(_)) => 3,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The command line.
+//!
+//! Must never: measure or compute anything itself; each command is a module.
+
+mod error;
+mod load_args;
+mod output_args;
+mod run;
+mod signals;
+
+use std::process::ExitCode;
+
+use error::{CommandError, Ending};
+
+/// Offers a bounded NTP load to a server of your own, checks every reply, and tells what came of it.
+#[derive(Debug, clap::Parser)]
+#[command(name = "timeball-load", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Offer one load and report.
+    Run(run::Args),
+}
+
+impl Cli {
+    /// Runs the command given; the exit codes are told by `--help`.
+    pub fn run(&self) -> ExitCode {
+        let result: Result<Ending, CommandError> = match &self.command {
+            Command::Run(args) => run::run(args),
+        };
+        match result {
+            Ok(ending) => ExitCode::from(ending as u8),
+            Err(error) => {
+                eprintln!("timeball-load: {error}");
+                ExitCode::from(error.exit_code())
+            }
+        }
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  measured
+    1  something failed; stderr says what and what to do
+    2  wrong usage
+    3  the target is not yours to load
+    4  measured, but there was not one valid answer
+  130  interrupted; what was counted until then is reported";
