@@ -118,6 +118,7 @@ fn snapshot(number: i64) -> Snapshot {
         offset: Interval::from_nanos(number),
         rate: Rate::from_ppb(1_234),
         valid_until: NOW + Interval::from_secs(8),
+        leap_second: None,
     }
 }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
-use timeball_time::{Leap, Reader};
+use timeball_time::{Leap, Reader, Realtime, Smear, Snapshot, Timestamp};
 use timeball_wire::{PacketIo, Wait};
 
 use crate::answer::plausible_arrival;
@@ -19,6 +19,7 @@ use crate::{Announcement, Counters, PolicyReceiver, Verdict, answer, stamp};
 pub struct Worker<Io> {
     io: Io,
     clock: Reader,
+    smear: Option<Smear>,
     policy: PolicyReceiver,
     counters: Arc<CachePadded<Counters>>,
 }
@@ -32,7 +33,13 @@ impl<Io: PacketIo> Worker<Io> {
         policy: PolicyReceiver,
         counters: Arc<CachePadded<Counters>>,
     ) -> Self {
-        Self { io, clock, policy, counters }
+        Self { io, clock, smear: None, policy, counters }
+    }
+
+    /// The same worker, serving smeared time.
+    #[must_use]
+    pub fn smearing(self, smear: Smear) -> Self {
+        Self { smear: Some(smear), ..self }
     }
 
     /// One turn: takes a batch, answers it, sends the answers. Says how many datagrams there were.
@@ -42,7 +49,7 @@ impl<Io: PacketIo> Worker<Io> {
     pub fn turn(&mut self, wait: Wait) -> Result<usize, Io::Error> {
         let datagrams = self.io.receive(wait)?;
         let now = self.io.now();
-        let snapshot = self.clock.refresh();
+        let snapshot = &view(self.clock.refresh(), now, self.smear);
         let announcement = Announcement::at(snapshot, now);
         let policy = self.policy.refresh();
         let synchronised = announcement.leap() != Leap::Unsynchronised;
@@ -66,5 +73,14 @@ impl<Io: PacketIo> Worker<Io> {
             self.counters.io(self.io.tally());
         }
         Ok(datagrams)
+    }
+}
+
+/// What is served at the moment `now`: in a whole batch a leap second is ahead or behind.
+#[inline]
+fn view(snapshot: &Snapshot, now: Timestamp<Realtime>, smear: Option<Smear>) -> Snapshot {
+    match smear {
+        Some(smear) => snapshot.smeared(now, smear),
+        None => snapshot.settled(now),
     }
 }

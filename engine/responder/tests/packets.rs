@@ -29,6 +29,7 @@ fn synchronised() -> Snapshot {
         offset: Interval::from_millis(250),
         rate: Rate::ZERO,
         valid_until: NOW + Interval::from_secs(8),
+        leap_second: None,
     }
 }
 

@@ -8,7 +8,10 @@ use timeball_responder::{
     Access, AccessRule, Counters, DropReason, Network, Policy, PolicyReceiver, Restrictions,
     Worker, policy_exchange,
 };
-use timeball_time::{Interval, Leap, Publisher, Realtime, Snapshot, Stratum, Timestamp};
+use timeball_time::{
+    Interval, Leap, LeapKind, LeapMaker, LeapSecond, NtpTimestamp, Publisher, Realtime, Smear,
+    Snapshot, Stratum, Timestamp,
+};
 use timeball_wire::{BATCH_MAX, Datagram, Flags, Header, IoTally, Mode, PacketIo, Wait};
 
 const NOW: Timestamp<Realtime> = Timestamp::from_nanos(1_764_000_000_000_000_000);
@@ -137,4 +140,68 @@ fn a_new_policy_counts_from_the_next_batch_on() {
     assert_eq!(worker.turn(Wait::Poll), Ok(1));
     assert_eq!(counters.totals().answers(), BATCH_MAX as u64);
     assert_eq!(counters.totals().dropped[DropReason::Access as usize], 1);
+}
+
+/// The clock of a server that inserts a second at `midnight`, as published a minute before.
+fn leaping(midnight: Timestamp<Realtime>) -> Snapshot {
+    let leap = LeapSecond {
+        midnight: midnight.reinterpret(),
+        kind: LeapKind::Insert,
+        made_by: LeapMaker::Mapping,
+    };
+    Snapshot {
+        leap: Leap::Insert,
+        stratum: Stratum::new(2),
+        reference_time: NtpTimestamp::floor(midnight - Interval::from_secs(30)),
+        leap_second: Some(leap),
+        ..Snapshot::unsynchronised(midnight - Interval::from_secs(60), -24)
+    }
+}
+
+/// The reply to a request that arrived 10 µs before [`NOW`].
+fn reply_of(snapshot: Snapshot, smear: Option<Smear>) -> Header {
+    let publisher = Publisher::new(snapshot);
+    let io = Mailbox { inbox: vec![request(1)], ..Mailbox::default() };
+    let sent = Arc::clone(&io.sent);
+    let worker = Worker::new(io, publisher.reader(), PolicyReceiver::default(), Arc::default());
+    let mut worker = if let Some(smear) = smear { worker.smearing(smear) } else { worker };
+    assert_eq!(worker.turn(Wait::Poll), Ok(1));
+    let sent = sent.lock().unwrap();
+    Header::parse(&sent[0]).unwrap()
+}
+
+#[test]
+fn both_times_of_a_reply_lie_on_one_side_of_a_leap() {
+    for (to_midnight_us, leap, second) in
+        [(1, Leap::Insert, 0), (-5, Leap::None, -1), (-10, Leap::None, -1)]
+    {
+        let midnight = NOW + Interval::from_micros(to_midnight_us);
+        let header = reply_of(leaping(midnight), None);
+        let turnaround = header.transmit.since(header.receive);
+        assert!((turnaround - Interval::from_micros(10)).abs() <= Interval::from_nanos(2));
+        assert_eq!(header.flags.leap, leap, "{to_midnight_us}");
+        let served = header.transmit.since(NtpTimestamp::floor(NOW));
+        assert!((served - Interval::from_secs(second)).abs() <= Interval::from_nanos(1));
+        assert!(header.transmit.since(header.reference) > Interval::ZERO);
+    }
+}
+
+#[test]
+fn a_smearing_worker_says_so_and_knows_no_leap() {
+    let header = reply_of(leaping(NOW), Some(Smear::USUAL));
+    assert_eq!(header.flags.leap, Leap::None);
+    assert_eq!(header.reference_id.octets()[0], 254);
+    let off = header.transmit.since(NtpTimestamp::floor(NOW));
+    assert!((off + Interval::from_millis(500)).abs() < Interval::from_micros(10), "{off:?}");
+    let quiet = Snapshot { leap_second: None, leap: Leap::None, ..leaping(NOW) };
+    let header = reply_of(quiet, Some(Smear::USUAL));
+    assert_eq!(
+        header.reference_id.octets(),
+        [254, 0, 0, 0],
+        "smeared, if there is nothing to smear"
+    );
+    let lost = Snapshot::unsynchronised(NOW, -24);
+    let header = reply_of(lost, Some(Smear::USUAL));
+    assert_eq!((header.flags.leap, header.stratum), (Leap::Unsynchronised, 0));
+    assert_eq!(header.reference_id.code(), Some("INIT"));
 }

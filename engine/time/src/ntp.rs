@@ -56,6 +56,15 @@ impl NtpTimestamp {
         Timestamp::from_nanos(pivot.nanos().saturating_add(from_pivot.nanos()))
     }
 
+    /// The wire value `interval` later (earlier if negative), modulo 2³² s; "unknown" stays so.
+    pub const fn plus(self, interval: Interval) -> Self {
+        if self.is_zero() {
+            return self;
+        }
+        let units = ((interval.nanos() as i128) << 32) / NANOS_PER_S as i128;
+        Self(self.0.wrapping_add(units as i64 as u64))
+    }
+
     /// True for the "unknown" value.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
@@ -163,6 +172,9 @@ mod tests {
         assert_eq!(before.since(after), Interval::from_secs(-1_000));
         assert_eq!(before.unfold(rollover), rollover - Interval::from_secs(500));
         assert_eq!(after.unfold(rollover), rollover + Interval::from_secs(500));
+        assert_eq!(before.plus(Interval::from_secs(1_000)), after);
+        assert_eq!(after.plus(Interval::from_secs(-1_000)), before);
+        assert_eq!(NtpTimestamp::ZERO.plus(Interval::from_secs(1)), NtpTimestamp::ZERO);
     }
 
     #[test]

@@ -102,6 +102,11 @@ impl ReferenceId {
         self.0
     }
 
+    /// Whether it marks smeared time ([`crate::Smear`]): no server has an address of class E.
+    pub const fn is_smeared(&self) -> bool {
+        self.0[0] == crate::smear::SMEAR_MARK
+    }
+
     /// The code, if all octets are printable ASCII with trailing NULs allowed, as for stratum 0 and 1.
     pub fn code(&self) -> Option<&str> {
         let end = self.0.iter().position(|&octet| octet == 0).unwrap_or(4);

@@ -13,6 +13,10 @@
 //! or if the kernel clock has jumped to before its epoch, [`Snapshot::is_valid_at`] is false and the
 //! answer is leap 3: a stuck discipline thread makes the server modest, not silent and not a liar.
 //!
+//! A leap second ahead is part of the snapshot: [`Snapshot::served`] takes it at its instant. Whoever answers
+//! many requests of one moment decides once, by [`Snapshot::settled`] or [`Snapshot::smeared`], so that
+//! both times of a reply lie on the same side of the leap: what a client measures is the difference.
+//!
 //! Readers are wait-free: a [`Reader`] keeps its last whole view, and if it meets a write under way it
 //! goes on with that view, which by construction is still within its validity.
 //!
@@ -22,7 +26,9 @@ use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
 
+use crate::leap::{LeapKind, LeapMaker, LeapSecond};
 use crate::seqlock::SeqLock;
+use crate::smear::{Smear, smear_reference_id};
 use crate::{
     Interval, Leap, NtpShort, NtpTimestamp, Rate, Realtime, ReferenceId, Served, Stratum, Timestamp,
 };
@@ -54,6 +60,8 @@ pub struct Snapshot {
     pub rate: Rate,
     /// Last kernel time at which this snapshot may be used.
     pub valid_until: Timestamp<Realtime>,
+    /// The leap second at the end of this day, or one that is still being smeared.
+    pub leap_second: Option<LeapSecond>,
 }
 
 impl Snapshot {
@@ -72,15 +80,70 @@ impl Snapshot {
             offset: Interval::ZERO,
             rate: Rate::ZERO,
             valid_until: Timestamp::from_nanos(i64::MAX),
+            leap_second: None,
         }
     }
 
     /// Served time at the kernel time `at`.
     #[inline]
     pub fn served(&self, at: Timestamp<Realtime>) -> Timestamp<Served> {
+        let mapped = self.mapped(at);
+        match &self.leap_second {
+            Some(leap) if leap.made_by == LeapMaker::Mapping => leap.broken(mapped),
+            _ => mapped,
+        }
+    }
+
+    /// Where the mapping alone leads at the kernel time `at`: served time, but for a leap ahead.
+    #[inline]
+    pub fn mapped(&self, at: Timestamp<Realtime>) -> Timestamp<Served> {
         let drift = self.rate.over(at - self.epoch);
         // This sum is the definition of served time: the one place where the scales meet.
         (at + self.offset + drift).reinterpret()
+    }
+
+    /// The same, with the leap decided for the moment `now`: before it or after it for all of a batch.
+    pub fn settled(&self, now: Timestamp<Realtime>) -> Self {
+        let Some(leap) = self.leap_second else { return *self };
+        let mut settled = Self { leap_second: None, ..*self };
+        let leapt = leap.made_by == LeapMaker::Mapping && self.mapped(now) >= leap.instant();
+        if leapt {
+            settled.offset += leap.kind.shift();
+            settled.reference_time = self.reference_time.plus(leap.kind.shift());
+        }
+        if self.leap != Leap::Unsynchronised && (leapt || self.served(now) >= leap.midnight) {
+            // The day that was warned of is over.
+            settled.leap = Leap::None;
+        }
+        let ahead = self.reference_time.since(NtpTimestamp::floor(self.served(now)));
+        if leap.made_by == LeapMaker::Kernel && ahead > Interval::ZERO {
+            // The kernel has set its clock back under a correction made just before.
+            settled.reference_time = self.reference_time.plus(leap.kind.shift());
+        }
+        settled
+    }
+
+    /// The same in smeared time, for the moment `now`: no leap is announced, and the reference ID says
+    /// that this is not UTC. What is not synchronised or not valid stays as it is.
+    pub fn smeared(&self, now: Timestamp<Realtime>, smear: Smear) -> Self {
+        let mut view = Self { leap_second: None, ..*self };
+        if self.leap == Leap::Unsynchronised || !self.is_valid_at(now) {
+            return view;
+        }
+        view.leap = Leap::None;
+        view.reference_id = smear_reference_id(Interval::ZERO);
+        let Some(leap) = &self.leap_second else { return view };
+        let mapped = self.mapped(now);
+        let unbroken = leap.unbroken(mapped);
+        let smeared = smear.at(leap, unbroken);
+        let change = unbroken + smeared.from_unbroken - mapped;
+        view.reference_id = smear_reference_id(smeared.from_utc);
+        view.reference_time = self.reference_time.plus(change);
+        view.root_dispersion = self.root_dispersion_at(now);
+        view.epoch = now;
+        view.offset = self.offset + self.rate.over(now - self.epoch) + change;
+        view.rate = self.rate + smeared.rate;
+        view
     }
 
     /// Error bound to the reference at the kernel time `at`; an instant before the epoch gets the bound
@@ -94,10 +157,17 @@ impl Snapshot {
     /// Whether this snapshot may still be used at the kernel time `at`.
     ///
     /// False past its validity, and when the kernel clock stands before the epoch by more than
-    /// [`BACKWARD_TOLERANCE`]: then somebody has set the clock back and the mapping is meaningless.
+    /// [`BACKWARD_TOLERANCE`]: then somebody has set the clock back and the mapping is meaningless,
+    /// unless it was the kernel for the leap second it was told to insert.
     #[inline]
     pub fn is_valid_at(&self, at: Timestamp<Realtime>) -> bool {
-        at <= self.valid_until && at >= self.epoch - BACKWARD_TOLERANCE
+        let tolerance = match &self.leap_second {
+            Some(LeapSecond { kind: LeapKind::Insert, made_by: LeapMaker::Kernel, .. }) => {
+                BACKWARD_TOLERANCE - LeapKind::Insert.shift()
+            }
+            _ => BACKWARD_TOLERANCE,
+        };
+        at <= self.valid_until && at >= self.epoch - tolerance
     }
 
     fn to_words(self) -> [u64; WORDS] {
@@ -112,6 +182,7 @@ impl Snapshot {
         words[6] = self.offset.nanos() as u64;
         words[7] = self.rate.to_bits() as u64;
         words[8] = self.valid_until.nanos() as u64;
+        [words[9], words[10]] = self.leap_second.map_or([0; 2], LeapSecond::to_words);
         words
     }
 
@@ -131,6 +202,7 @@ impl Snapshot {
             offset: Interval::from_nanos(words[6] as i64),
             rate: Rate::from_bits(words[7] as i64),
             valid_until: Timestamp::from_nanos(words[8] as i64),
+            leap_second: LeapSecond::from_words([words[9], words[10]]),
         }
     }
 }
@@ -196,7 +268,7 @@ impl Reader {
 /// Covers packets that queued while the snapshot was published and the slewing between two updates.
 pub const BACKWARD_TOLERANCE: Interval = Interval::from_millis(500);
 
-/// Data words: with the sequence word, one block of 128 bytes. Words 9 to 14 are zero, kept for smear.
+/// Data words: with the sequence word, one block of 128 bytes. Words 11 to 14 are zero.
 const WORDS: usize = 15;
 const _: () = assert!(size_of::<SeqLock<WORDS>>() == 128 || cfg!(loom));
 
@@ -226,6 +298,7 @@ mod tests {
             offset: Interval::from_millis(-7),
             rate: Rate::from_ppb(-42_000),
             valid_until: Timestamp::from_nanos(1_764_000_008_000_000_000),
+            leap_second: None,
         }
     }
 
@@ -234,6 +307,8 @@ mod tests {
         assert_eq!(Snapshot::from_words(sample().to_words()), sample());
         let fresh = Snapshot::unsynchronised(Timestamp::from_nanos(-5), -20);
         assert_eq!(Snapshot::from_words(fresh.to_words()), fresh);
+        let leaping = Snapshot { leap_second: Some(leap(LeapMaker::Kernel)), ..sample() };
+        assert_eq!(Snapshot::from_words(leaping.to_words()), leaping);
     }
 
     #[test]
@@ -260,6 +335,89 @@ mod tests {
         assert!(snapshot.is_valid_at(snapshot.valid_until));
         assert!(!snapshot.is_valid_at(snapshot.valid_until + Interval::from_nanos(1)));
         assert!(!snapshot.is_valid_at(snapshot.epoch - Interval::from_secs(1)));
+    }
+
+    /// Ten seconds after the sample's epoch, served.
+    fn leap(made_by: LeapMaker) -> LeapSecond {
+        let midnight = Timestamp::from_nanos(1_764_000_010_000_000_000);
+        LeapSecond { midnight, kind: LeapKind::Insert, made_by }
+    }
+
+    fn warned(made_by: LeapMaker) -> Snapshot {
+        Snapshot {
+            leap: Leap::Insert,
+            offset: Interval::ZERO,
+            rate: Rate::ZERO,
+            leap_second: Some(leap(made_by)),
+            valid_until: Timestamp::from_nanos(i64::MAX),
+            reference_time: NtpTimestamp::floor(leap(made_by).midnight - Interval::from_millis(1)),
+            ..sample()
+        }
+    }
+
+    #[test]
+    fn a_leap_is_taken_at_its_nanosecond_without_a_new_snapshot() {
+        let snapshot = warned(LeapMaker::Mapping);
+        let at: Timestamp<Realtime> = leap(LeapMaker::Mapping).midnight.reinterpret();
+        let just_before = at - Interval::from_nanos(1);
+        assert_eq!(snapshot.served(just_before).nanos(), just_before.nanos());
+        assert_eq!(snapshot.served(at).nanos(), at.nanos() - 1_000_000_000);
+        let (before, after) = (snapshot.settled(just_before), snapshot.settled(at));
+        assert_eq!((before.leap, after.leap), (Leap::Insert, Leap::None));
+        for settled in [before, after] {
+            // Both times of a reply that spans the leap are on one side of it.
+            assert_eq!(settled.served(at) - settled.served(just_before), Interval::from_nanos(1));
+        }
+        let sent = NtpTimestamp::floor(after.served(at));
+        assert!(sent.since(after.reference_time) > Interval::ZERO, "corrected before it was sent");
+    }
+
+    #[test]
+    fn a_leap_of_the_kernels_goes_through_the_mapping_and_is_no_clock_set_back() {
+        let snapshot = warned(LeapMaker::Kernel);
+        let midnight: Timestamp<Realtime> = leap(LeapMaker::Kernel).midnight.reinterpret();
+        let after = midnight - Interval::from_secs(1);
+        assert_eq!(snapshot.served(after).nanos(), after.nanos());
+        let fresh = Snapshot { epoch: midnight - Interval::from_millis(1), ..snapshot };
+        assert!(fresh.is_valid_at(after));
+        assert!(!fresh.is_valid_at(after - Interval::from_secs(1)));
+        let sent = NtpTimestamp::floor(fresh.served(after));
+        assert!(sent.since(fresh.settled(after).reference_time) > Interval::ZERO);
+        assert_eq!(snapshot.settled(midnight).leap, Leap::None, "a new day");
+    }
+
+    #[test]
+    fn a_smear_knows_no_leap_and_no_seam() {
+        for made_by in [LeapMaker::Mapping, LeapMaker::Over] {
+            let mut snapshot = warned(LeapMaker::Mapping);
+            let at: Timestamp<Realtime> = leap(made_by).midnight.reinterpret();
+            let smeared = |snapshot: &Snapshot, now| snapshot.smeared(now, Smear::USUAL);
+            let before = smeared(&snapshot, at - Interval::from_nanos(1));
+            if made_by == LeapMaker::Over {
+                let shift = LeapKind::Insert.shift();
+                snapshot.offset += shift;
+                snapshot.reference_time = snapshot.reference_time.plus(shift);
+                snapshot.leap_second = Some(leap(made_by));
+            }
+            let after = smeared(&snapshot, at);
+            let step = after.served(at) - before.served(at - Interval::from_nanos(1));
+            assert!((step - Interval::from_nanos(1)).abs() <= Interval::from_nanos(1), "{step:?}");
+            assert_eq!((before.leap, after.leap), (Leap::None, Leap::None));
+            assert_eq!(before.reference_id.octets()[..2], [254, 0xE0]);
+            assert_eq!(after.reference_id.octets()[0], 254);
+            assert!((before.rate - after.rate).as_ratio().abs() < 1e-12);
+            let sent = NtpTimestamp::floor(after.served(at));
+            assert!(sent.since(after.reference_time) > Interval::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_smear_does_not_hide_that_the_time_is_not_to_be_believed() {
+        let snapshot = Snapshot { leap: Leap::Unsynchronised, ..sample() };
+        let view = snapshot.smeared(snapshot.epoch, Smear::USUAL);
+        assert_eq!((view.leap, view.reference_id), (Leap::Unsynchronised, snapshot.reference_id));
+        let stale = sample().smeared(sample().valid_until + Interval::from_secs(1), Smear::USUAL);
+        assert!(!stale.is_valid_at(sample().valid_until + Interval::from_secs(1)));
     }
 
     #[test]
