@@ -15,8 +15,8 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::config::{
-    Backend, ConfigError, Family, Host, Listen, Machine, Plan, Problem, Problems, Source, Spread,
-    Steering, UringReplies, Words, example,
+    Access, Backend, ConfigError, Family, Host, Listen, Machine, Plan, Position, Problem, Problems,
+    Source, Spread, Steering, UringReplies, Whom, Words, example,
 };
 use crate::{names, output};
 
@@ -70,14 +70,27 @@ pub fn check(
 ) -> Result<Report, ConfigError> {
     let plan = Plan::load(path, machine)?;
     // Side by side: a resolver that does not answer takes many seconds for each name.
-    let outcomes: Vec<_> = thread::scope(|scope| {
+    let (outcomes, unknown): (Vec<_>, Vec<_>) = thread::scope(|scope| {
+        let rules: Vec<_> = plan
+            .access
+            .iter()
+            .filter_map(|rule| match &rule.whom {
+                Whom::Name(name) => {
+                    let name_problem = || name_addresses(name, rule.position, &resolve).err();
+                    Some(scope.spawn(name_problem))
+                }
+                _ => None,
+            })
+            .collect();
         let addresses_of = |source| addresses_of(source, &resolve);
         let running: Vec<_> =
             plan.sources.iter().map(|source| scope.spawn(move || addresses_of(source))).collect();
         let finished = running.into_iter().map(|thread| thread.join().expect("no panic in it"));
-        finished.collect()
+        let unknown = rules.into_iter().filter_map(|rule| rule.join().expect("no panic in it"));
+        (finished.collect(), unknown.collect())
     });
-    let problems: Vec<_> = outcomes.iter().filter_map(|one| one.as_ref().err().cloned()).collect();
+    let of_sources = outcomes.iter().filter_map(|one| one.as_ref().err().cloned());
+    let problems: Vec<_> = of_sources.chain(unknown).collect();
     if !problems.is_empty() {
         return Err(Problems::new(path, problems).into());
     }
@@ -93,19 +106,27 @@ fn addresses_of(
         Host::Address(address) => return Ok(vec![*address]),
         Host::Name(name) => name,
     };
-    let problem =
-        |cause, remedy: &str| Problem { position: source.position, cause, remedy: remedy.into() };
-    let all = resolve(name).map_err(|error| {
-        let cause = format!("{name:?} has no address: {error}");
-        problem(cause, "check the spelling, and that this machine can resolve names")
-    })?;
+    let all = name_addresses(name, source.position, resolve)?;
     let usable: Vec<_> = all.into_iter().filter(|ip| source.family.admits(*ip)).collect();
     if usable.is_empty() {
         let family = source.family.word();
         let cause = format!("{name:?} has no address that `family = {family:?}` allows");
-        return Err(problem(cause, "name another server, or leave `family` out"));
+        let remedy = "name another server, or leave `family` out".into();
+        return Err(Problem { position: source.position, cause, remedy });
     }
     Ok(usable)
+}
+
+fn name_addresses(
+    name: &str,
+    position: Position,
+    resolve: impl Fn(&str) -> io::Result<Vec<IpAddr>>,
+) -> Result<Vec<IpAddr>, Problem> {
+    resolve(name).map_err(|error| Problem {
+        position,
+        cause: format!("{name:?} has no address: {error}"),
+        remedy: "check the spelling, and that this machine can resolve names".into(),
+    })
 }
 
 /// A file that is right: the plan, and where its sources are.
@@ -121,7 +142,7 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { server, clock, local, sources, log_level, .. } = &self.plan;
+        let Plan { server, clock, local, sources, access, log_level, .. } = &self.plan;
         writeln!(f, "{} is right; timeball would", self.path.display())?;
         writeln!(f, "  listen on   {}", comma_list(&server.listen.addresses()))?;
         if let Some(fallback) = server.listen.fallback() {
@@ -163,8 +184,19 @@ impl fmt::Display for Report {
             let stratum = local.stratum.get();
             writeln!(f, "  serve       the local clock at stratum {stratum}, {when}")?;
         }
+        for rule in access {
+            writeln!(f, "  let         {}", access_text(rule))?;
+        }
         write!(f, "  log         {} and above", log_level.word())
     }
+}
+
+fn access_text(rule: &Access) -> String {
+    let [allowed, required] = rule.words().map(|words| words.join(" and "));
+    let port = if rule.from_ntp_port { ", from port 123," } else { "" };
+    let allowed = if allowed.is_empty() { "nothing" } else { &allowed };
+    let with = if required.is_empty() { String::new() } else { format!(", with {required}") };
+    format!("{}{port} have {allowed}{with}", rule.whom)
 }
 
 fn workers_text(plan: &Plan) -> String {
@@ -254,7 +286,7 @@ fn problem_json(problem: &Problem) -> Value {
 }
 
 fn plan_json(report: &Report) -> Value {
-    let Plan { server, clock, local, sources, log_level, .. } = &report.plan;
+    let Plan { server, clock, local, sources, access, log_level, .. } = &report.plan;
     let sources = sources.iter().zip(&report.addresses);
     json!({
         "server": {
@@ -281,6 +313,15 @@ fn plan_json(report: &Report) -> Value {
             "stratum": local.stratum.get(),
             "wait_s": local.wait.as_secs_f64(),
         })),
+        "access": access.iter().map(|rule| {
+            let [allow, require] = rule.words();
+            json!({
+                "network": rule.whom.to_string(),
+                "allow": allow,
+                "require": require,
+                "from_port_123": rule.from_ntp_port,
+            })
+        }).collect::<Vec<_>>(),
         "source": sources.map(|(source, addresses)| json!({
             "address": source.endpoint.to_string(),
             "resolved": texts(addresses),

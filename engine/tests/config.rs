@@ -57,9 +57,12 @@ fn settings() -> Vec<(String, String, String, String)> {
 
 /// `value` for `key` under `header`, with whatever else that section cannot do without.
 fn alone(header: &str, key: &str, value: &str) -> String {
-    let needs_address = header == "[[source]]" && key != "address";
-    let address = if needs_address { "address = \"ntp1.example.net\"\n" } else { "" };
-    format!("{header}\n{address}{key} = {value}\n")
+    let needed = match header {
+        "[[source]]" if key != "address" => "address = \"ntp1.example.net\"\n",
+        "[[access]]" if key != "network" => "network = \"default\"\n",
+        _ => "",
+    };
+    format!("{header}\n{needed}{key} = {value}\n")
 }
 
 #[test]
@@ -98,6 +101,8 @@ fn every_setting_arrives_in_the_plan() {
          [clock]\nsteering = \"kernel\"\ndrift_file = \"/var/lib/drift\"\nstep_threshold_s = 0.5\n\
          max_root_distance_s = 3\npanic_threshold_s = 0\n\
          [local]\nstratum = 5\nwait_s = 2.5\n[log]\nlevel = \"debug\"\n\
+         [[access]]\nnetwork = \"192.0.2.0/24\"\nallow = [\"time\", \"query\"]\n\
+         require = [\"key\"]\nfrom_port_123 = true\n\
          [[source]]\naddress = \"NTP1.example.net.\"\n\
          [[source]]\naddress = \"[2001:db8::1]:456\"\niburst = false\nmin_poll = 3\nmax_poll = 4\n\
          prefer = true\nfamily = \"ipv6\"\n",
@@ -120,9 +125,12 @@ fn every_setting_arrives_in_the_plan() {
     let local = plan.local.expect("[local] is there");
     assert_eq!((local.stratum, local.wait), (Stratum::new(5), Interval::from_millis(2_500)));
     assert_eq!(plan.log_level, LogLevel::Debug);
+    let [rule] = &plan.access[..] else { panic!("one rule") };
+    assert_eq!((rule.whom.to_string(), rule.from_ntp_port), ("192.0.2.0/24".into(), true));
+    assert_eq!(rule.words(), [vec!["time", "query"], vec!["key"]]);
     let [first, second] = &plan.sources[..] else { panic!("two sources") };
     assert_eq!(first.endpoint.host, Host::Name("ntp1.example.net".into()));
-    assert_eq!((first.endpoint.port, first.position.line), (123, 22));
+    assert_eq!((first.endpoint.port, first.position.line), (123, 27));
     assert!(first.iburst && !first.prefer);
     assert_eq!((first.poll.min(), first.poll.max(), first.family), (6, 10, Family::Any));
     assert_eq!(second.endpoint.to_string(), "[2001:db8::1]:456");
@@ -231,7 +239,7 @@ fn unknown_names_are_refused_with_the_name_that_was_meant() {
         (
             "[nts]\n",
             "t.toml:1:2: `nts` is no section; remove it, or use one of [server], [clock], [log], \
-             [local], [[source]]",
+             [local], [[access]], [[source]]",
         ),
         (
             "[server]\nwokers = 2\n",
@@ -512,8 +520,8 @@ fn files_that_hold_no_text_are_refused_by_their_kind() {
     let path = scratch.file(b"[log]\nlevel = \"\xff\"\n");
     let expected = format!("{}:2:10: not UTF-8 text; save the file in UTF-8", path.display());
     assert_eq!(message(&path), expected);
-    let path = scratch.file(&vec![b'\n'; (128 << 10) + 1]);
-    let expected = "1:1: larger than 128 KiB; name a configuration file";
+    let path = scratch.file(&vec![b'\n'; (4 << 20) + 1]);
+    let expected = "1:1: larger than 4 MiB; name a configuration file";
     assert_eq!(message(&path), format!("{}:{expected}", path.display()));
     let path = scratch.file(b"");
     assert_eq!(Plan::load(&path, &machine()).expect("empty"), Plan::without_file(&machine()));
@@ -609,4 +617,66 @@ fn the_command_tells_right_wrong_and_unreadable_apart() {
     let output = timeball(&["check", "--example"]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stdout), example());
+}
+
+#[test]
+fn access_rules_are_about_networks_names_and_words() {
+    let rule = |text: &str| {
+        let plan = plan(&format!("[[access]]\n{text}\n"));
+        let [rule] = &plan.access[..] else { panic!("one rule") };
+        (rule.whom.to_string(), rule.words().map(|words| words.join(" ")))
+    };
+    for (text, whom, allow, require) in [
+        ("network = \"default\"", "default", "time", ""),
+        ("network = \"source\"\nallow = []", "source", "", ""),
+        ("network = \"2001:db8::/32\"\nallow = [\"query\"]", "2001:db8::/32", "query", ""),
+        ("network = \"192.0.2.7\"\nrequire = [\"version-4\"]", "192.0.2.7/32", "time", "version-4"),
+        ("network = \"Host.example.net.\"", "host.example.net", "time", ""),
+    ] {
+        assert_eq!(rule(text), (whom.into(), [allow.into(), require.into()]), "{text}");
+    }
+}
+
+#[test]
+fn access_rules_that_cannot_be_meant_are_refused() {
+    let form = "write \"192.0.2.0/24\", \"2001:db8::/32\", a host name, \"default\" or \"source\"";
+    let at = |cause: &str| format!("t.toml:2:11: {cause}; {form}");
+    for (network, cause) in [
+        ("192.0.2.1/24", "\"192.0.2.1/24\" has bits after its prefix"),
+        ("192.0.2.0/33", "\"192.0.2.0/33\" does not end in a prefix length"),
+        ("192.0.2.0/255.255.255.0", "\"192.0.2.0/255.255.255.0\" does not end in a prefix length"),
+        ("host/24", "\"host/24\" does not begin with an IP address"),
+        ("192.0.2.300", "\"192.0.2.300\" is no network, address or host name"),
+    ] {
+        assert_eq!(refusal(&format!("[[access]]\nnetwork = \"{network}\"\n")), at(cause));
+    }
+    assert_refusals(&[
+        (
+            "[[access]]\n",
+            "t.toml:1:1: an access rule without `network`; add `network = \"…\"` to this [[access]]",
+        ),
+        (
+            "[[access]]\nnetwork = \"::1\"\n[[access]]\nnetwork = \"::1/128\"\n",
+            "t.toml:4:11: a rule for the same network is on line 2 already; keep one of them",
+        ),
+        (
+            "[[access]]\nnetwork = \"::1\"\nallow = [\"thyme\"]\n",
+            "t.toml:3:10: \"thyme\" is not a choice; write \"time\" or \"query\"",
+        ),
+        (
+            "[[access]]\nnetwork = \"::1\"\nallow = []\nrequire = [\"key\"]\n",
+            "t.toml:4:11: `require` of who may not have the time; add \"time\" to `allow`, or leave \
+             `require` out",
+        ),
+    ]);
+}
+
+#[test]
+fn ten_thousand_access_rules_are_read_at_once() {
+    let rules: String = (0..10_000)
+        .map(|n| format!("[[access]]\nnetwork = \"10.{}.{}.0/24\"\nallow = []\n", n / 256, n % 256))
+        .collect();
+    let begun = std::time::Instant::now();
+    assert_eq!(plan(&rules).access.len(), 10_000);
+    assert!(begun.elapsed().as_secs() < 20, "took {:?}", begun.elapsed());
 }

@@ -60,16 +60,20 @@ impl Host {
         if let Ok(address) = text.parse::<IpAddr>() {
             return usable_as_source(address).map(Self::Address);
         }
+        Self::name(text)
+            .map(Self::Name)
+            .ok_or(Refusal::new("is neither a host name nor an IP address", SOURCE_FORM))
+    }
+
+    /// A DNS name, in lower case, without a final dot.
+    pub(crate) fn name(text: &str) -> Option<String> {
         let name = text.strip_suffix('.').unwrap_or(text);
         // "192.0.2.300" is an address gone wrong, not a name: no top-level domain is a number.
         let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
         let is_name = name.len() <= NAME_CHARS_MAX
             && name.split('.').all(is_label)
             && !name.rsplit('.').next().is_some_and(is_number);
-        if !is_name {
-            return Err(Refusal::new("is neither a host name nor an IP address", SOURCE_FORM));
-        }
-        Ok(Self::Name(name.to_ascii_lowercase()))
+        is_name.then(|| name.to_ascii_lowercase())
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Must never: guess at what was meant, stop at the first problem, or touch the network or a clock.
 
+mod access;
 mod address;
 mod example;
 mod kind;
@@ -17,6 +18,7 @@ mod section;
 mod settings;
 mod syntax;
 
+pub use access::{Access, Whom, everybody};
 pub use address::{Endpoint, Host};
 pub use example::example;
 pub use plan::{

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use timeball_time::{Interval, Stratum};
 use toml::de::DeTable;
 
+use super::access::read_access;
 use super::address::{Endpoint, Host, parse_listen};
 use super::plan::{
     Backend, Clock, Family, Listen, Local, Machine, Plan, PollRange, Server, Source, Steering,
@@ -47,7 +48,7 @@ impl Plan {
             ConfigError::Wrong(Problems::new(path, vec![problem]))
         };
         if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(wrong(Position::START, "larger than 128 KiB", "name a configuration file"));
+            return Err(wrong(Position::START, "larger than 4 MiB", "name a configuration file"));
         }
         match str::from_utf8(&bytes) {
             Ok(text) => Ok(Self::parse(path, text, machine)?),
@@ -97,9 +98,17 @@ fn read_plan<'t>(
     let log_level =
         document.section(root, &LOG).and_then(|section| Ok(section.choice(&LEVEL)?.value));
     let local = document.section(root, &LOCAL).and_then(|section| read_local(&section));
+    let access = document.repeated(root, &ACCESS).and_then(|sections| read_access(&sections));
     let sources = sources?;
     let local = (sources.is_empty() || root.contains_key(LOCAL.name)).then_some(local?);
-    Ok(Plan { server: server?, clock: clock?, local, sources, log_level: log_level? })
+    Ok(Plan {
+        server: server?,
+        clock: clock?,
+        local,
+        sources,
+        access: access?,
+        log_level: log_level?,
+    })
 }
 
 fn read_server(section: &SectionReader<'_, '_>, machine: &Machine) -> Result<Server, Noted> {
@@ -400,7 +409,7 @@ fn is_own(endpoint: &Endpoint, listen: &Listen) -> bool {
     addresses.iter().any(|at| at.port() == endpoint.port && reaches(at.ip()))
 }
 
-/// A configuration is a few kilobytes; this keeps a device or a disk image from being read whole.
-const FILE_BYTES_MAX: u64 = 128 << 10;
+/// A configuration is a few kilobytes, or more with a long list of networks; this keeps a device or a disk image from being read whole.
+const FILE_BYTES_MAX: u64 = 4 << 20;
 /// useradd(8): names of up to 32 characters.
 const USER_CHARS_MAX: usize = 32;

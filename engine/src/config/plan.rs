@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use timeball_time::{Interval, Stratum};
 
+use super::access::Access;
 use super::address::Endpoint;
 use super::problem::Position;
 
@@ -29,6 +30,8 @@ pub struct Plan {
     pub local: Option<Local>,
     /// Upstream servers, in the order of the file.
     pub sources: Vec<Source>,
+    /// Who may have what; [`Access`] says which rule counts.
+    pub access: Vec<Access>,
     /// How much is logged.
     pub log_level: LogLevel,
 }

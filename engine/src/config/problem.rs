@@ -98,13 +98,21 @@ impl Position {
     /// Where the byte at `offset` stands in `text`; an offset within a character means that
     /// character.
     pub(super) fn of(text: &str, offset: usize) -> Self {
-        let before = &text[..text.floor_char_boundary(offset)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        Self::in_lines(text, &line_starts(text), offset)
     }
+
+    /// The same, with the [`line_starts`] of `text` at hand.
+    pub(super) fn in_lines(text: &str, starts: &[usize], offset: usize) -> Self {
+        let offset = text.floor_char_boundary(offset);
+        let line = starts.partition_point(|&start| start <= offset);
+        Self { line, column: text[starts[line - 1]..offset].chars().count() + 1 }
+    }
+}
+
+/// Where each line of `text` begins.
+pub(super) fn line_starts(text: &str) -> Vec<usize> {
+    let newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(newlines).collect()
 }
 
 impl fmt::Display for Position {

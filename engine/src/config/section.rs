@@ -13,12 +13,14 @@ use toml::de::{DeTable, DeValue};
 
 use super::kind::{Choice, Described, Flag, Seconds, Section, Setting, Text, Texts, Whole, Wholes};
 use super::plan::Words;
-use super::problem::{Position, Problem};
+use super::problem::{Position, Problem, line_starts};
 use super::settings::SECTIONS;
 
 /// The file being read, and what was found wrong with it so far.
 pub(super) struct Document<'t> {
     text: &'t str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     /// Stands for a section that is not there: every setting has its default.
     absent: DeTable<'t>,
     problems: RefCell<Vec<Problem>>,
@@ -53,7 +55,12 @@ impl<T> Found<T> {
 
 impl<'t> Document<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, absent: DeTable::new(), problems: RefCell::default() }
+        Self {
+            text,
+            lines: line_starts(text),
+            absent: DeTable::new(),
+            problems: RefCell::default(),
+        }
     }
 
     /// Notes a problem.
@@ -80,7 +87,7 @@ impl<'t> Document<'t> {
 
     /// Where `span` begins.
     pub(super) fn position(&self, span: &Range<usize>) -> Position {
-        Position::of(self.text, span.start)
+        Position::in_lines(self.text, &self.lines, span.start)
     }
 
     /// What is written at `span`, fit for one line of a message.

@@ -13,7 +13,7 @@ use super::kind::{Choice, Flag, Presence, Seconds, Section, Setting, Text, Texts
 use super::plan::{Backend, Family, LogLevel, Spread, Steering, UringReplies};
 
 /// Every section, in the order of the example.
-pub(super) static SECTIONS: [&Section; 5] = [&SERVER, &CLOCK, &LOG, &LOCAL, &SOURCE];
+pub(super) static SECTIONS: [&Section; 6] = [&SERVER, &CLOCK, &LOG, &LOCAL, &ACCESS, &SOURCE];
 
 /// Sockets and workers.
 pub(super) static SERVER: Section = Section {
@@ -201,6 +201,59 @@ pub(super) static WAIT_S: Setting<Seconds> = Setting {
     kind: Seconds { range: 0.0..=3600.0, default: 10.0 },
 };
 
+/// One access rule.
+pub(super) static ACCESS: Section = Section {
+    name: "access",
+    about: "Who may have what; repeat for each network. The rule for the smallest network counts, \
+            whatever the order. Whom no rule is about may have the time, and on this machine itself \
+            (127.0.0.0/8 and ::1) query too.",
+    presence: Presence::Repeated,
+    settings: &[&NETWORK, &ALLOW, &REQUIRE, &FROM_PORT_123],
+};
+
+pub(super) static NETWORK: Setting<Text> = Setting {
+    key: "network",
+    about: "Whom the rule is about: a network, an address, a host by its name (looked up again from \
+            time to time), \"default\" for everybody else, or \"source\" for the servers that this \
+            one has its time from.",
+    kind: Text {
+        form: "a network as ADDRESS/LENGTH, an address, a host name, \"default\" or \"source\"",
+        absent: "required",
+        example: "192.0.2.0/24",
+    },
+};
+
+pub(super) static ALLOW: Setting<Texts> = Setting {
+    key: "allow",
+    about: "What they may have: \"time\", and \"query\": the state of this server, by ntpq. An empty \
+            list is nothing at all.",
+    kind: Texts {
+        form: "of \"time\" and \"query\"",
+        count: 0..=2,
+        absent: "default: \"time\" alone",
+        example: &["time"],
+    },
+};
+
+pub(super) static REQUIRE: Setting<Texts> = Setting {
+    key: "require",
+    about: "What a request for the time must have: \"key\", a valid authentication code; \
+            \"version-4\", the current version of the protocol.",
+    kind: Texts {
+        form: "of \"key\" and \"version-4\"",
+        count: 1..=2,
+        absent: "default: nothing",
+        example: &["version-4"],
+    },
+};
+
+pub(super) static FROM_PORT_123: Setting<Flag> = Setting {
+    key: "from_port_123",
+    about: "The rule is only about packets from UDP port 123, as servers send them; there it goes \
+            before the rule for the same network without this.",
+    kind: Flag { default: false },
+};
+
 /// One upstream server.
 pub(super) static SOURCE: Section = Section {
     name: "source",
@@ -257,5 +310,7 @@ const POLL_EXPONENTS: RangeInclusive<i64> = 0..=17;
 const LISTEN_MAX: usize = 32;
 /// As many cores as the largest machines have.
 const CORES_MAX: usize = 1024;
+/// As many as a list of networks of a whole country.
+pub(super) const ACCESS_MAX: usize = 100_000;
 /// Selection looks at every pair of sources.
 pub(super) const SOURCES_MAX: usize = 64;

@@ -8,6 +8,7 @@
 
 mod banner;
 mod clockwork;
+mod gatekeeper;
 mod keeper;
 mod kernel;
 mod listen;
@@ -26,6 +27,7 @@ use std::time::Instant;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use timeball_discipline as discipline;
+use timeball_responder::{Policy, policy_exchange};
 use timeball_sys::{
     Capability, KernelClock, ListenError, PrivilegeError, ReadClock, SteerError, User,
     drop_privileges,
@@ -34,6 +36,7 @@ use timeball_sys::{
 use crate::config::{ConfigError, Machine, Plan, Steering};
 use banner::Banner;
 use clockwork::{Clockwork, Going};
+use gatekeeper::{Gatekeeper, first_table};
 use listen::Listening;
 use status::Board;
 use workers::Workers;
@@ -96,6 +99,7 @@ impl StartError {
 struct Running {
     workers: Workers,
     clockwork: Going,
+    _gatekeeper: Option<Gatekeeper>,
     board: Arc<Board>,
     signals: Signals,
     names: Vec<String>,
@@ -124,8 +128,13 @@ impl Running {
         let board = Arc::new(Board::default());
         let clockwork = Clockwork::new(clock, &plan, Arc::clone(&board))
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
+        let policy = Arc::new(Policy { access: first_table(&plan.access) });
+        let exchanges = plan.server.cores.iter().map(|_| policy_exchange(Arc::clone(&policy)));
+        let (senders, receivers) = exchanges.unzip();
         let workers =
-            Workers::start(&plan.server, listening.groups, clockwork.publisher(), &Arc::default())?;
+            Workers::start(&plan.server, listening.groups, clockwork.publisher(), receivers)?;
+        let gatekeeper = Gatekeeper::start(&plan.access, &policy, senders, Arc::clone(&board))
+            .map_err(StartError::system("cannot start the gatekeeper"))?;
         let clockwork =
             clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
         // The threads have what they need; this one needs nothing more.
@@ -133,7 +142,7 @@ impl Running {
         banner.print(workers.carriers(), begun.elapsed());
         tell_service_manager(&[sd_notify::NotifyState::Ready]);
         let names = plan.sources.iter().map(|source| source.endpoint.to_string()).collect();
-        Ok(Self { workers, clockwork, board, signals, names })
+        Ok(Self { workers, clockwork, _gatekeeper: gatekeeper, board, signals, names })
     }
 
     /// Waits for the signal to end, and ends cleanly.

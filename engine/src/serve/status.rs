@@ -6,6 +6,7 @@
 //! Must never: make the discipline thread wait for a reader.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Mutex;
 
 use timeball_discipline::{SourceStatus, Status};
@@ -22,6 +23,13 @@ impl Board {
         if let Ok(mut shown) = self.0.try_lock() {
             *shown = Some(status);
         }
+    }
+
+    /// Where the sources are.
+    pub(super) fn source_addresses(&self) -> Vec<IpAddr> {
+        let status = self.read();
+        let sources = status.iter().flat_map(|status| &status.sources);
+        sources.filter_map(|source| Some(source.remote?.ip())).collect()
     }
 
     fn read(&self) -> Option<Status> {

@@ -11,9 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Sender, bounded};
 use crossbeam::utils::CachePadded;
-use timeball_responder::{
-    Counters, Policy, PolicyReceiver, PolicySender, Totals, Worker, policy_exchange,
-};
+use timeball_responder::{Counters, PolicyReceiver, Totals, Worker};
 use timeball_sys::{
     Carrier, CarrierError, CpuError, ListenGroup, PrivilegeError, ServerSocket, UringOptions,
     Waker, drop_privileges, monotonic,
@@ -36,8 +34,6 @@ struct Thread {
     handle: JoinHandle<()>,
     waker: Waker,
     counters: Arc<CachePadded<Counters>>,
-    #[expect(dead_code, reason = "taken by what changes policies while workers run")]
-    policy: PolicySender,
     carrier: String,
 }
 
@@ -77,7 +73,7 @@ pub(super) enum StartError {
 }
 
 impl Workers {
-    /// Starts one worker per core of `server`, each with `policy`, and returns when all can answer.
+    /// Starts one worker per core of `server`, each with one of `policies`, and returns when all can answer.
     ///
     /// # Errors
     /// The first [`StartError`]; the process is then to be ended.
@@ -85,20 +81,20 @@ impl Workers {
         server: &Server,
         groups: Vec<ListenGroup>,
         clock: &Publisher,
-        policy: &Arc<Policy>,
+        policies: Vec<PolicyReceiver>,
     ) -> Result<Self, StartError> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::with_capacity(server.cores.len());
-        for (&core, sockets) in server.cores.iter().zip(by_worker(groups)) {
+        let parts = by_worker(groups).into_iter().zip(policies);
+        for (&core, (sockets, policy)) in server.cores.iter().zip(parts) {
             let (started, report) = bounded(1);
             let counters = Arc::default();
-            let (sender, receiver) = policy_exchange(Arc::clone(policy));
             let job = Job {
                 core,
                 server: server.clone(),
                 sockets,
                 clock: clock.reader(),
-                policy: receiver,
+                policy,
                 counters: Arc::clone(&counters),
                 stop: Arc::clone(&stop),
                 started,
@@ -108,7 +104,7 @@ impl Workers {
             // A worker that ends without a report has panicked, and its guard ends the process.
             let Started { waker, carrier } =
                 report.recv().unwrap_or_else(|_| std::process::abort())?;
-            threads.push(Thread { handle, waker, counters, policy: sender, carrier });
+            threads.push(Thread { handle, waker, counters, carrier });
         }
         Ok(Self { threads, stop })
     }
