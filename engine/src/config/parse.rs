@@ -409,7 +409,8 @@ fn is_own(endpoint: &Endpoint, listen: &Listen) -> bool {
     addresses.iter().any(|at| at.port() == endpoint.port && reaches(at.ip()))
 }
 
-/// A configuration is a few kilobytes, or more with a long list of networks; this keeps a device or a disk image from being read whole.
+/// A configuration is a few kilobytes, or more with a long list of networks; this keeps a device or a disk
+/// image from being read whole.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// useradd(8): names of up to 32 characters.
 const USER_CHARS_MAX: usize = 32;
