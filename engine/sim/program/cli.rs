@@ -19,6 +19,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Worlds × seeds, beside chrony's figures and the goals.
     Worlds(WorldsOptions),
+    /// One run as a picture (SVG, on standard output): offset, estimate and root distance over time.
+    Draw(DrawOptions),
 }
 
 #[derive(Args, Debug)]
@@ -46,6 +48,23 @@ pub(crate) struct WorldsOptions {
     /// Print JSON for programs instead of a table for people.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DrawOptions {
+    /// The world.
+    pub(crate) name: String,
+    /// The seed.
+    pub(crate) seed: u64,
+    /// Start with a burst of requests.
+    #[arg(long)]
+    pub(crate) burst: bool,
+    /// First second drawn.
+    #[arg(long, default_value_t = 0, value_name = "SECOND")]
+    pub(crate) from: usize,
+    /// Last second drawn [default: the last].
+    #[arg(long, value_name = "SECOND")]
+    pub(crate) to: Option<usize>,
 }
 
 /// Seeds from a first to a last, both included.

@@ -5,6 +5,8 @@
 
 mod campaign;
 mod cli;
+mod draw;
+mod svg;
 mod table;
 mod worlds;
 
@@ -17,6 +19,7 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Worlds(options) => worlds::run(&options),
+        Command::Draw(options) => draw::run(&options),
     }
 }
 

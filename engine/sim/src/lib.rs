@@ -13,6 +13,7 @@ mod promises;
 mod random;
 mod scenario;
 mod server;
+mod trace;
 mod world;
 mod worlds;
 
@@ -22,6 +23,7 @@ pub use promises::{Broken, Promise};
 pub use random::Random;
 pub use scenario::{Incident, Scenario};
 pub use server::{Congestion, Server, Shift, address, answer};
+pub use trace::{Answer, Believed, Trace};
 pub use world::{Kernel, World, config};
 pub use worlds::{Chrony, Named, worlds};
 

@@ -126,7 +126,8 @@ impl Scenario {
         (world, result)
     }
 
-    fn finish(&self, world: &mut World) -> Result<(), Broken> {
+    /// Runs `world`, which was opened by this scenario, to its end or to the first promise broken.
+    pub fn finish(&self, world: &mut World) -> Result<(), Broken> {
         for &(at, incident) in &self.incidents {
             world.advance_to(at)?;
             incident.befall(world);

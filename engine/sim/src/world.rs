@@ -25,6 +25,7 @@ use crate::figures::{Look, rms};
 use crate::promises::{Broken, Promises, distance};
 use crate::random::Random;
 use crate::server::{Link, Server, address, answer};
+use crate::trace::Trace;
 
 /// What the simulated kernel does with commands.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -72,6 +73,8 @@ pub struct World {
     pub steers: Vec<Steer>,
     /// The frequency last kept for the next start.
     pub drift_saved: Option<Rate>,
+    /// Kept if there is one at the start.
+    pub trace: Option<Trace>,
     clock: Clock,
     actions: Actions,
     nonces: Random,
@@ -129,6 +132,7 @@ impl World {
             resolves: Vec::new(),
             steers: Vec::new(),
             drift_saved: None,
+            trace: None,
             clock,
             actions: Actions::new(),
             nonces: Random::new(seed, NONCE_STREAM),
@@ -224,6 +228,12 @@ impl World {
             self.promises.measurement();
         }
         self.carry_out();
+        if let Some(mut trace) = self.trace.take_if(|_| result.is_ok()) {
+            let now = self.clock.reading();
+            let error = self.served_error(&now).as_secs_f64();
+            trace.answer(self.elapsed(), source, &self.discipline.status(now), error);
+            self.trace = Some(trace);
+        }
         result.is_ok()
     }
 
@@ -250,6 +260,9 @@ impl World {
     pub fn suspend(&mut self, seconds: i64, error_s: f64) {
         self.clock.suspend(self.clock.now() + seconds * S, (error_s * 1e9) as i64);
         self.looks.extend((0..seconds).map(|_| Look::ASLEEP));
+        if let Some(trace) = &mut self.trace {
+            trace.sleep(seconds as usize);
+        }
         self.promises.slept();
     }
 
@@ -333,8 +346,10 @@ impl World {
         let snapshot = self.snapshot;
         self.promises.served(&snapshot, &now);
         self.promises.books(self.discipline.books(), self.clock.free(), &now);
-        let served = snapshot.served(now.realtime).nanos();
-        let error = Interval::from_nanos(served - self.clock.now());
+        let error = self.served_error(&now);
+        if let Some(trace) = &mut self.trace {
+            trace.second(&self.discipline.status(now), error.as_secs_f64());
+        }
         let usable = snapshot.leap != Leap::Unsynchronised && snapshot.is_valid_at(now.realtime);
         if usable {
             let excused = !self.honest || snapshot.reference_id == ReferenceId::LOCAL;
@@ -348,6 +363,10 @@ impl World {
             synchronised: usable,
             frequency_error: self.discipline.frequency().as_ratio() - frequency,
         });
+    }
+
+    fn served_error(&self, now: &ClockReading) -> Interval {
+        Interval::from_nanos(self.snapshot.served(now.realtime).nanos() - self.clock.now())
     }
 
     /// True seconds since the start.
