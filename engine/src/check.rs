@@ -142,7 +142,7 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { server, clock, local, sources, access, log_level, .. } = &self.plan;
+        let Plan { server, clock, local, sources, access, control, log_level, .. } = &self.plan;
         writeln!(f, "{} is right; timeball would", self.path.display())?;
         writeln!(f, "  listen on   {}", comma_list(&server.listen.addresses()))?;
         if let Some(fallback) = server.listen.fallback() {
@@ -187,6 +187,9 @@ impl fmt::Display for Report {
         for rule in access {
             writeln!(f, "  let         {}", access_text(rule))?;
         }
+        if let Some(socket) = &control.socket {
+            writeln!(f, "  tell        its state at {}", socket.display())?;
+        }
         write!(f, "  log         {} and above", log_level.word())
     }
 }
@@ -216,7 +219,7 @@ fn spread_text(spread: Spread) -> &'static str {
     match spread {
         Spread::SourceAddress => "packets over workers by source address",
         Spread::Cpu => "packets over workers by the core that received them",
-        Spread::Kernel => "packets over workers as the kernel likes",
+        Spread::Kernel => "packets over workers by source address and port",
     }
 }
 
@@ -286,7 +289,7 @@ fn problem_json(problem: &Problem) -> Value {
 }
 
 fn plan_json(report: &Report) -> Value {
-    let Plan { server, clock, local, sources, access, log_level, .. } = &report.plan;
+    let Plan { server, clock, local, sources, access, control, log_level, .. } = &report.plan;
     let sources = sources.iter().zip(&report.addresses);
     json!({
         "server": {
@@ -308,6 +311,7 @@ fn plan_json(report: &Report) -> Value {
             "max_root_distance_s": clock.max_root_distance.as_secs_f64(),
             "panic_threshold_s": clock.panic_threshold.map_or(0.0, |limit| limit.as_secs_f64()),
         },
+        "control": { "control_socket": control.socket },
         "log": { "level": log_level.word() },
         "local": local.as_ref().map(|local| json!({
             "stratum": local.stratum.get(),

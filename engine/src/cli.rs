@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use crate::{check, query, serve};
+use crate::{check, query, serve, status};
 
 /// A high-performance NTP server: one clock, read by every core at once, at no cost per reader.
 #[derive(Debug, clap::Parser)]
@@ -20,6 +20,8 @@ enum Command {
     Serve(serve::Args),
     /// Ask servers for the time once, as with ntpdate or sntp.
     Query(query::Args),
+    /// Show what the server running here is doing.
+    Status(status::Args),
     /// Read a config, look up its names and print what `serve` would do with it.
     Check(check::Args),
 }
@@ -30,6 +32,7 @@ impl Cli {
         match &self.command {
             Command::Serve(args) => serve::run(args),
             Command::Query(args) => query::run(args),
+            Command::Status(args) => status::run(args),
             Command::Check(args) => check::run(args),
         }
     }

@@ -7,7 +7,10 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+mod control;
 pub mod names;
 mod output;
 pub mod query;
+pub mod report;
 pub mod serve;
+pub mod status;

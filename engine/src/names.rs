@@ -1,9 +1,11 @@
-//! Names and the addresses behind them, by the system's own resolver.
+//! Names and the addresses behind them, by the system's own resolver; and the names servers give each other.
 //!
 //! Must never: be called by a thread that has time to keep; a name server may take many seconds.
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
+
+use timeball_time::ReferenceId;
 
 /// The addresses of `name`, in the resolver's order of preference.
 ///
@@ -14,4 +16,9 @@ pub fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = (name, 0).to_socket_addrs()?.map(|at| at.ip()).collect();
     addresses.dedup();
     Ok(addresses)
+}
+
+/// A reference ID as its stratum makes it: a code below 2, an address (or digest) above.
+pub(crate) fn reference(stratum: u8, id: ReferenceId) -> String {
+    if stratum < 2 { format!("{id:?}") } else { id.to_string() }
 }

@@ -239,7 +239,7 @@ fn unknown_names_are_refused_with_the_name_that_was_meant() {
         (
             "[nts]\n",
             "t.toml:1:2: `nts` is no section; remove it, or use one of [server], [clock], [log], \
-             [local], [[access]], [[source]]",
+             [control], [local], [[access]], [[source]]",
         ),
         (
             "[server]\nwokers = 2\n",

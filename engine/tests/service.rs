@@ -264,12 +264,17 @@ fn a_stuck_discipline_thread_shows_within_ten_seconds_and_is_forgiven() {
     let host = Host::new();
     let mut server = Daemon::start(host.timeball(&["serve"]));
     server.wait_for("ready");
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-    let name = |task: &std::path::Path| std::fs::read_to_string(task.join("comm")).unwrap();
-    let thread = tasks
-        .map(|task| task.unwrap().path())
-        .find(|task| name(task).trim() == "discipline")
-        .expect("a thread of that name");
+    // A thread names itself, which may be a moment after it was started.
+    let begun = Instant::now();
+    let thread = loop {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        let name = |task: &std::path::Path| std::fs::read_to_string(task.join("comm")).unwrap();
+        let mut tasks = tasks.map(|task| task.unwrap().path());
+        if let Some(thread) = tasks.find(|task| name(task).trim() == "discipline") {
+            break thread;
+        }
+        assert!(begun.elapsed() < common::PATIENCE, "no thread of that name");
+    };
     let mut holder = host.command("python3");
     holder.args(["-c", HOLD]).arg(thread.file_name().unwrap());
     let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

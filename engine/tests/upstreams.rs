@@ -162,7 +162,7 @@ fn without_any_answer_the_local_clock_takes_over_and_it_is_said_what_is_waited_f
     assert_eq!(offset_of(&address), None, "not before its time");
     ours.signal("USR1");
     ours.wait_for("waiting for");
-    ours.wait_for("local clock");
+    ours.wait_for("serving the local clock");
     let offset_s = offset_of(&address).expect("the local clock");
     assert!(offset_s.abs() < 500e-6, "{offset_s}");
 }

@@ -51,4 +51,4 @@ pub use reference_id::reference_id_of;
 pub use rejection::{Kiss, Rejection};
 pub use selection::Tally;
 pub use source::State;
-pub use status::{Basis, LastAnswer, SourceStatus, Status, SteeringStatus, Waiting};
+pub use status::{Basis, LastAnswer, LocalStatus, SourceStatus, Status, SteeringStatus, Waiting};

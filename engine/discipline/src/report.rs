@@ -6,7 +6,7 @@ use timeball_time::{ClockReading, Free, Interval, Leap, Rate, Timestamp};
 
 use crate::discipline::Discipline;
 use crate::source::{Source, State};
-use crate::status::{Basis, LastAnswer, SourceStatus, Status, Waiting};
+use crate::status::{Basis, LastAnswer, LocalStatus, SourceStatus, Status, Waiting};
 
 impl Discipline {
     /// Everything there is to know, at `now`.
@@ -30,6 +30,13 @@ impl Discipline {
             steps: self.steps,
             foreign_steps: self.foreign_steps,
             updates: self.updates,
+            root_distance: self.reference.map(|reference| reference.distance(free)),
+            max_root_distance: self.config.max_root_distance,
+            local: self.config.local.map(|local| {
+                let wait = if self.sources.is_empty() { Interval::ZERO } else { local.wait };
+                let left = self.began + wait - now.monotonic;
+                LocalStatus { stratum: local.stratum, wait: left.max(Interval::ZERO) }
+            }),
             system_peer: self.peer,
             sources: sources
                 .map(|(source, &tally)| SourceStatus {

@@ -54,6 +54,18 @@ pub enum Tally {
 }
 
 impl Tally {
+    /// The name used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Falseticker => "falseticker",
+            Self::Excess => "excess",
+            Self::Outlier => "outlier",
+            Self::Candidate => "candidate",
+            Self::SystemPeer => "system_peer",
+        }
+    }
+
     /// The character of ntpq's first column.
     pub const fn symbol(self) -> char {
         match self {

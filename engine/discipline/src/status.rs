@@ -39,6 +39,12 @@ pub struct Status {
     pub foreign_steps: u64,
     /// Revisions of the estimate since the start.
     pub updates: u64,
+    /// Root distance of what the sources say together; `None` if they say nothing.
+    pub root_distance: Option<Interval>,
+    /// Root distance past which the time is not served as synchronised.
+    pub max_root_distance: Interval,
+    /// The local clock's part, if it has one.
+    pub local: Option<LocalStatus>,
     /// The system peer, as an index into `sources`.
     pub system_peer: Option<usize>,
     /// One for each configured source, in their order.
@@ -89,6 +95,15 @@ impl fmt::Display for Waiting {
             Self::Sources => f.write_str("a source to become usable"),
         }
     }
+}
+
+/// The local clock as a last resort.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LocalStatus {
+    /// The stratum announced when it is served.
+    pub stratum: Stratum,
+    /// How long the sources are still waited for before it may be served; zero when that is over.
+    pub wait: Interval,
 }
 
 /// Whether the kernel clock is being steered.

@@ -9,7 +9,7 @@
 use timeball_time::{
     Leap, NtpShort, NtpTimestamp, Realtime, ReferenceId, Snapshot, Stratum, Timestamp,
 };
-use timeball_wire::{Flags, Header, Mode, field};
+use timeball_wire::{Flags, HEADER_LEN, Header, Mode, field};
 
 /// The reply's octets that do not depend on the request.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,14 @@ impl Announcement {
     /// Leap indicator announced.
     pub const fn leap(&self) -> Leap {
         self.leap
+    }
+
+    /// The header of a reply that says this: as a client sees it, but for what depends on its request.
+    pub fn header(&self) -> Header {
+        let mut octets = [0; HEADER_LEN];
+        octets[..field::ORIGIN].copy_from_slice(&self.octets);
+        octets[field::FLAGS] = Flags { leap: self.leap, version: 4, mode: Mode::Server }.to_octet();
+        Header::parse(&octets).expect("as long as a header")
     }
 
     /// The octets up to the origin timestamp, with version and mode still zero.

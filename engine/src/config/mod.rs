@@ -22,7 +22,7 @@ pub use access::{Access, Whom, everybody};
 pub use address::{Endpoint, Host};
 pub use example::example;
 pub use plan::{
-    Backend, Clock, Family, Listen, Local, LogLevel, Machine, Plan, PollRange, Server, Source,
-    Spread, Steering, UringReplies, Words,
+    Backend, Clock, Control, Family, Listen, Local, LogLevel, Machine, Plan, PollRange, Server,
+    Source, Spread, Steering, UringReplies, Words,
 };
 pub use problem::{ConfigError, Position, Problem, Problems};

@@ -17,9 +17,10 @@ use toml::de::DeTable;
 
 use super::access::read_access;
 use super::address::{Endpoint, Host, parse_listen};
+use super::kind::{Setting, Text};
 use super::plan::{
-    Backend, Clock, Family, Listen, Local, Machine, Plan, PollRange, Server, Source, Steering,
-    UringReplies,
+    Backend, Clock, Control, Family, Listen, Local, Machine, Plan, PollRange, Server, Source,
+    Steering, UringReplies,
 };
 use super::problem::{ConfigError, Position, Problem, Problems};
 use super::section::{Document, Found, Noted, SectionReader, Written, all};
@@ -97,6 +98,7 @@ fn read_plan<'t>(
         .and_then(|section| read_clock(&section, sources.as_ref().map(|sources| sources.len())));
     let log_level =
         document.section(root, &LOG).and_then(|section| Ok(section.choice(&LEVEL)?.value));
+    let control = document.section(root, &CONTROL).and_then(|section| read_control(&section));
     let local = document.section(root, &LOCAL).and_then(|section| read_local(&section));
     let access = document.repeated(root, &ACCESS).and_then(|sections| read_access(&sections));
     let sources = sources?;
@@ -107,6 +109,7 @@ fn read_plan<'t>(
         local,
         sources,
         access: access?,
+        control: control?,
         log_level: log_level?,
     })
 }
@@ -221,7 +224,7 @@ fn read_clock(
     sources: Result<usize, &Noted>,
 ) -> Result<Clock, Noted> {
     let steering = read_steering(section, sources);
-    let drift_file = read_drift_file(section);
+    let drift_file = read_file(section, &DRIFT_FILE);
     let max_root_distance = section.seconds(&MAX_ROOT_DISTANCE_S);
     let thresholds = read_thresholds(section);
     let (step_threshold, panic_threshold) = thresholds?;
@@ -248,11 +251,19 @@ fn read_steering(
     }
 }
 
-fn read_drift_file(section: &SectionReader<'_, '_>) -> Result<Option<PathBuf>, Noted> {
-    let Some(path) = section.text(&DRIFT_FILE)? else { return Ok(None) };
+fn read_control(section: &SectionReader<'_, '_>) -> Result<Control, Noted> {
+    Ok(Control { socket: read_file(section, &CONTROL_SOCKET)? })
+}
+
+/// The absolute path of a file, which need not exist.
+fn read_file(
+    section: &SectionReader<'_, '_>,
+    setting: &Setting<Text>,
+) -> Result<Option<PathBuf>, Noted> {
+    let Some(path) = section.text(setting)? else { return Ok(None) };
     if !Path::new(path.value).is_absolute() || path.value.ends_with('/') {
         let cause = format!("{:?} is not the absolute path of a file", path.value);
-        let remedy = "write the whole path as in \"/var/lib/timeball/drift\"";
+        let remedy = format!("write the whole path as in {:?}", setting.kind.example);
         return Err(section.note(path.position, cause, remedy));
     }
     Ok(Some(path.value.into()))

@@ -32,8 +32,18 @@ pub struct Plan {
     pub sources: Vec<Source>,
     /// Who may have what; [`Access`] says which rule counts.
     pub access: Vec<Access>,
+    /// Who may ask the server about itself.
+    pub control: Control,
     /// How much is logged.
     pub log_level: LogLevel,
+}
+
+/// Who may ask the server about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Control {
+    /// The Unix socket for commands, an absolute path; `None`: at the first usual place.
+    pub socket: Option<PathBuf>,
 }
 
 /// Sockets and workers.

@@ -13,7 +13,8 @@ use super::kind::{Choice, Flag, Presence, Seconds, Section, Setting, Text, Texts
 use super::plan::{Backend, Family, LogLevel, Spread, Steering, UringReplies};
 
 /// Every section, in the order of the example.
-pub(super) static SECTIONS: [&Section; 6] = [&SERVER, &CLOCK, &LOG, &LOCAL, &ACCESS, &SOURCE];
+pub(super) static SECTIONS: [&Section; 7] =
+    [&SERVER, &CLOCK, &LOG, &CONTROL, &LOCAL, &ACCESS, &SOURCE];
 
 /// Sockets and workers.
 pub(super) static SERVER: Section = Section {
@@ -83,7 +84,8 @@ pub(super) static SPREAD: Setting<Choice<Spread>> = Setting {
     key: "spread",
     about: "Which worker gets a packet. \"source-address\" keeps each client on one worker; \
             \"cpu\" is the core that received it (sound only if the NIC hashes addresses, not \
-            ports); \"kernel\" is the kernel's own hash, which scatters a client over all workers.",
+            ports); \"kernel\" is by address and port as in the kernel's own hash, which scatters a client \
+            over all workers.",
     kind: Choice { default: Spread::SourceAddress },
 };
 
@@ -176,6 +178,26 @@ pub(super) static LEVEL: Setting<Choice<LogLevel>> = Setting {
     key: "level",
     about: "The least important message that is still logged. Packets are counted, never logged.",
     kind: Choice { default: LogLevel::Info },
+};
+
+/// Who may ask the server about itself.
+pub(super) static CONTROL: Section = Section {
+    name: "control",
+    about: "Who may ask the server about itself.",
+    presence: Presence::Always,
+    settings: &[&CONTROL_SOCKET],
+};
+
+pub(super) static CONTROL_SOCKET: Setting<Text> = Setting {
+    key: "control_socket",
+    about: "Unix socket at which `timeball status` and `timeball why` ask. Its owner is the user the \
+            server runs as, its mode 0660.",
+    kind: Text {
+        form: "an absolute path",
+        absent: "default: control.sock in the service manager's RUNTIME_DIRECTORY, in /run/timeball, \
+                 or in $XDG_RUNTIME_DIR/timeball, wherever the first can be made",
+        example: "/run/timeball/control.sock",
+    },
 };
 
 /// The local clock.

@@ -6,10 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use timeball_discipline::Rejection;
-use timeball_time::{Interval, ReferenceId};
+use timeball_time::Interval;
 use timeball_wire::Header;
 
 use super::survey::Candidate;
+use crate::names::reference;
 
 /// One server's answer, in units for people and programs alike: seconds.
 #[derive(Debug, Serialize)]
@@ -201,11 +202,6 @@ fn unsynchronised(header: &Header) -> String {
         header.flags.leap.to_bits(),
         header.stratum
     )
-}
-
-/// A reference ID as its stratum makes it: a code below 2, an address (or digest) above.
-fn reference(stratum: u8, id: ReferenceId) -> String {
-    if stratum < 2 { format!("{id:?}") } else { id.to_string() }
 }
 
 #[cfg(test)]

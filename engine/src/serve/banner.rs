@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use timeball_sys::probe_uring;
@@ -18,7 +19,7 @@ pub(super) struct Banner {
 
 impl Banner {
     /// What is known once the sockets are open.
-    pub(super) fn new(plan: &Plan, listening: &Listening) -> Self {
+    pub(super) fn new(plan: &Plan, listening: &Listening, control: Option<&Path>) -> Self {
         let mut banner = Self { text: format!("timeball {}\n", env!("CARGO_PKG_VERSION")) };
         banner.line("serving", &serving(plan));
         let addresses: Vec<_> = listening.addresses().map(|one| one.to_string()).collect();
@@ -27,6 +28,9 @@ impl Banner {
         banner.line("workers", &workers(plan, granted.unwrap_or(0)));
         for note in &listening.notes {
             banner.line("note", note);
+        }
+        if let Some(path) = control {
+            banner.line("control", &path.display().to_string());
         }
         if let Some(address) = listening.addresses().next() {
             banner.line("ask it", &format!("timeball query {}", reachable(address)));
@@ -77,7 +81,7 @@ fn workers(plan: &Plan, receive_buffer_bytes: usize) -> String {
     let by = match server.spread {
         Spread::SourceAddress => "by source address",
         Spread::Cpu => "by receiving core",
-        Spread::Kernel => "by the kernel's hash",
+        Spread::Kernel => "by source address and port",
     };
     let mut text = format!(
         "{} on core {}; packets spread {by}; {} KiB receive buffer each",

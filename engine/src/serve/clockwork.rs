@@ -24,8 +24,8 @@ use super::EXIT_THREAD_LOST;
 use super::keeper::Keeper;
 use super::kernel::Kernel;
 use super::resolver::{Answer, Resolver};
-use super::status::Board;
 use crate::config::{Host, Plan, Source, Steering};
+use crate::report::Board;
 
 /// The discipline and all it needs, ready to run.
 pub(super) struct Clockwork {
@@ -77,6 +77,7 @@ impl Clockwork {
         let drift_file = plan.clock.drift_file.clone();
         let drift = drift_file.as_deref().and_then(read_drift);
         let discipline = Discipline::new(config, reading(), precision(), drift);
+        board.show(discipline.status(reading()));
         Ok(Self {
             actions: Actions::new(),
             publisher: Publisher::new(discipline.snapshot()),

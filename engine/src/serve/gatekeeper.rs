@@ -18,9 +18,9 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use timeball_responder::{Access, AccessRule, Network, Policy, PolicySender, Restrictions};
 use timeball_sys::drop_privileges;
 
-use super::status::Board;
 use crate::config::{self, Whom, everybody};
 use crate::names;
+use crate::report::Board;
 
 /// The access table of `rules` as far as they are about networks: what holds from the start.
 pub(super) fn first_table(rules: &[config::Access]) -> Access {

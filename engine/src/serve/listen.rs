@@ -1,4 +1,4 @@
-//! Opens the sockets: one group per listen address, one socket per worker in each group.
+//! Opens the sockets: one group per listen address, in each one socket per worker and one for control.
 //!
 //! Without any listen address in the config a server must still come up on a machine where it may not have
 //! port 123, or where there is no IPv6: what cannot be had is replaced or left out, and said. With addresses
@@ -8,7 +8,7 @@
 
 use std::net::SocketAddr;
 
-use timeball_sys::{ListenError, ListenGroup, ListenOptions, listen};
+use timeball_sys::{ControlSocket, ListenError, ListenGroup, ListenOptions, listen};
 
 use crate::config::{Listen, Server};
 
@@ -33,6 +33,7 @@ impl Listening {
             spread: server.spread.into(),
             spread_key,
             cores: server.cores.clone(),
+            control: true,
             ..ListenOptions::new(address)
         };
         if let Listen::At(addresses) = &server.listen {
@@ -78,6 +79,11 @@ impl Listening {
             Some(error) if groups.is_empty() => Err(error),
             _ => Ok(Self { groups, notes }),
         }
+    }
+
+    /// Takes the sockets for control out of the groups.
+    pub(super) fn control_sockets(&mut self) -> Vec<ControlSocket> {
+        self.groups.iter_mut().filter_map(|group| group.control.take()).collect()
     }
 
     /// The addresses really bound.

@@ -15,7 +15,6 @@ mod listen;
 mod plan;
 mod resolver;
 mod state_file;
-mod status;
 mod workers;
 
 use std::io;
@@ -34,11 +33,12 @@ use timeball_sys::{
 };
 
 use crate::config::{ConfigError, Machine, Plan, Steering};
+use crate::control::{self, Control, Door, DoorError};
+use crate::report::{self, Board, Witness};
 use banner::Banner;
 use clockwork::{Clockwork, Going};
 use gatekeeper::{Gatekeeper, first_table};
 use listen::Listening;
-use status::Board;
 use workers::Workers;
 
 /// Serve time.
@@ -75,6 +75,8 @@ enum StartError {
     #[error(transparent)]
     Steering(#[from] SteerError),
     #[error(transparent)]
+    Door(#[from] DoorError),
+    #[error(transparent)]
     Worker(#[from] workers::StartError),
     #[error("{step}: {cause}")]
     System { step: &'static str, cause: io::Error },
@@ -100,9 +102,9 @@ struct Running {
     workers: Workers,
     clockwork: Going,
     _gatekeeper: Option<Gatekeeper>,
-    board: Arc<Board>,
+    control: control::Going,
+    witness: Witness,
     signals: Signals,
-    names: Vec<String>,
 }
 
 impl Running {
@@ -111,20 +113,19 @@ impl Running {
         // Caught from here on: a signal during the start ends the server as soon as it has started.
         let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])
             .map_err(StartError::system("cannot catch signals"))?;
-        let machine = Machine::this();
-        let plan = match &args.config {
-            Some(path) => Plan::load(path, &machine)?,
-            None => Plan::without_file(&machine),
-        };
+        let plan = load(args)?;
         start_log(&plan);
         let spread_key = getrandom::u32().map_err(io::Error::other);
         let spread_key = spread_key.map_err(StartError::system("no randomness"))?;
-        let listening = Listening::open(&plan.server, spread_key)?;
+        let mut listening = Listening::open(&plan.server, spread_key)?;
         let clock = discipline_config(&plan, &listening)?;
         let user = plan.server.user.as_deref().map(User::named).transpose()?;
+        let door = open_door(&plan, user.as_ref(), &mut listening.notes)?;
         drop_privileges(user.as_ref(), &needed_capabilities(&plan))?;
 
-        let banner = Banner::new(&plan, &listening);
+        let banner = Banner::new(&plan, &listening, door.as_ref().map(Door::path));
+        let addresses = listening.addresses().map(|address| address.to_string()).collect();
+        let sockets = listening.control_sockets();
         let board = Arc::new(Board::default());
         let clockwork = Clockwork::new(clock, &plan, Arc::clone(&board))
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
@@ -135,32 +136,71 @@ impl Running {
             Workers::start(&plan.server, listening.groups, clockwork.publisher(), receivers)?;
         let gatekeeper = Gatekeeper::start(&plan.access, &policy, senders, Arc::clone(&board))
             .map_err(StartError::system("cannot start the gatekeeper"))?;
+        let witness = Witness {
+            started: begun,
+            listening: addresses,
+            notes: listening.notes,
+            carriers: workers.carriers().map(str::to_owned).collect(),
+            names: plan.source_names(),
+            counters: workers.counters(),
+            clock: clockwork.publisher().reader(),
+            board,
+        };
         let clockwork =
             clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
+        let control = Control::new(witness.clone(), door, sockets)
+            .and_then(Control::start)
+            .map_err(StartError::system("cannot start the control thread"))?;
         // The threads have what they need; this one needs nothing more.
         drop_privileges(None, &[])?;
         banner.print(workers.carriers(), begun.elapsed());
         tell_service_manager(&[sd_notify::NotifyState::Ready]);
-        let names = plan.sources.iter().map(|source| source.endpoint.to_string()).collect();
-        Ok(Self { workers, clockwork, _gatekeeper: gatekeeper, board, signals, names })
+        let running =
+            Self { workers, clockwork, _gatekeeper: gatekeeper, control, witness, signals };
+        Ok(running)
     }
 
     /// Waits for the signal to end, and ends cleanly.
     fn wait(mut self) -> ExitCode {
         for signal in self.signals.forever() {
             if signal == SIGUSR1 {
-                eprint!("{}", status::text(&self.board, &self.names, &self.workers.totals()));
+                let report = self.witness.report();
+                eprint!("{}", report.as_ref().map(report::text).unwrap_or_default());
                 continue;
             }
             break;
         }
         tell_service_manager(&[sd_notify::NotifyState::Stopping]);
-        // Workers first: their last answers still come from a living snapshot.
+        self.control.finish();
+        // Workers before the discipline: their last answers still come from a living snapshot.
         let totals = self.workers.finish();
         self.clockwork.finish();
-        eprint!("{}", status::work(&totals));
+        let work: Vec<_> = totals.iter().map(report::work).collect();
+        eprint!("{}", report::workers_text(&work));
         ExitCode::SUCCESS
     }
+}
+
+fn load(args: &Args) -> Result<Plan, ConfigError> {
+    let machine = Machine::this();
+    match &args.config {
+        Some(path) => Plan::load(path, &machine),
+        None => Ok(Plan::without_file(&machine)),
+    }
+}
+
+/// The control socket: where it was asked for, or wherever there can be one.
+fn open_door(
+    plan: &Plan,
+    user: Option<&User>,
+    notes: &mut Vec<String>,
+) -> Result<Option<Door>, DoorError> {
+    if let Some(path) = &plan.control.socket {
+        return Door::open(path, user).map(Some);
+    }
+    Ok(Door::open_usual(user)
+        .inspect_err(|error| notes.push(format!("no `timeball status` here: {error}")))
+        .ok())
 }
 
 /// What the discipline is told of the plan.

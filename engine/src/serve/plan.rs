@@ -12,6 +12,11 @@ use timeball_discipline::{Config, LocalConfig, SourceConfig, Steering, Target};
 use crate::config::{Backend, Host, LogLevel, Plan, Source, Spread, UringReplies};
 
 impl Plan {
+    /// The sources as configured, in the discipline's order.
+    pub(super) fn source_names(&self) -> Vec<String> {
+        self.sources.iter().map(|source| source.endpoint.to_string()).collect()
+    }
+
     /// What the discipline is told; `own_addresses` are those this server is reached by.
     pub(super) fn discipline(&self, steering: Steering, own_addresses: Vec<IpAddr>) -> Config {
         Config {

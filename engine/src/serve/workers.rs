@@ -114,9 +114,9 @@ impl Workers {
         self.threads.iter().map(|thread| thread.carrier.as_str())
     }
 
-    /// What each worker has done so far.
-    pub(super) fn totals(&self) -> Vec<Totals> {
-        self.threads.iter().map(|thread| thread.counters.totals()).collect()
+    /// Each worker's counters, to be read at any time.
+    pub(super) fn counters(&self) -> Vec<Arc<CachePadded<Counters>>> {
+        self.threads.iter().map(|thread| Arc::clone(&thread.counters)).collect()
     }
 
     /// Lets every worker finish what its sockets hold, and returns what each has done.

@@ -24,6 +24,7 @@ mod carrier;
 mod client;
 mod clock;
 mod cmsg;
+mod control;
 mod cpu;
 mod departure;
 mod frame;
@@ -45,6 +46,7 @@ pub use carrier::{Backend, Carrier, CarrierError};
 pub use client::{ClientSocket, ConnectError};
 pub use clock::{monotonic, precision, reading, realtime};
 pub use cmsg::{Control, PacketInfo};
+pub use control::{ControlSocket, Taken};
 pub use cpu::{CpuError, allowed_cores, pin, set_realtime_priority};
 pub use kernel_clock::{
     ClockState, KernelClock, ReadClock, RecordingClock, SteerClock, SteerCommand, SteerError,

@@ -6,11 +6,13 @@
 
 use core::mem::MaybeUninit;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use timeball_time::{Realtime, Timestamp};
 
-use crate::cmsg::Control;
+use crate::cmsg::{Control, PacketInfo, SERVER_CONTROL};
+use crate::sockaddr::{self, SOCKADDR_MAX};
 
 /// One datagram received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,18 +43,40 @@ pub(crate) fn receive(
     bytes: &mut [u8],
     flags: i32,
 ) -> io::Result<Option<Received>> {
+    Ok(receive_from(socket, bytes, flags)?.map(|message| message.received))
+}
+
+/// One message, whence it came and whither it went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message {
+    pub(crate) received: Received,
+    /// Who sent it; `None` from an error queue and where the kernel does not say.
+    pub(crate) source: Option<SocketAddr>,
+    /// The local address it was sent to, if the socket asks for it.
+    pub(crate) local: Option<PacketInfo>,
+}
+
+/// The same, with both addresses.
+pub(crate) fn receive_from(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    flags: i32,
+) -> io::Result<Option<Message>> {
     let mut control = [0u8; CONTROL];
+    let mut name = [0u8; SOCKADDR_MAX];
     let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     // JUSTIFICATION: msghdr has private padding on some targets, so it cannot be written literally.
     // SAFETY: all zero is a valid msghdr: null pointers with zero lengths.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_name = name.as_mut_ptr().cast();
+    message.msg_namelen = SOCKADDR_MAX as u32;
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = control.len();
     // JUSTIFICATION: std and socket2 give no control messages of received datagrams safely.
-    // SAFETY: `message` points to `part`, `bytes` and `control`, which outlive the call and are as long as
-    // it says; nothing is kept by the kernel.
+    // SAFETY: `message` points to `name`, `part`, `bytes` and `control`, which outlive the call and are as
+    // long as it says; nothing is kept by the kernel.
     let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
     if len < 0 {
         let error = io::Error::last_os_error();
@@ -60,9 +84,41 @@ pub(crate) fn receive(
         return if none { Ok(None) } else { Err(error) };
     }
     let used = message.msg_controllen.min(control.len());
-    let stamp = Control::decode(&control[..used]).stamp;
+    let Control { stamp, local } = Control::decode(&control[..used]);
     let truncated = message.msg_flags & libc::MSG_TRUNC != 0;
-    Ok(Some(Received { len: len as usize, truncated, stamp }))
+    let received = Received { len: len as usize, truncated, stamp };
+    let name_len = (message.msg_namelen as usize).min(SOCKADDR_MAX);
+    Ok(Some(Message { received, source: sockaddr::decode(&name[..name_len]), local }))
+}
+
+/// Sends one datagram to `target`, from the address `local` if there is one.
+pub(crate) fn send_from(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    target: SocketAddr,
+    local: Option<PacketInfo>,
+) -> io::Result<()> {
+    let mut name = [0u8; SOCKADDR_MAX];
+    let name_len = sockaddr::encode(target, &mut name);
+    let mut control = [0u8; SERVER_CONTROL];
+    let control_len = local.map_or(0, |local| local.encode(&mut control));
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // JUSTIFICATION: msghdr has private padding on some targets, so it cannot be written literally.
+    // SAFETY: all zero is a valid msghdr: null pointers with zero lengths.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_name = name.as_mut_ptr().cast();
+    message.msg_namelen = name_len as u32;
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if control_len > 0 {
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = control_len;
+    }
+    // JUSTIFICATION: std and socket2 cannot choose the local address of a datagram safely.
+    // SAFETY: `message` points to `name`, `part`, `bytes` and `control`, which outlive the call and are as
+    // long as it says; the kernel writes to none of them and keeps nothing.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_DONTWAIT) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// A stamp (64 bytes) and an extended error with its offender's address (up to 64), twice over.

@@ -1,4 +1,4 @@
-//! The sockets of one listen address: one per worker, in one SO_REUSEPORT group.
+//! The sockets of one listen address: one per worker and one for control, in one SO_REUSEPORT group.
 //!
 //! All are bound before the first is served, so that no datagram is steered to a worker that does
 //! not exist yet. Each asks for what the packet path needs and nothing else: arrival stamps, the
@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::client::family;
 use crate::cmsg::{TIMESTAMPING_NEW, TIMESTAMPNS_NEW};
+use crate::control::ControlSocket;
 use crate::sockopt;
 use crate::steering::{self, Spread};
 
@@ -39,9 +40,10 @@ pub struct ListenOptions {
     /// Give each worker a second socket of the same port to send by.
     ///
     /// A ring keeps an entry in the wait queue of the socket it receives from, and the kernel would
-    /// look at it each time a reply has left (measured: 150 ns of 4 500). Not with
-    /// [`Spread::Kernel`], which would hand the second socket requests.
+    /// look at it each time a reply has left (measured: 150 ns of 4 500).
     pub send_apart: bool,
+    /// Make one more socket, to which control messages (mode 6) and broadcasts (mode 5) are steered.
+    pub control: bool,
     /// Refuse to start when anybody holds the port already, even one who would share it.
     pub exclusive: bool,
 }
@@ -57,6 +59,7 @@ impl ListenOptions {
             spread_key: 0,
             cores: Vec::new(),
             send_apart: true,
+            control: false,
             exclusive: true,
         }
     }
@@ -67,6 +70,8 @@ impl ListenOptions {
 pub struct ListenGroup {
     /// One per worker.
     pub sockets: Vec<ServerSocket>,
+    /// Where what no worker can answer arrives, if that was asked for.
+    pub control: Option<ControlSocket>,
     /// Address and port really bound.
     pub address: SocketAddr,
     /// Receive buffer the kernel granted, in the unit of [`ListenOptions::receive_buffer_bytes`].
@@ -140,15 +145,17 @@ pub fn listen(options: &ListenOptions) -> Result<ListenGroup, ListenError> {
         address = socket.address;
         sockets.push(socket);
     }
-    let send_apart = options.send_apart && options.spread != Spread::Kernel;
-    if sockets.len() > 1 || send_apart {
+    // Steering names the sockets by the order they joined in, and passes over all later ones.
+    let control = options
+        .control
+        .then(|| ServerSocket::bind(address, CONTROL_BUFFER_BYTES).map(ControlSocket::from))
+        .transpose()?;
+    if sockets.len() > 1 || control.is_some() || options.send_apart {
         let first = sockets[0].as_fd();
         steering::attach(first, address, sockets.len(), options)
             .map_err(|cause| explained(address, "steering packets to workers", cause))?;
     }
-    // Only now: steering names the sockets by the order they joined in, and passes over all later
-    // ones.
-    for socket in sockets.iter_mut().filter(|_| send_apart) {
+    for socket in sockets.iter_mut().filter(|_| options.send_apart) {
         let sender = ServerSocket::bind(address, 0)?.socket;
         // Reports of departures, for those datagrams that ask for one.
         let stamps = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_OPT_TSONLY;
@@ -160,7 +167,7 @@ pub fn listen(options: &ListenOptions) -> Result<ListenGroup, ListenError> {
         .map_err(|cause| explained(address, "reading the buffer size", cause))?;
     // The kernel doubles what it is asked for and reports the double (man 7 socket).
     let receive_buffer_bytes = granted.unsigned_abs() as usize / 2;
-    Ok(ListenGroup { sockets, address, receive_buffer_bytes, spread: options.spread })
+    Ok(ListenGroup { sockets, control, address, receive_buffer_bytes, spread: options.spread })
 }
 
 /// Whether `address` could be bound by us alone: a socket that shares its port would not notice
@@ -225,6 +232,9 @@ impl From<ServerSocket> for std::net::UdpSocket {
         server.socket.into()
     }
 }
+
+/// Control messages are few; a flood of them is to cost little memory.
+const CONTROL_BUFFER_BYTES: usize = 64 << 10;
 
 fn open(address: SocketAddr) -> io::Result<Socket> {
     let kind = Type::DGRAM.nonblocking().cloexec();

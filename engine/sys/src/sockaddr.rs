@@ -39,7 +39,6 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<SocketAddr> {
     }
 }
 
-#[cfg(test)]
 /// Writes `address` as the kernel wants it; returns how many of the bytes are used.
 pub(crate) fn encode(address: SocketAddr, bytes: &mut [u8; SOCKADDR_MAX]) -> usize {
     bytes.fill(0);

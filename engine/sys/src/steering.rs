@@ -1,4 +1,4 @@
-//! Which worker gets a datagram: classic BPF on the SO_REUSEPORT group.
+//! Which socket gets a datagram: classic BPF on the SO_REUSEPORT group.
 //!
 //! Clients change their source port with every poll (RFC 9109), so the kernel's own hash over
 //! addresses and ports scatters one client over all workers, and per-worker state (rate limits
@@ -6,11 +6,16 @@
 //! IPv6 at the /64, which is one site and what a limiter counts by. It reads through `SKF_NET_OFF`,
 //! because the group's filter is run with the packet's start moved behind the UDP header.
 //!
+//! Before that it looks at the mode, the payload's first octet: control messages and broadcasts are
+//! nothing a worker could answer, and go to the control plane's socket where there is one.
+//!
 //! Must never: name a socket that is not in the group (the kernel would fall back to its own hash).
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+
+use timeball_wire::Mode;
 
 use crate::server::ListenOptions;
 use crate::sockopt;
@@ -23,7 +28,7 @@ pub enum Spread {
     SourceAddress,
     /// By the core that received it: for network cards that hash by addresses only.
     Cpu,
-    /// By the kernel's own hash over addresses and ports.
+    /// By source address and port, as the kernel's own hash would.
     Kernel,
 }
 
@@ -35,12 +40,18 @@ pub(crate) fn attach(
     options: &ListenOptions,
 ) -> io::Result<()> {
     let workers = u32::try_from(workers).map_err(io::Error::other)?;
-    let program = match options.spread {
-        Spread::Kernel => return Ok(()),
-        Spread::Cpu => by_cpu(workers, &options.cores),
-        Spread::SourceAddress if address.is_ipv4() => by_source_v4(workers, options.spread_key),
-        Spread::SourceAddress => by_source_v6(workers, options.spread_key),
-    };
+    let (v4, key) = (address.is_ipv4(), options.spread_key);
+    // The control plane's socket comes after the workers'.
+    let mut program = if options.control { to_control(workers) } else { Vec::new() };
+    match options.spread {
+        Spread::Cpu => program.extend(by_cpu(workers, &options.cores)),
+        Spread::SourceAddress => program.extend(source(v4, key)),
+        Spread::Kernel => {
+            program.extend(source(v4, key));
+            program.extend(mixed_in(if v4 { V4_PORTS } else { V6_PORTS }));
+        }
+    }
+    program.extend(chosen(workers));
     let filter = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(io::Error::other)?,
         filter: program.as_ptr().cast_mut(),
@@ -48,25 +59,40 @@ pub(crate) fn attach(
     sockopt::set_raw(fd, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &filter)
 }
 
-fn by_source_v4(workers: u32, key: u32) -> Vec<libc::sock_filter> {
-    let mut program = vec![load(libc::SKF_NET_OFF + V4_SOURCE), constant(libc::BPF_XOR, key)];
+/// Returns socket `index` for the modes that are no requests; of an empty datagram the kernel makes 0.
+fn to_control(index: u32) -> Vec<libc::sock_filter> {
+    let mode = |mode: Mode, on: u8, off: u8| {
+        let jump = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        statement(jump, on, off, u32::from(mode.to_bits()))
+    };
+    vec![
+        statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, 0),
+        constant(libc::BPF_AND, 7),
+        mode(Mode::Control, 1, 0),
+        mode(Mode::Broadcast, 0, 1),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, index),
+    ]
+}
+
+/// A hash of the source address: all of IPv4, the /64 of IPv6.
+fn source(v4: bool, key: u32) -> Vec<libc::sock_filter> {
+    let start = if v4 { V4_SOURCE } else { V6_SOURCE };
+    let mut program = vec![load(libc::SKF_NET_OFF + start), constant(libc::BPF_XOR, key)];
     program.extend(mixed());
-    program.extend(chosen(workers));
+    if !v4 {
+        program.extend(mixed_in(V6_SOURCE + 4));
+    }
     program
 }
 
-fn by_source_v6(workers: u32, key: u32) -> Vec<libc::sock_filter> {
-    let mut program = vec![load(libc::SKF_NET_OFF + V6_SOURCE), constant(libc::BPF_XOR, key)];
+/// The hash so far with the word at `offset` of the packet.
+fn mixed_in(offset: i32) -> Vec<libc::sock_filter> {
+    let mut program = vec![copy_to_x(), load(libc::SKF_NET_OFF + offset), with_x(libc::BPF_XOR)];
     program.extend(mixed());
-    program.push(copy_to_x());
-    program.push(load(libc::SKF_NET_OFF + V6_SOURCE + 4));
-    program.push(with_x(libc::BPF_XOR));
-    program.extend(mixed());
-    program.extend(chosen(workers));
     program
 }
 
-/// The worker pinned to the receiving core; for a core without one, core modulo workers.
+/// The worker pinned to the receiving core; for a core without one, its number.
 fn by_cpu(workers: u32, cores: &[usize]) -> Vec<libc::sock_filter> {
     let mut program = vec![load(libc::SKF_AD_OFF + libc::SKF_AD_CPU)];
     for (worker, &core) in (0..workers).zip(cores.iter().take(CORES_MAX)) {
@@ -74,7 +100,6 @@ fn by_cpu(workers: u32, cores: &[usize]) -> Vec<libc::sock_filter> {
         program.push(statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, core as u32));
         program.push(statement(libc::BPF_RET | libc::BPF_K, 0, 0, worker));
     }
-    program.extend(chosen(workers));
     program
 }
 
@@ -117,6 +142,9 @@ const fn statement(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
 
 const V4_SOURCE: i32 = 12;
 const V6_SOURCE: i32 = 8;
+/// Behind a header without options; with some, part of them is hashed instead.
+const V4_PORTS: i32 = 20;
+const V6_PORTS: i32 = 40;
 
 /// Two instructions per core, and the kernel takes 4096.
 const CORES_MAX: usize = 1024;
@@ -197,12 +225,40 @@ mod tests {
         assert_unsplit_and_spread(&reached);
     }
 
-    /// Shows that the test above can fail: the kernel's own hash does split clients.
+    /// Shows that the test above can fail: a hash over ports does split clients.
     #[test]
-    fn the_kernels_own_hash_splits_clients() {
+    fn a_hash_over_ports_splits_clients() {
         let options = options("0.0.0.0:0".parse().expect("address"), Spread::Kernel);
         let reached = reached(&options, Ipv4Addr::LOCALHOST.into(), &v4_sources());
-        assert!(reached.iter().any(|workers| workers.len() > 1));
+        let split = reached.iter().filter(|workers| workers.len() > 1).count();
+        assert!(split > reached.len() / 2, "{split}");
+    }
+
+    #[test]
+    fn control_messages_and_broadcasts_pass_all_workers_by() {
+        for spread in [Spread::SourceAddress, Spread::Cpu, Spread::Kernel] {
+            for address in ["127.0.0.1:0", "[::1]:0"] {
+                let options = ListenOptions {
+                    control: true,
+                    ..options(address.parse().expect("address"), spread)
+                };
+                let Ok(group) = listen(&options) else { continue };
+                let mut control = group.control.expect("asked for");
+                let client = client(group.address.ip());
+                for first in 0..=u8::MAX {
+                    client.send_to(&[first, 2, 3], group.address).expect("send");
+                    let mut bytes = [0; 8];
+                    let taken = control.receive(&mut bytes).expect("receive");
+                    let wanted = matches!(first & 7, 5 | 6);
+                    assert_eq!(taken.is_some(), wanted, "{spread:?} {address} {first:#x}");
+                    let Some(taken) = taken else { continue };
+                    assert_eq!(&bytes[..taken.len], [first, 2, 3]);
+                    assert_eq!(taken.source, client.local_addr().expect("bound"));
+                }
+                client.send_to(&[], group.address).expect("send");
+                assert!(control.receive(&mut [0; 8]).expect("receive").is_none());
+            }
+        }
     }
 
     #[test]

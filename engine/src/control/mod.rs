@@ -1,0 +1,141 @@
+//! The control plane: one thread that answers whoever asks about the server, so that workers need not.
+//!
+//! It listens at a [`Door`] (a Unix socket, for `timeball status` and `why`) and on a UDP socket of each
+//! listen address, to which the kernel steers what no worker can answer. Both are bounded: so many
+//! connections, bytes and seconds each; so many datagrams per turn, then a pause in which the kernel drops
+//! what does not fit the socket.
+//!
+//! Must never: wait for one of its clients, or be needed by a worker or by the discipline.
+
+mod ask;
+mod connection;
+mod door;
+mod protocol;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use timeball_sys::{ControlSocket, Waiter, Waker, drop_privileges, monotonic};
+use timeball_time::{Interval, Monotonic, Timestamp};
+
+use crate::report::Witness;
+
+pub(crate) use ask::{AskError, ask};
+pub(crate) use door::{Door, DoorError};
+
+/// The control plane, ready to run.
+pub(crate) struct Control {
+    witness: Witness,
+    door: Option<Door>,
+    sockets: Vec<ControlSocket>,
+    waiter: Waiter,
+    /// Datagrams are not looked at before this.
+    resume: Timestamp<Monotonic>,
+    stop: Arc<AtomicBool>,
+}
+
+/// The running control thread.
+#[derive(Debug)]
+pub(crate) struct Going {
+    handle: JoinHandle<()>,
+    waker: Waker,
+    stop: Arc<AtomicBool>,
+}
+
+impl Going {
+    /// Ends the thread.
+    pub(crate) fn finish(self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+        if self.handle.join().is_err() {
+            tracing::error!("control thread: panicked");
+        }
+    }
+}
+
+impl Control {
+    /// A control plane that tells what `witness` sees, at `door` and on `sockets`.
+    ///
+    /// # Errors
+    /// When the process may open no more file descriptors.
+    pub(crate) fn new(
+        witness: Witness,
+        door: Option<Door>,
+        sockets: Vec<ControlSocket>,
+    ) -> io::Result<Self> {
+        let (waiter, resume) = (Waiter::new()?, monotonic());
+        Ok(Self { witness, door, sockets, waiter, resume, stop: Arc::default() })
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system refuses one.
+    pub(crate) fn start(self) -> io::Result<Going> {
+        let (waker, stop) = (self.waiter.waker(), Arc::clone(&self.stop));
+        let builder = thread::Builder::new().name("control".to_owned());
+        let handle = builder.spawn(move || {
+            if let Err(error) = self.run() {
+                tracing::error!("control thread: {error}; status and ntpq will not be answered");
+            }
+        })?;
+        Ok(Going { handle, waker, stop })
+    }
+
+    fn run(mut self) -> io::Result<()> {
+        // It reads what strangers send.
+        drop_privileges(None, &[]).map_err(io::Error::other)?;
+        while !self.stop.load(Ordering::Acquire) {
+            let now = monotonic();
+            let paused = now < self.resume;
+            let mut deadline = if paused { self.resume } else { now + IDLE };
+            let mut fds: Vec<BorrowedFd<'_>> = Vec::new();
+            if !paused {
+                fds.extend(self.sockets.iter().map(AsFd::as_fd));
+            }
+            if let Some(door) = &self.door {
+                deadline = deadline.min(door.wakeup(now));
+                fds.extend(door.fds());
+            }
+            self.waiter.wait(deadline, &fds)?;
+            if !paused {
+                self.take_datagrams();
+            }
+            if let Some(door) = &mut self.door {
+                let witness = &mut self.witness;
+                door.turn(monotonic(), &mut |request| protocol::answer(request, witness));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what has arrived, a bounded part of it in one turn.
+    fn take_datagrams(&mut self) {
+        let mut datagram = [0; DATAGRAM_MAX];
+        let mut left = DATAGRAMS_PER_TURN;
+        for socket in &mut self.sockets {
+            while left > 0 {
+                left -= 1;
+                // An error is of an earlier answer: nobody was there to hear it.
+                if matches!(socket.receive(&mut datagram), Ok(None)) {
+                    break;
+                }
+            }
+        }
+        if left == 0 {
+            self.resume = monotonic() + PAUSE;
+        }
+    }
+}
+
+/// When nothing happens at all.
+const IDLE: Interval = Interval::from_secs(60);
+/// Longer than any control message with its authentication.
+const DATAGRAM_MAX: usize = 1024;
+/// What one turn looks at, over all sockets.
+const DATAGRAMS_PER_TURN: usize = 64;
+/// After a turn with more: a flood gets 6 400 looks a second, one or two per cent of a core.
+const PAUSE: Interval = Interval::from_millis(10);

@@ -1,0 +1,232 @@
+//! Drawing a [`Report`] from the running server.
+//!
+//! The discipline thread puts its state on a [`Board`] whenever it has done something; workers are read
+//! through their counters, the served time through the snapshot. Nobody notices.
+//!
+//! Must never: make the discipline thread or a worker wait for a reader.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crossbeam::utils::CachePadded;
+use timeball_discipline as discipline;
+use timeball_responder::{Announcement, Counters, Totals};
+use timeball_sys::realtime;
+use timeball_time::{Interval, NtpTimestamp, Reader, Realtime, Snapshot, Timestamp};
+
+use super::{Answer, Clock, Header, Local, Report, Source, VERSION, Waiting, Work};
+use crate::names::reference;
+
+/// The discipline's last state.
+#[derive(Debug, Default)]
+pub(crate) struct Board(Mutex<Option<discipline::Status>>);
+
+impl Board {
+    /// Shows `status` from now on; if somebody is reading this very moment, the old one stays.
+    pub(crate) fn show(&self, status: discipline::Status) {
+        if let Ok(mut shown) = self.0.try_lock() {
+            *shown = Some(status);
+        }
+    }
+
+    /// Where the sources are.
+    pub(crate) fn source_addresses(&self) -> Vec<IpAddr> {
+        let status = self.read();
+        let sources = status.iter().flat_map(|status| &status.sources);
+        sources.filter_map(|source| Some(source.remote?.ip())).collect()
+    }
+
+    fn read(&self) -> Option<discipline::Status> {
+        self.0.lock().map_or(None, |shown| shown.clone())
+    }
+}
+
+/// Everything a report is drawn from.
+#[derive(Clone, Debug)]
+pub(crate) struct Witness {
+    /// When the program began.
+    pub(crate) started: Instant,
+    /// The addresses answered on.
+    pub(crate) listening: Vec<String>,
+    /// What had to be done otherwise than usual.
+    pub(crate) notes: Vec<String>,
+    /// How each worker carries its datagrams.
+    pub(crate) carriers: Vec<String>,
+    /// The sources as configured, in the discipline's order.
+    pub(crate) names: Vec<String>,
+    /// Of each worker.
+    pub(crate) counters: Vec<Arc<CachePadded<Counters>>>,
+    /// What workers read.
+    pub(crate) clock: Reader,
+    /// What the discipline shows.
+    pub(crate) board: Arc<Board>,
+}
+
+impl Witness {
+    /// The server now; `None` until the discipline thread has run once.
+    pub(crate) fn report(&mut self) -> Option<Report> {
+        let status = self.board.read()?;
+        let totals: Vec<Totals> = self.counters.iter().map(|counters| counters.totals()).collect();
+        let mut all = Totals::default();
+        for &more in &totals {
+            all += more;
+        }
+        let (now, snapshot) = (realtime(), *self.clock.refresh());
+        let sources = status.sources.iter().zip(&self.names);
+        Some(Report {
+            version: VERSION,
+            program: concat!("timeball ", env!("CARGO_PKG_VERSION")).to_owned(),
+            pid: std::process::id(),
+            time_unix_s: Interval::from_nanos(snapshot.served(now).nanos()).as_secs_f64(),
+            uptime_s: self.started.elapsed().as_secs_f64(),
+            listening: self.listening.clone(),
+            notes: self.notes.clone(),
+            carriers: self.carriers.clone(),
+            header: header(&snapshot, now),
+            clock: clock(&status),
+            local: status.local.map(|local| Local {
+                stratum: local.stratum.get(),
+                wait_s: local.wait.as_secs_f64(),
+            }),
+            sources: sources.map(|(one, name)| source(one, name)).collect(),
+            clients: work(&all),
+            workers: totals.iter().map(work).collect(),
+        })
+    }
+}
+
+fn header(snapshot: &Snapshot, now: Timestamp<Realtime>) -> Header {
+    let header = Announcement::at(snapshot, now).header();
+    let (delay, dispersion) = (header.root_delay.interval(), header.root_dispersion.interval());
+    let since = NtpTimestamp::floor(snapshot.served(now)).since(header.reference);
+    Header {
+        leap: header.flags.leap.to_bits(),
+        stratum: header.stratum,
+        precision_log2_s: header.precision,
+        root_delay_s: delay.as_secs_f64(),
+        root_dispersion_s: dispersion.as_secs_f64(),
+        root_distance_s: (delay.half() + dispersion).as_secs_f64(),
+        reference_id: reference(header.stratum, header.reference_id),
+        reference_age_s: (!header.reference.is_zero()).then(|| since.as_secs_f64()),
+    }
+}
+
+fn clock(status: &discipline::Status) -> Clock {
+    Clock {
+        basis: match status.basis {
+            discipline::Basis::Nothing => "nothing",
+            discipline::Basis::Sources => "sources",
+            discipline::Basis::Local => "local",
+        }
+        .to_owned(),
+        waiting: waiting(status.waiting),
+        frequency_ppm: status.frequency.as_ppm(),
+        frequency_error_ppm: status.frequency_error.as_ppm(),
+        correction_s: status.correction.as_secs_f64(),
+        residual_s: status.residual.as_secs_f64(),
+        offset_error_s: status.offset_error.as_secs_f64(),
+        root_distance_s: status.root_distance.map(Interval::as_secs_f64),
+        max_root_distance_s: status.max_root_distance.as_secs_f64(),
+        steering: match status.steering {
+            discipline::SteeringStatus::Virtual => "virtual",
+            discipline::SteeringStatus::Kernel(_) => "kernel",
+            discipline::SteeringStatus::Refused => "refused",
+        }
+        .to_owned(),
+        steps: status.steps,
+        foreign_steps: status.foreign_steps,
+        updates: status.updates,
+        system_peer: status.system_peer,
+    }
+}
+
+fn waiting(waiting: discipline::Waiting) -> Option<Waiting> {
+    let name = match waiting {
+        discipline::Waiting::Nothing => return None,
+        discipline::Waiting::Names => "names",
+        discipline::Waiting::Answers(_) => "answers",
+        discipline::Waiting::Majority(_) => "majority",
+        discipline::Waiting::Distance => "distance",
+        discipline::Waiting::Operator => "operator",
+        discipline::Waiting::Sources => "sources",
+    };
+    Some(Waiting { r#for: name.to_owned(), text: waiting.to_string() })
+}
+
+fn source(status: &discipline::SourceStatus, name: &str) -> Source {
+    let seconds = |value: Option<Interval>| value.map(Interval::as_secs_f64);
+    let rejected = discipline::Rejection::ALL.iter().zip(status.rejections);
+    Source {
+        name: name.to_owned(),
+        address: status.remote.map(|remote| remote.to_string()),
+        state: match status.state {
+            discipline::State::Unresolved => "unresolved",
+            discipline::State::Resolving => "resolving",
+            discipline::State::Polling => "polling",
+            discipline::State::Refused => "refused",
+        }
+        .to_owned(),
+        tally: status.tally.name().to_owned(),
+        symbol: status.tally.symbol(),
+        reach: status.reach,
+        poll_log2_s: status.poll,
+        when_s: seconds(status.when),
+        next_s: status.next.as_secs_f64(),
+        offset_s: seconds(status.offset),
+        offset_error_s: seconds(status.offset_error),
+        frequency_ppm: status.frequency.map(timeball_time::Rate::as_ppm),
+        delay_s: seconds(status.delay),
+        jitter_s: seconds(status.jitter),
+        root_distance_s: seconds(status.root_distance),
+        points: status.points,
+        last: status.last.as_ref().map(answer),
+        unfit: status.unfit.map(|rejection| rejection.to_string()),
+        prefer: status.config.prefer,
+        requests: status.requests,
+        rejected: occurred(rejected.map(|(reason, count)| (reason.name(), count))),
+    }
+}
+
+fn answer(last: &discipline::LastAnswer) -> Answer {
+    Answer {
+        offset_s: last.offset.as_secs_f64(),
+        delay_s: last.delay.as_secs_f64(),
+        leap: last.leap.to_bits(),
+        stratum: last.stratum.get(),
+        precision_log2_s: last.precision,
+        poll_log2_s: last.poll,
+        root_delay_s: last.root_delay.as_secs_f64(),
+        root_dispersion_s: last.root_dispersion.as_secs_f64(),
+        reference_id: reference(last.stratum.get(), last.reference_id),
+        reference_time_ntp: last.reference_time.to_bits(),
+    }
+}
+
+/// One worker's counters, or the sum of several.
+pub(crate) fn work(totals: &Totals) -> Work {
+    Work {
+        received: totals.received,
+        answered: totals.answers(),
+        answered_by_version: totals.answered.to_vec(),
+        unanswered: totals.drops(),
+        unanswered_by_reason: occurred(
+            totals.drops_by_reason().map(|(reason, count)| (reason.name(), count)),
+        ),
+        noted: occurred([
+            ("unsynchronised", totals.unsynchronised),
+            ("crypto_nak", totals.crypto_naks),
+            ("unstamped", totals.unstamped),
+            ("send_full", totals.io.send_full),
+            ("send_refused", totals.io.send_refused),
+            ("frames_exhausted", totals.io.frames_exhausted),
+        ]),
+    }
+}
+
+fn occurred<'a, Count: Into<u64>>(
+    counts: impl IntoIterator<Item = (&'a str, Count)>,
+) -> std::collections::BTreeMap<String, u64> {
+    let counts = counts.into_iter().map(|(name, count)| (name.to_owned(), count.into()));
+    counts.filter(|(_, count)| *count > 0).collect()
+}

@@ -1,0 +1,223 @@
+//! Everything the server knows about itself at one instant: what `timeball status` shows and programs read.
+//!
+//! The running server draws a [`Report`] and sends it as JSON through its control socket; the commands read
+//! it back and show it. It is the one description of the server's state: text, JSON, `why` and ntpq's
+//! variables are all made from it. Names end in their unit: `_s` seconds, `_ppm`, `log2_s`.
+//!
+//! A field may be added at any time; [`VERSION`] rises when one changes its meaning or goes.
+//!
+//! Must never: hold what only one of its readers wants.
+
+mod draw;
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use draw::{Board, Witness, work};
+pub(crate) use text::{text, workers_text};
+
+/// The version of the JSON.
+pub const VERSION: u32 = 1;
+
+/// The server at one instant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// [`VERSION`] of the server that made it.
+    pub version: u32,
+    /// The program and its version.
+    pub program: String,
+    /// The server's process.
+    pub pid: u32,
+    /// The served time, seconds since 1970.
+    pub time_unix_s: f64,
+    /// Since the start.
+    pub uptime_s: f64,
+    /// The addresses answered on.
+    pub listening: Vec<String>,
+    /// What had to be done otherwise than usual at the start.
+    pub notes: Vec<String>,
+    /// How datagrams are carried, for each worker.
+    pub carriers: Vec<String>,
+    /// What a client would be told now.
+    pub header: Header,
+    /// The clock behind it.
+    pub clock: Clock,
+    /// The local clock as a last resort, if there is to be one.
+    pub local: Option<Local>,
+    /// One for each configured source, in their order.
+    pub sources: Vec<Source>,
+    /// All workers together: what clients asked and got.
+    pub clients: Work,
+    /// Each worker.
+    pub workers: Vec<Work>,
+}
+
+/// The part of a reply that does not depend on the request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// Leap indicator, 0 to 3; 3: not synchronised.
+    pub leap: u8,
+    /// Stratum, 0 to 15; 0: not synchronised.
+    pub stratum: u8,
+    /// log2 of the clock's resolution in seconds.
+    pub precision_log2_s: i8,
+    /// Round-trip delay to the reference.
+    pub root_delay_s: f64,
+    /// Error bound to the reference, without the delay's part.
+    pub root_dispersion_s: f64,
+    /// Half of the one and all of the other: the bound of the served time's error.
+    pub root_distance_s: f64,
+    /// Where the time comes from: an address or digest, or a code (at stratum 0 the reason why not).
+    pub reference_id: String,
+    /// Since the clock was last corrected; `None`: never.
+    pub reference_age_s: Option<f64>,
+}
+
+/// The clock.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Clock {
+    /// What the served time rests on: `sources`, `local`, `nothing`.
+    pub basis: String,
+    /// What it waits for before it can be served as synchronised; `None`: it is.
+    pub waiting: Option<Waiting>,
+    /// Frequency of truth against the free-running clock: positive if the clock is slow.
+    pub frequency_ppm: f64,
+    /// Standard deviation of that; 0 if it was never measured.
+    pub frequency_error_ppm: f64,
+    /// Served minus kernel time.
+    pub correction_s: f64,
+    /// What is still being slewed.
+    pub residual_s: f64,
+    /// Standard deviation of the combined estimate.
+    pub offset_error_s: f64,
+    /// Root distance of what the sources say together; `None` if they say nothing.
+    pub root_distance_s: Option<f64>,
+    /// Root distance past which the time is not served as synchronised.
+    pub max_root_distance_s: f64,
+    /// The kernel clock: `virtual` (never touched), `kernel` (steered), `refused`.
+    pub steering: String,
+    /// Steps of the served time since the start.
+    pub steps: u64,
+    /// Steps of the kernel clock by others since the start.
+    pub foreign_steps: u64,
+    /// Revisions of the estimate since the start.
+    pub updates: u64,
+    /// The system peer, as an index into `sources`.
+    pub system_peer: Option<usize>,
+}
+
+/// Why it is not synchronised.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Waiting {
+    /// `names`, `answers`, `majority`, `distance`, `operator`, `sources`.
+    pub r#for: String,
+    /// The same for people.
+    pub text: String,
+}
+
+/// The local clock as a last resort.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Local {
+    /// The stratum announced when it is served.
+    pub stratum: u8,
+    /// How long the sources are still waited for.
+    pub wait_s: f64,
+}
+
+/// One source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// As configured.
+    pub name: String,
+    /// Where it is asked, once known.
+    pub address: Option<String>,
+    /// `unresolved`, `resolving`, `polling`, `refused`.
+    pub state: String,
+    /// What selection made of it: `reject`, `falseticker`, `excess`, `outlier`, `candidate`, `system_peer`.
+    pub tally: String,
+    /// The same as ntpq's first column.
+    pub symbol: char,
+    /// One bit for each of the last eight requests, the newest lowest.
+    pub reach: u8,
+    /// log2 seconds between requests.
+    pub poll_log2_s: i8,
+    /// Since the last accepted answer.
+    pub when_s: Option<f64>,
+    /// Until something is sent to it next.
+    pub next_s: f64,
+    /// Its time minus served time, by its whole history.
+    pub offset_s: Option<f64>,
+    /// Standard deviation of that.
+    pub offset_error_s: Option<f64>,
+    /// Frequency of its time against the free clock.
+    pub frequency_ppm: Option<f64>,
+    /// Least round-trip delay in the history.
+    pub delay_s: Option<f64>,
+    /// Deviation of a single measurement.
+    pub jitter_s: Option<f64>,
+    /// Bound of its offset's error.
+    pub root_distance_s: Option<f64>,
+    /// Answers in the history.
+    pub points: usize,
+    /// What the last accepted answer said.
+    pub last: Option<Answer>,
+    /// Why its answers are not to be believed at present.
+    pub unfit: Option<String>,
+    /// Whether it wins over other good sources.
+    pub prefer: bool,
+    /// Requests sent to the present address.
+    pub requests: u64,
+    /// Datagrams not believed, by reason.
+    pub rejected: BTreeMap<String, u64>,
+}
+
+/// The header of a source's last accepted answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// Server minus served time, by this answer alone.
+    pub offset_s: f64,
+    /// Round-trip delay of this answer.
+    pub delay_s: f64,
+    /// Leap indicator.
+    pub leap: u8,
+    /// Stratum.
+    pub stratum: u8,
+    /// log2 of the server's resolution in seconds.
+    pub precision_log2_s: i8,
+    /// log2 of the poll interval the server sent.
+    pub poll_log2_s: i8,
+    /// The server's root delay.
+    pub root_delay_s: f64,
+    /// The server's root dispersion.
+    pub root_dispersion_s: f64,
+    /// Where the server has its time from.
+    pub reference_id: String,
+    /// When the server's clock was last corrected: NTP timestamp, seconds since 1900 in 32.32 bits.
+    pub reference_time_ntp: u64,
+}
+
+/// What was done for clients, since the start.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Work {
+    /// Datagrams taken from the sockets.
+    pub received: u64,
+    /// Answered.
+    pub answered: u64,
+    /// The same by version, 1 to 4.
+    pub answered_by_version: Vec<u64>,
+    /// Not answered.
+    pub unanswered: u64,
+    /// The same by reason; reasons that never occurred are left out.
+    pub unanswered_by_reason: BTreeMap<String, u64>,
+    /// What else is worth a look; what never occurred is left out.
+    pub noted: BTreeMap<String, u64>,
+}
+
+impl Report {
+    /// Whether a client may believe the time it would be told now.
+    pub fn is_serving(&self) -> bool {
+        self.header.leap != 3
+    }
+}
