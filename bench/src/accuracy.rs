@@ -207,6 +207,7 @@ fn pattern_text(pattern: Pattern) -> String {
         Pattern::Constant => "paced".to_owned(),
         Pattern::Poisson => "Poisson".to_owned(),
         Pattern::Bursts { size } => format!("bursts of {size}"),
+        Pattern::Crowd => "crowd".to_owned(),
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use timeball_load::{Expectation, Load, Options, Population, Report};
+use timeball_load::{Expectation, Load, Options, Population, Report, Senders};
 
 use crate::busy::Busy;
 use crate::cli::LoadOptions;
@@ -109,7 +109,7 @@ impl Spec {
         options.stamp_one_in = self.stamp_one_in;
         options.timeout = duration(self.timeout_s)?;
         options.expectation = self.expectation;
-        options.core = Some(self.core);
+        options.senders = Senders::Pinned(vec![self.core]);
         Ok(options)
     }
 }

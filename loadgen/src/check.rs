@@ -1,9 +1,8 @@
 //! What makes a reply valid, and the name of everything that does not.
 //!
-//! Every reply is checked, in this order: where it came from, its length, its header, whether it
-//! belongs to a request in flight, and whether its four timestamps can be true. Client and server
-//! share one clock here, so that T1 ≤ T2 ≤ T3 ≤ T4 must hold to the nanosecond: there is no offset
-//! to hide behind.
+//! Every reply is checked, in this order: where it came from, its length, whether it belongs to a
+//! request in flight, its header, and whether its four timestamps can be true. Where client and server
+//! share one clock, T1 ≤ T2 ≤ T3 ≤ T4 must hold to the nanosecond: there is no offset to hide behind.
 //!
 //! Must never: accept a reply silently that breaks a rule, or count one reply under two reasons.
 
@@ -11,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use timeball_time::{Leap, NtpTimestamp, Realtime, Timestamp};
-use timeball_wire::{HEADER_LEN, Header, Mode};
+use timeball_wire::{Header, Mode};
 
 /// How much of the protocol the server is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,29 +22,31 @@ pub enum Expectation {
     Echo,
 }
 
+/// What a request asked for, which its reply is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its version, which the reply repeats.
+    pub version: u8,
+    /// The mode of its reply.
+    pub reply_mode: Mode,
+}
+
 impl Expectation {
-    /// Checks what can be known from the reply alone.
+    /// Checks what `header` alone says, once its request is known.
     #[inline]
-    pub fn inspect(
-        self,
-        bytes: &[u8],
-        request_len: usize,
-        request_version: u8,
-    ) -> Result<Reply, Fault> {
-        if bytes.len() > request_len {
-            return Err(Fault::Long);
-        }
-        let Some(header) = Header::parse(bytes) else { return Err(Fault::Short) };
-        if header.flags.mode != Mode::Server {
+    pub fn inspect(self, header: &Header, asked: Asked) -> Result<Reply, Fault> {
+        if header.flags.mode != asked.reply_mode {
             return Err(Fault::Mode);
         }
-        if header.flags.version != request_version {
+        if header.flags.version != asked.version {
             return Err(Fault::Version);
         }
-        let reply =
-            Reply { origin: header.origin, receive: header.receive, transmit: header.transmit };
+        let reply = Reply { receive: header.receive, transmit: header.transmit };
         if self == Self::Echo {
             return Ok(reply);
+        }
+        if header.stratum == 0 && REFUSALS.contains(&header.reference_id.octets()) {
+            return Err(Fault::Refused);
         }
         if header.flags.leap == Leap::Unsynchronised {
             return Err(Fault::Leap);
@@ -60,11 +61,18 @@ impl Expectation {
     }
 }
 
+/// Reads the header of a reply to a request of `request_len` octets.
+#[inline]
+pub(crate) fn read(bytes: &[u8], request_len: usize) -> Result<Header, Fault> {
+    if bytes.len() > request_len {
+        return Err(Fault::Long);
+    }
+    Header::parse(bytes).ok_or(Fault::Short)
+}
+
 /// What the generator needs of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The request's nonce, if the reply is one of ours.
-    pub origin: NtpTimestamp,
     /// T2.
     pub receive: NtpTimestamp,
     /// T3.
@@ -91,7 +99,20 @@ impl Times {
         Self { t1, t2: reply.receive.unfold(t1), t3: reply.transmit.unfold(t1), t4 }
     }
 
-    /// Checks T1 ≤ T2 ≤ T3 ≤ T4.
+    /// Checks what must hold whatever the two clocks say: T2 ≤ T3, and the server did not hold the
+    /// request for longer than we waited.
+    #[inline]
+    pub(crate) fn check_order(&self) -> Result<(), Fault> {
+        if self.t3 < self.t2 {
+            Err(Fault::TransmittedBeforeReceived)
+        } else if self.t4 - self.t1 < self.t3 - self.t2 {
+            Err(Fault::ArrivedBeforeTransmitted)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks T1 ≤ T2 ≤ T3 ≤ T4, which holds if both ends share one clock.
     #[inline]
     pub(crate) fn check_causality(&self) -> Result<(), Fault> {
         if self.t2 < self.t1 {
@@ -116,13 +137,15 @@ pub enum Fault {
     Long,
     /// Shorter than a header.
     Short,
-    /// Not mode 4.
+    /// Not the mode that answers the request's: 4, or 2 for a peer.
     Mode,
     /// Not the request's version.
     Version,
+    /// A kiss code that sends the client away: RATE, DENY or RSTR.
+    Refused,
     /// Leap 3: the server says it is not synchronised.
     Leap,
-    /// Stratum 0 (a kiss code) or above 15.
+    /// Stratum 0 or above 15.
     Stratum,
     /// A receive or transmit timestamp of zero.
     ZeroTime,
@@ -141,13 +164,14 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Every reason, in the order in which they are checked.
-    pub const ALL: [Self; 14] = [
+    /// Every reason.
+    pub const ALL: [Self; 15] = [
         Self::Stray,
         Self::Long,
         Self::Short,
         Self::Mode,
         Self::Version,
+        Self::Refused,
         Self::Leap,
         Self::Stratum,
         Self::ZeroTime,
@@ -175,8 +199,9 @@ impl Fault {
             Self::Stray => "from another address",
             Self::Long => "longer than the request",
             Self::Short => "shorter than a header",
-            Self::Mode => "not mode 4",
+            Self::Mode => "another mode",
             Self::Version => "another version",
+            Self::Refused => "refused by a kiss code",
             Self::Leap => "leap 3, not synchronised",
             Self::Stratum => "stratum 0 or above 15",
             Self::ZeroTime => "zero timestamp",
@@ -237,12 +262,13 @@ impl From<BTreeMap<Fault, u64>> for FaultTally {
     }
 }
 
-const _: () = assert!(HEADER_LEN == 48);
+/// Kiss codes that mean the client and not the server (RFC 5905 section 7.4).
+const REFUSALS: [[u8; 4]; 3] = [*b"RATE", *b"DENY", *b"RSTR"];
 
 #[cfg(test)]
 mod tests {
     use timeball_time::Interval;
-    use timeball_wire::{Flags, field};
+    use timeball_wire::{Flags, HEADER_LEN, field};
 
     use super::*;
 
@@ -256,13 +282,50 @@ mod tests {
         header.encode()
     }
 
+    const ASKED: Asked = Asked { version: 4, reply_mode: Mode::Server };
+
     fn inspect(bytes: &[u8]) -> Result<Reply, Fault> {
-        Expectation::Server.inspect(bytes, HEADER_LEN, 4)
+        Expectation::Server.inspect(&read(bytes, HEADER_LEN)?, ASKED)
     }
 
     #[test]
-    fn a_valid_reply_passes_with_its_origin() {
-        assert_eq!(inspect(&valid()).unwrap().origin.to_bits(), 77);
+    fn a_valid_reply_passes_with_its_times() {
+        assert_eq!(inspect(&valid()).unwrap().receive.to_bits(), 5 << 32);
+        assert_eq!(inspect(&valid()).unwrap().transmit.to_bits(), 6 << 32);
+    }
+
+    #[test]
+    fn a_peer_is_answered_in_its_own_mode() {
+        let asked = Asked { version: 4, reply_mode: Mode::SymmetricPassive };
+        let header = Header::parse(&valid()).unwrap();
+        assert_eq!(Expectation::Server.inspect(&header, asked), Err(Fault::Mode));
+        let flags = Flags { mode: Mode::SymmetricPassive, ..header.flags };
+        assert!(Expectation::Server.inspect(&Header { flags, ..header }, asked).is_ok());
+    }
+
+    #[test]
+    fn being_sent_away_is_told_from_not_being_synchronised() {
+        let mut bytes = valid();
+        bytes[field::FLAGS] = 0xE4;
+        bytes[field::STRATUM] = 0;
+        bytes[field::REFERENCE_ID..][..4].copy_from_slice(b"RATE");
+        assert_eq!(inspect(&bytes), Err(Fault::Refused));
+        bytes[field::REFERENCE_ID..][..4].copy_from_slice(b"INIT");
+        assert_eq!(inspect(&bytes), Err(Fault::Leap));
+    }
+
+    #[test]
+    fn without_a_shared_clock_only_the_order_is_held_to() {
+        let at = |nanos: i64| Timestamp::from_nanos(1_764_000_000_000_000_000 + nanos);
+        // The server's clock is a second ahead.
+        let ahead = 1_000_000_000;
+        let times = Times { t1: at(0), t2: at(ahead + 10), t3: at(ahead + 20), t4: at(30) };
+        assert_eq!(times.check_order(), Ok(()));
+        assert_eq!(times.check_causality(), Err(Fault::ArrivedBeforeTransmitted));
+        let backwards = Times { t3: at(ahead + 9), ..times };
+        assert_eq!(backwards.check_order(), Err(Fault::TransmittedBeforeReceived));
+        let too_long = Times { t3: at(ahead + 41), ..times };
+        assert_eq!(too_long.check_order(), Err(Fault::ArrivedBeforeTransmitted));
     }
 
     #[test]
@@ -288,9 +351,10 @@ mod tests {
         let mut bytes = valid();
         bytes[field::STRATUM] = 0;
         bytes[field::RECEIVE..].fill(0);
-        assert!(Expectation::Echo.inspect(&bytes, HEADER_LEN, 4).is_ok());
+        let echoed = |bytes: &[u8]| Expectation::Echo.inspect(&read(bytes, HEADER_LEN)?, ASKED);
+        assert!(echoed(&bytes).is_ok());
         bytes[field::FLAGS] = 0x23;
-        assert_eq!(Expectation::Echo.inspect(&bytes, HEADER_LEN, 4), Err(Fault::Mode));
+        assert_eq!(echoed(&bytes), Err(Fault::Mode));
     }
 
     #[test]
@@ -309,11 +373,7 @@ mod tests {
     fn wire_timestamps_unfold_to_the_nanosecond_they_were_made_from() {
         let t1 = Timestamp::<Realtime>::from_nanos(1_764_000_000_123_456_789);
         let t2 = t1 + Interval::from_nanos(1);
-        let reply = Reply {
-            origin: NtpTimestamp::ZERO,
-            receive: NtpTimestamp::floor(t2),
-            transmit: NtpTimestamp::floor(t2),
-        };
+        let reply = Reply { receive: NtpTimestamp::floor(t2), transmit: NtpTimestamp::floor(t2) };
         assert_eq!(Times::of(&reply, t1, t2).check_causality(), Ok(()));
         assert_eq!(Times::of(&reply, t1, t2).t2, t2);
     }

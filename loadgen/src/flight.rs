@@ -11,7 +11,7 @@
 
 use timeball_time::{Interval, NtpTimestamp, Realtime, Timestamp};
 
-use crate::Fault;
+use crate::{Cohort, Fault, Kind};
 
 /// The requests sent and not yet answered or given up.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct Flights {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flight {
     pub(crate) number: u64,
+    pub(crate) kind: Kind,
+    pub(crate) cohort: Cohort,
     pub(crate) intended: Timestamp<Realtime>,
     /// The clock just before it was handed to the kernel: not later than it left.
     pub(crate) sent: Timestamp<Realtime>,
@@ -45,6 +47,8 @@ impl Flights {
         let zero = Timestamp::from_nanos(0);
         let empty = Flight {
             number: u64::MAX,
+            kind: Kind::V4,
+            cohort: Cohort::WellBehaved,
             intended: zero,
             sent: zero,
             departed: None,
@@ -76,12 +80,13 @@ impl Flights {
         std::mem::replace(&mut self.lost, 0)
     }
 
-    /// Enters the next request and returns its nonce.
+    /// Enters the next request, which is of `kind` from one of `cohort`, and returns its nonce.
     ///
     /// When the table is full the oldest request is given up before its time, counted as lost.
     #[inline]
     pub(crate) fn launch(
         &mut self,
+        (kind, cohort): (Kind, Cohort),
         intended: Timestamp<Realtime>,
         sent: Timestamp<Realtime>,
     ) -> NtpTimestamp {
@@ -90,27 +95,34 @@ impl Flights {
             self.retire_oldest();
         }
         let slot = self.slot(number);
-        self.slots[slot] = Flight { number, intended, sent, departed: None, is_pending: true };
+        self.slots[slot] =
+            Flight { number, kind, cohort, intended, sent, departed: None, is_pending: true };
         self.next += 1;
         self.pending += 1;
         NtpTimestamp::from_bits(self.salt | number)
     }
 
-    /// Takes back the last `count` requests: the kernel did not take them.
-    pub(crate) fn recall(&mut self, count: usize) {
+    /// Takes back the last `count` requests, the kernel did not take them; shows each to `notice`.
+    pub(crate) fn recall(&mut self, count: usize, mut notice: impl FnMut(Cohort)) {
         for _ in 0..count {
             self.next -= 1;
             let slot = self.slot(self.next);
             self.slots[slot].is_pending = false;
             self.slots[slot].number = u64::MAX;
             self.pending -= 1;
+            notice(self.slots[slot].cohort);
         }
         self.oldest = self.oldest.min(self.next);
     }
 
-    /// The request that a reply answers, which is then no longer in flight.
+    /// The request that a reply of `origin` answers, and what `accept` makes of it. If it accepts, the
+    /// request is no longer in flight.
     #[inline]
-    pub(crate) fn land(&mut self, origin: NtpTimestamp) -> Result<Flight, Fault> {
+    pub(crate) fn land<T>(
+        &mut self,
+        origin: NtpTimestamp,
+        accept: impl FnOnce(&Flight) -> Result<T, Fault>,
+    ) -> Result<(Flight, T), Fault> {
         let number = self.number(origin).ok_or(Fault::Origin)?;
         let slot = self.slot(number);
         let flight = &mut self.slots[slot];
@@ -120,9 +132,10 @@ impl Flights {
         if !flight.is_pending {
             return Err(Fault::Duplicate);
         }
+        let accepted = accept(flight)?;
         flight.is_pending = false;
         self.pending -= 1;
-        Ok(*flight)
+        Ok((*flight, accepted))
     }
 
     /// Notes the kernel's stamp of a departure.
@@ -185,25 +198,37 @@ mod tests {
         Flights::new(room, 7, Interval::from_nanos(100))
     }
 
+    fn launch(
+        flights: &mut Flights,
+        intended: Timestamp<Realtime>,
+        sent: Timestamp<Realtime>,
+    ) -> NtpTimestamp {
+        flights.launch((Kind::V4, Cohort::WellBehaved), intended, sent)
+    }
+
+    fn land(flights: &mut Flights, origin: NtpTimestamp) -> Result<Flight, Fault> {
+        flights.land(origin, |_| Ok(())).map(|(flight, ())| flight)
+    }
+
     #[test]
     fn a_reply_finds_its_request_once_and_only_once() {
         let mut flights = flights(4);
-        let first = flights.launch(at(1), at(2));
-        let second = flights.launch(at(3), at(4));
+        let first = launch(&mut flights, at(1), at(2));
+        let second = launch(&mut flights, at(3), at(4));
         assert_ne!(first, second);
-        assert_eq!(flights.land(second).unwrap().intended, at(3));
-        assert_eq!(flights.land(second).unwrap_err(), Fault::Duplicate);
-        assert_eq!(flights.land(first).unwrap().sent, at(2));
+        assert_eq!(land(&mut flights, second).unwrap().intended, at(3));
+        assert_eq!(land(&mut flights, second).unwrap_err(), Fault::Duplicate);
+        assert_eq!(land(&mut flights, first).unwrap().sent, at(2));
         assert_eq!((flights.pending(), flights.take_lost()), (0, 0));
     }
 
     #[test]
     fn a_nonce_never_sent_or_of_another_run_is_unknown() {
         let mut flights = flights(4);
-        let nonce = flights.launch(at(1), at(2)).to_bits();
+        let nonce = launch(&mut flights, at(1), at(2)).to_bits();
         for bits in [nonce + 1, nonce ^ (1 << 40), 0, u64::MAX] {
             let origin = NtpTimestamp::from_bits(bits);
-            assert_eq!(flights.land(origin).unwrap_err(), Fault::Origin, "{bits:x}");
+            assert_eq!(land(&mut flights, origin).unwrap_err(), Fault::Origin, "{bits:x}");
         }
         assert_eq!(flights.pending(), 1);
     }
@@ -211,14 +236,14 @@ mod tests {
     #[test]
     fn a_request_given_up_is_lost_and_its_reply_late() {
         let mut flights = flights(4);
-        let first = flights.launch(at(0), at(0));
-        let second = flights.launch(at(50), at(50));
+        let first = launch(&mut flights, at(0), at(0));
+        let second = launch(&mut flights, at(50), at(50));
         flights.retire(at(99));
         assert_eq!(flights.pending(), 2);
         flights.retire(at(100));
         assert_eq!((flights.pending(), flights.take_lost()), (1, 1));
-        assert_eq!(flights.land(first).unwrap_err(), Fault::Late);
-        assert!(flights.land(second).is_ok());
+        assert_eq!(land(&mut flights, first).unwrap_err(), Fault::Late);
+        assert!(land(&mut flights, second).is_ok());
         flights.retire(at(200));
         assert_eq!((flights.pending(), flights.take_lost()), (0, 0));
     }
@@ -226,27 +251,36 @@ mod tests {
     #[test]
     fn a_full_table_gives_up_the_oldest_and_counts_it() {
         let mut flights = flights(4);
-        let nonces: Vec<_> = (0..6).map(|k| flights.launch(at(k), at(k))).collect();
+        let nonces: Vec<_> = (0..6).map(|k| launch(&mut flights, at(k), at(k))).collect();
         assert_eq!((flights.pending(), flights.take_lost()), (4, 2));
-        assert_eq!(flights.land(nonces[0]).unwrap_err(), Fault::Late);
-        assert!(flights.land(nonces[5]).is_ok());
+        assert_eq!(land(&mut flights, nonces[0]).unwrap_err(), Fault::Late);
+        assert!(land(&mut flights, nonces[5]).is_ok());
     }
 
     #[test]
     fn recalled_requests_were_never_sent() {
         let mut flights = flights(4);
-        flights.launch(at(0), at(0));
-        let recalled = flights.launch(at(0), at(0));
-        flights.recall(1);
-        assert_eq!(flights.land(recalled).unwrap_err(), Fault::Origin);
+        launch(&mut flights, at(0), at(0));
+        let recalled = launch(&mut flights, at(0), at(0));
+        flights.recall(1, |_| {});
+        assert_eq!(land(&mut flights, recalled).unwrap_err(), Fault::Origin);
         assert_eq!((flights.pending(), flights.take_lost(), flights.next_number()), (1, 0, 1));
+    }
+
+    #[test]
+    fn a_reply_that_is_not_accepted_leaves_its_request_waiting() {
+        let mut flights = flights(4);
+        let nonce = launch(&mut flights, at(0), at(0));
+        let refused = flights.land(nonce, |_| Err::<(), _>(Fault::Mode));
+        assert_eq!((refused.unwrap_err(), flights.pending()), (Fault::Mode, 1));
+        assert!(land(&mut flights, nonce).is_ok());
     }
 
     #[test]
     fn a_departure_is_noted_at_its_request() {
         let mut flights = flights(4);
-        let nonce = flights.launch(at(0), at(0));
+        let nonce = launch(&mut flights, at(0), at(0));
         flights.note_departure(nonce, at(9));
-        assert_eq!(flights.land(nonce).unwrap().departed, Some(at(9)));
+        assert_eq!(land(&mut flights, nonce).unwrap().departed, Some(at(9)));
     }
 }

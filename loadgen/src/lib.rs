@@ -15,22 +15,35 @@
 //! Must never: send to a host that is not this machine, run without a bound, or adjust a clock.
 #![forbid(unsafe_code)]
 
+mod behaviour;
+mod carrier;
 mod check;
 pub mod cli;
+mod error;
 mod flight;
 mod histogram;
+mod judge;
+mod mix;
+mod options;
 mod population;
+mod probe;
+mod random;
 mod recorder;
 mod report;
 mod run;
 mod schedule;
 mod scope;
+mod sender;
 
-pub use check::{Expectation, Fault, FaultTally, Reply};
+pub use behaviour::{Behaviour, BehaviourError, Chatty, Cohort, Treatment, Treatments};
+pub use check::{Asked, Expectation, Fault, FaultTally, Reply};
+pub use error::LoadError;
 pub use histogram::{DamagedHistogram, Distribution, SignedHistogram};
+pub use mix::{Kind, Mix, MixError, Provocation, Provocations};
+pub use options::{Options, Path, Senders};
 pub use population::{Population, PopulationError};
 pub use recorder::Slice;
 pub use report::Report;
-pub use run::{LoadError, Options, run, run_watched};
-pub use schedule::{Load, Pattern, Schedule};
+pub use run::{run, run_watched};
+pub use schedule::{Load, Part, Pattern, Schedule};
 pub use scope::{OutOfScope, refuse_foreign};

@@ -40,6 +40,15 @@ impl Population {
         Ok(Self { network: masked(network, host_bits), prefix_len, size })
     }
 
+    /// The first `size` clients of this population; the same failures as of [`Population::new`].
+    pub fn limited_to(&self, size: u32) -> Result<Self, PopulationError> {
+        let fewer = Self::new(self.network, self.prefix_len, size)?;
+        if size > self.size {
+            return Err(PopulationError::Size { size, usable: self.size.into() });
+        }
+        Ok(fewer)
+    }
+
     /// The address of client `number`, which is taken modulo the population's size.
     #[inline]
     pub fn address(&self, number: u64) -> IpAddr {

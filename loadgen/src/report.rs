@@ -8,12 +8,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, FaultTally, SignedHistogram};
+use crate::{Fault, FaultTally, Provocations, SignedHistogram, Treatments};
 
 /// The outcome of one run, or of the part of it that one thread did in one interval.
 ///
-/// Of every request: `sent = answered + lost + given up with an invalid reply`; see
-/// [`Report::faults`].
+/// Of every request: `sent = answered + lost + causality_violations`. A reply that is invalid for another
+/// reason leaves its request waiting for a valid one, and lost when none comes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// From the first intended moment to the end of offering, in seconds; draining comes after.
@@ -23,8 +23,27 @@ pub struct Report {
     pub interrupted: bool,
     /// Requests handed to the kernel.
     pub sent: u64,
-    /// Requests the kernel had no room for; they were dropped, not retried.
+    /// Requests the socket had no room for; they were dropped, not retried.
     pub unsent: u64,
+    /// Requests that were due and not even tried when offering ended: the generator was behind.
+    #[serde(default)]
+    pub missed: u64,
+    /// Of the requests sent, those that a full device dropped at once, where the kernel says so. On a
+    /// veth that is the server's own backlog.
+    #[serde(default)]
+    pub dropped: u64,
+    /// Replies dropped because the generator's own socket buffer was full.
+    #[serde(default)]
+    pub overruns: u64,
+    /// Time in which the senders had nothing to do, in nanoseconds of all of them.
+    #[serde(default)]
+    pub idle_ns: u64,
+    /// Time in which the senders ran, draining included, in nanoseconds of all of them.
+    #[serde(default)]
+    pub awake_ns: u64,
+    /// Times that a sender had to leave its core to somebody else.
+    #[serde(default)]
+    pub preempted: u64,
     /// Valid replies.
     pub answered: u64,
     /// Of these, the ones that had arrived when offering ended.
@@ -33,6 +52,12 @@ pub struct Report {
     pub lost: u64,
     /// Invalid replies by reason.
     pub faults: FaultTally,
+    /// Packets that nobody should have answered; counted nowhere else.
+    #[serde(default)]
+    pub hostile: Provocations,
+    /// Requests by how their clients behave.
+    #[serde(default)]
+    pub cohorts: Treatments,
     /// Exchanges that break T1 ≤ T2 ≤ T3 ≤ T4.
     pub causality_violations: u64,
     /// Replies without a kernel stamp of their arrival; they are answers, but no times are taken.
@@ -59,6 +84,8 @@ impl Report {
         self.elapsed_s = self.elapsed_s.max(other.elapsed_s);
         self.interrupted |= other.interrupted;
         self.faults.add(&other.faults);
+        self.hostile.add(&other.hostile);
+        self.cohorts.add(&other.cohorts);
         let (counts, measures) = self.parts();
         counts.into_iter().zip(other.counts()).for_each(|(count, more)| *count += more);
         measures.into_iter().zip(other.measures()).for_each(|(sum, (_, more))| sum.add(more));
@@ -68,6 +95,8 @@ impl Report {
     pub fn clear(&mut self) {
         (self.elapsed_s, self.interrupted) = (0.0, false);
         self.faults = FaultTally::default();
+        self.hostile = Provocations::default();
+        self.cohorts = Treatments::default();
         let (counts, measures) = self.parts();
         counts.into_iter().for_each(|count| *count = 0);
         measures.into_iter().for_each(SignedHistogram::clear);
@@ -87,10 +116,16 @@ impl Report {
     }
 
     /// The counts in the order of [`Report::parts`].
-    const fn counts(&self) -> [u64; 7] {
+    const fn counts(&self) -> [u64; 13] {
         [
             self.sent,
             self.unsent,
+            self.missed,
+            self.dropped,
+            self.overruns,
+            self.idle_ns,
+            self.awake_ns,
+            self.preempted,
             self.answered,
             self.answered_in_time,
             self.lost,
@@ -100,16 +135,24 @@ impl Report {
     }
 
     /// All that is added up. A field that is forgotten here does not compile.
-    const fn parts(&mut self) -> ([&mut u64; 7], [&mut SignedHistogram; 7]) {
+    const fn parts(&mut self) -> ([&mut u64; 13], [&mut SignedHistogram; 7]) {
         let Self {
             elapsed_s: _,
             interrupted: _,
             sent,
             unsent,
+            missed,
+            dropped,
+            overruns,
+            idle_ns,
+            awake_ns,
+            preempted,
             answered,
             answered_in_time,
             lost,
             faults: _,
+            hostile: _,
+            cohorts: _,
             causality_violations,
             unstamped,
             lag,
@@ -121,7 +164,21 @@ impl Report {
             burst_position,
         } = self;
         (
-            [sent, unsent, answered, answered_in_time, lost, causality_violations, unstamped],
+            [
+                sent,
+                unsent,
+                missed,
+                dropped,
+                overruns,
+                idle_ns,
+                awake_ns,
+                preempted,
+                answered,
+                answered_in_time,
+                lost,
+                causality_violations,
+                unstamped,
+            ],
             [lag, latency, offset, receive_error, transmit_error, residence, burst_position],
         )
     }

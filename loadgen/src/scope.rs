@@ -1,33 +1,78 @@
-//! Where load may go: to this machine, and nowhere else.
+//! Where load may go, and in whose name: to this machine, and in nobody's.
 //!
 //! A generator that can offer a million packets a second from forged addresses is a weapon if it
-//! can be pointed at somebody. Loopback is always allowed. The only other targets are the ranges
-//! reserved for benchmarking (RFC 2544: 198.18.0.0/15; RFC 5180: 2001:2::/48), and only from inside
+//! can be pointed at somebody. Loopback and this machine's own addresses are always allowed. So are the
+//! ranges reserved for benchmarking (RFC 2544: 198.18.0.0/15; RFC 5180: 2001:2::/48), from inside
 //! a network namespace that leads nowhere: no default route, no gateway, just what is directly
-//! attached, such as a `veth`.
+//! attached, such as a `veth`. Everything else takes the caller's word that the target is theirs.
 //!
-//! Must never: resolve names, or be switched off.
+//! Replies go where requests claim to come from. So forged sources are taken only from ranges that
+//! nobody on the Internet has, unless the namespace leads nowhere; no word of the caller's changes that.
+//!
+//! Must never: resolve names.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-/// Fails unless load may go to `target`.
-pub fn refuse_foreign(target: SocketAddr) -> Result<(), OutOfScope> {
-    if target.ip().is_loopback() || (is_for_benchmarks(target.ip()) && leads_nowhere()) {
-        Ok(())
-    } else {
-        Err(OutOfScope { target })
-    }
+use crate::Population;
+
+/// Fails unless load may go to `target`; `owned` is the caller's word that it is theirs.
+pub fn refuse_foreign(target: SocketAddr, owned: bool) -> Result<(), OutOfScope> {
+    let allowed = owned
+        || target.ip().is_loopback()
+        || is_own(target.ip())
+        || (is_for_benchmarks(target.ip()) && leads_nowhere());
+    if allowed { Ok(()) } else { Err(OutOfScope::Target { target }) }
 }
 
-/// The target is not this machine; whoever chose it is at fault.
+/// Fails unless replies to `population` can go to nobody.
+pub(crate) fn refuse_foreign_sources(population: &Population) -> Result<(), OutOfScope> {
+    let (first, last) =
+        (population.address(0), population.address(u64::from(population.size()) - 1));
+    // So few that between two such addresses lies no third kind: the ranges are farther apart.
+    let few = population.size() <= 1 << 24;
+    let nobodys = few && is_nobodys(first) && is_nobodys(last);
+    if nobodys || leads_nowhere() { Ok(()) } else { Err(OutOfScope::Sources { first, last }) }
+}
+
+/// The load is not this machine's own business; whoever asked for it is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{target} is not local; load goes only to loopback, or to 198.18.0.0/15 or 2001:2::/48 from \
-     inside a network namespace without gateways"
-)]
-pub struct OutOfScope {
-    /// Where the load was to go.
-    pub target: SocketAddr,
+pub enum OutOfScope {
+    /// The target is somebody else's.
+    #[error(
+        "{target} is not local; load goes to this machine, or to 198.18.0.0/15 or 2001:2::/48 from \
+         inside a network namespace without gateways; for another server of your own say \
+         --i-own-this-target"
+    )]
+    Target {
+        /// Where the load was to go.
+        target: SocketAddr,
+    },
+    /// The sources could be somebody's.
+    #[error(
+        "replies to {first} to {last} would go to whoever has these addresses; forge private ones \
+         (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 198.18.0.0/15, fc00::/7, 2001:2::/48), or run in a \
+         network namespace without gateways"
+    )]
+    Sources {
+        /// The first client.
+        first: IpAddr,
+        /// The last.
+        last: IpAddr,
+    },
+}
+
+/// Whether an address is one of this machine's: only those can be bound to.
+fn is_own(address: IpAddr) -> bool {
+    !address.is_unspecified() && UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// Whether no host of the Internet can have the address.
+fn is_nobodys(address: IpAddr) -> bool {
+    let reserved = match address {
+        IpAddr::V4(address) => address.is_private() || address.is_loopback(),
+        IpAddr::V6(address) => address.is_unique_local(),
+    };
+    reserved || is_for_benchmarks(address)
 }
 
 fn is_for_benchmarks(address: IpAddr) -> bool {
@@ -82,10 +127,27 @@ mod tests {
     #[test]
     fn loopback_is_allowed_and_the_world_is_not() {
         for target in ["127.0.0.1:123", "127.9.8.7:1", "[::1]:123"] {
-            assert_eq!(refuse_foreign(target.parse().unwrap()), Ok(()), "{target}");
+            assert_eq!(refuse_foreign(target.parse().unwrap(), false), Ok(()), "{target}");
         }
         for target in ["192.0.2.1:123", "10.0.0.1:123", "0.0.0.0:123", "[2001:db8::1]:123"] {
-            assert!(refuse_foreign(target.parse().unwrap()).is_err(), "{target}");
+            assert!(refuse_foreign(target.parse().unwrap(), false).is_err(), "{target}");
+            assert_eq!(refuse_foreign(target.parse().unwrap(), true), Ok(()), "{target}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_somebody_can_have_are_not_forged() {
+        for text in ["10.0.0.0", "172.16.0.1", "192.168.1.1", "198.19.0.1", "fd00::1", "2001:2::1"]
+        {
+            assert!(is_nobodys(text.parse().unwrap()), "{text}");
+        }
+        for text in ["8.8.8.8", "172.32.0.1", "100.64.0.1", "2001:db8::1", "fe80::1"] {
+            assert!(!is_nobodys(text.parse().unwrap()), "{text}");
+        }
+        // Not in a namespace that leads nowhere, where everything may be forged.
+        if !leads_nowhere() {
+            let population = "8.8.8.0/24".parse().unwrap();
+            assert!(matches!(refuse_foreign_sources(&population), Err(OutOfScope::Sources { .. })));
         }
     }
 

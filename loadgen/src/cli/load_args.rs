@@ -6,7 +6,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::{Expectation, Load, Options, Pattern, Population};
+use timeball_sys::traffic::MacAddress;
+use timeball_time::Timestamp;
+
+use crate::{
+    Behaviour, Chatty, Expectation, Load, Mix, Options, Path, Pattern, Population, Senders,
+};
 
 use super::error::CommandError;
 
@@ -28,33 +33,85 @@ pub(super) struct LoadArgs {
     /// How long load is offered.
     #[arg(long, short = 'd', default_value_t = 10.0, value_name = "SECONDS", value_parser = seconds)]
     duration: f64,
-    /// Requests after which offering ends earlier.
-    #[arg(long, default_value_t = u32::MAX)]
+    /// Packets after which offering ends earlier.
+    #[arg(long, default_value_t = u32::MAX, hide_default_value = true)]
     requests: u32,
     /// After this long without a reply a request is lost.
     #[arg(long, short = 't', default_value_t = 0.5, value_name = "SECONDS", value_parser = seconds)]
     timeout: f64,
+    /// When to start, in seconds since 1970, to align generators on several machines.
+    #[arg(long, value_name = "SECONDS")]
+    start_at: Option<f64>,
+    /// Seed of all randomness.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The server only echoes: hold it to mode, version and origin, not to its times.
+    #[arg(long)]
+    echo: bool,
+    /// The server's clock is this machine's own: hold it to T1 ≤ T2 ≤ T3 ≤ T4 and measure the served
+    /// time's error.
+    #[arg(long)]
+    shared_clock: bool,
+    /// Offer the load even if nobody answers a first request.
+    #[arg(long)]
+    no_probe: bool,
+    /// The target is not this machine, but it is yours.
+    #[arg(long)]
+    i_own_this_target: bool,
+    #[command(flatten)]
+    clients: ClientArgs,
+    #[command(flatten)]
+    senders: SenderArgs,
+}
+
+/// Who asks, and what.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Clients")]
+struct ClientArgs {
     /// The network whose addresses are the clients; by default all of 127.0.0.0/8, or ::1.
     #[arg(long, value_name = "NETWORK/LENGTH")]
     clients: Option<Population>,
-    /// Source ports the clients are spread over.
+    /// So many clients of that network, from its first address.
+    #[arg(long, value_name = "CLIENTS")]
+    count: Option<u32>,
+    /// Source ports of each sender that the clients are spread over.
     #[arg(long, default_value_t = 1)]
     ports: usize,
+    /// Kinds of packets with their weights, of: v4, v3, v2, v1, symmetric; hostile, to be answered by
+    /// nobody: short, long, bad-field, mode6, mode7.
+    #[arg(long, value_name = "KIND=WEIGHT,…", default_value = "v4=1")]
+    mix: Mix,
+    /// This share of requests comes from so many clients, as in 0.2:100.
+    #[arg(long, value_name = "SHARE:CLIENTS")]
+    chatty: Option<Chatty>,
+    /// This share of requests comes from a single client, as in 0.1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    abuser: f64,
+}
+
+/// What sends.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Senders")]
+struct SenderArgs {
+    /// Send from these cores, one thread on each, as in 2,3.
+    #[arg(long, value_name = "CORE,…", value_delimiter = ',', conflicts_with = "threads")]
+    cores: Vec<usize>,
+    /// Send from so many threads, wherever they run.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Send Ethernet frames of our own making, from addresses that are nobody's. Needs CAP_NET_RAW, and
+    /// a server that routes the clients' network to this host.
+    #[arg(long)]
+    raw: bool,
+    /// With --raw: the next hop's Ethernet address, if it cannot be found out.
+    #[arg(long, value_name = "MAC", requires = "raw")]
+    next_hop: Option<MacAddress>,
     /// Requests of one client handed to the kernel as one message when due together.
     #[arg(long, default_value_t = 1)]
     segments: usize,
     /// One request in this many gets a kernel stamp of its departure; 0 for none.
     #[arg(long, default_value_t = 16, value_name = "N")]
     stamp_one_in: u32,
-    /// The core the generator runs on.
-    #[arg(long)]
-    core: Option<usize>,
-    /// Seed of the schedule's randomness.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// The server only echoes: hold it to mode, version and origin, not to its times.
-    #[arg(long)]
-    echo: bool,
 }
 
 /// How the moments of an open loop are spread.
@@ -66,40 +123,82 @@ enum Rhythm {
     Poisson,
     /// Many at once, then a pause.
     Bursts,
+    /// Everybody at the turn of each second.
+    Crowd,
 }
 
 impl LoadArgs {
     /// What the library is to offer to `target`.
     pub(super) fn options(&self, target: SocketAddr) -> Result<Options, CommandError> {
-        let everybody = if target.is_ipv4() { "127.0.0.0/8" } else { "::1/128" };
-        let population = match self.clients {
-            Some(population) => population,
-            None => everybody.parse().map_err(|error| CommandError::Usage(format!("{error}")))?,
-        };
-        let mut options = Options::new(target, population);
+        let mut options = Options::new(target, self.clients.population(target)?);
+        options.owned = self.i_own_this_target;
         options.load = self.load();
         options.duration = Duration::from_secs_f64(self.duration);
         options.requests_max = self.requests;
         options.timeout = Duration::from_secs_f64(self.timeout);
-        options.ports = self.ports;
-        options.segments = self.segments;
-        options.stamp_one_in = self.stamp_one_in;
-        options.core = self.core;
+        options.start_at =
+            self.start_at.map(|seconds| Timestamp::from_nanos((seconds * 1e9) as i64));
         options.seed = self.seed;
+        options.shared_clock = self.shared_clock;
+        options.probe = !self.no_probe;
         if self.echo {
             options.expectation = Expectation::Echo;
         }
+        self.clients.apply(&mut options);
+        self.senders.apply(&mut options);
         Ok(options)
     }
 
     fn load(&self) -> Load {
-        let pattern = match self.rhythm {
+        self.rate.map_or(Load::Closed { window: self.window }, |rate_hz| Load::Open {
+            pattern: self.pattern(),
+            rate_hz,
+        })
+    }
+
+    const fn pattern(&self) -> Pattern {
+        match self.rhythm {
             Rhythm::Constant => Pattern::Constant,
             Rhythm::Poisson => Pattern::Poisson,
             Rhythm::Bursts => Pattern::Bursts { size: self.burst },
+            Rhythm::Crowd => Pattern::Crowd,
+        }
+    }
+}
+
+impl ClientArgs {
+    fn population(&self, target: SocketAddr) -> Result<Population, CommandError> {
+        let everybody = if target.is_ipv4() { "127.0.0.0/8" } else { "::1/128" };
+        let population = match self.clients {
+            Some(population) => Ok(population),
+            None => everybody.parse(),
         };
-        self.rate
-            .map_or(Load::Closed { window: self.window }, |rate_hz| Load::Open { pattern, rate_hz })
+        let population = population.and_then(|population: Population| match self.count {
+            Some(count) => population.limited_to(count),
+            None => Ok(population),
+        });
+        population.map_err(|error| CommandError::Usage(error.to_string()))
+    }
+
+    fn apply(&self, options: &mut Options) {
+        options.ports = self.ports;
+        options.mix = self.mix.clone();
+        let chatty = self.chatty.unwrap_or_default();
+        options.behaviour = Behaviour { chatty, abuser_share: self.abuser };
+    }
+}
+
+impl SenderArgs {
+    fn apply(&self, options: &mut Options) {
+        options.senders = match self.cores.as_slice() {
+            [] => Senders::Floating(self.threads),
+            cores => Senders::Pinned(cores.to_vec()),
+        };
+        if self.raw {
+            options.path = Path::Frames { next_hop: self.next_hop };
+        }
+        options.segments = self.segments;
+        options.stamp_one_in = self.stamp_one_in;
     }
 }
 

@@ -1,0 +1,227 @@
+//! Ethernet, IP and UDP headers, written and read by the generator itself.
+//!
+//! A load from addresses that nobody owns cannot go through the kernel's IP layer, which would refuse
+//! its sources. Here the headers are bytes: a [`Template`] holds what all requests of one link share,
+//! and per request only addresses, lengths and checksums are written. Checksums are computed in full:
+//! a server whose card checks them would drop what merely claims to be right.
+//!
+//! Must never: read beyond the bytes of a frame, or believe a length inside it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::link::Link;
+
+/// What all frames of one link to one target share.
+#[derive(Clone, Debug)]
+pub(super) struct Template {
+    bytes: [u8; V6_LEN],
+    target: SocketAddr,
+}
+
+impl Template {
+    pub(super) fn new(link: &Link, target: SocketAddr) -> Self {
+        let mut bytes = [0; V6_LEN];
+        bytes[..6].copy_from_slice(&link.next_hop.octets());
+        bytes[6..12].copy_from_slice(&link.local.octets());
+        match target.ip() {
+            IpAddr::V4(address) => {
+                bytes[12..14].copy_from_slice(&ETHERTYPE_V4.to_be_bytes());
+                let ip = &mut bytes[ETHERNET_LEN..];
+                ip[0] = 0x45; // version 4, five words
+                ip[6] = 0x40; // DF: no fragments, and no identification needed (RFC 6864)
+                ip[8] = HOPS;
+                ip[9] = UDP;
+                ip[16..20].copy_from_slice(&address.octets());
+            }
+            IpAddr::V6(address) => {
+                bytes[12..14].copy_from_slice(&ETHERTYPE_V6.to_be_bytes());
+                let ip = &mut bytes[ETHERNET_LEN..];
+                ip[0] = 0x60; // version 6
+                ip[6] = UDP;
+                ip[7] = HOPS;
+                ip[24..40].copy_from_slice(&address.octets());
+            }
+        }
+        Self { bytes, target }
+    }
+
+    /// Octets before the payload.
+    pub(super) const fn len(&self) -> usize {
+        headers_len(self.target.is_ipv6())
+    }
+
+    /// Writes the headers in front of the payload that `frame` already holds.
+    ///
+    /// `source` is of the target's family: the caller has checked. Checksums cover the payload, so
+    /// that it must be final.
+    #[inline]
+    pub(super) fn address(&self, source: IpAddr, port: u16, frame: &mut [u8]) {
+        let len = self.len();
+        frame[..len].copy_from_slice(&self.bytes[..len]);
+        let udp_len = (frame.len() - len + UDP_LEN) as u16;
+        let (headers, payload) = frame.split_at_mut(len);
+        let (ip, udp) = headers[ETHERNET_LEN..].split_at_mut(len - ETHERNET_LEN - UDP_LEN);
+        udp[..2].copy_from_slice(&port.to_be_bytes());
+        udp[2..4].copy_from_slice(&self.target.port().to_be_bytes());
+        udp[4..6].copy_from_slice(&udp_len.to_be_bytes());
+        let addresses = match source {
+            IpAddr::V4(source) => {
+                ip[2..4].copy_from_slice(&(V4_LEN_IP as u16 + udp_len).to_be_bytes());
+                ip[12..16].copy_from_slice(&source.octets());
+                let checksum = folded(sum(ip));
+                ip[10..12].copy_from_slice(&checksum.to_be_bytes());
+                sum(&ip[12..20])
+            }
+            IpAddr::V6(source) => {
+                ip[4..6].copy_from_slice(&udp_len.to_be_bytes());
+                ip[8..24].copy_from_slice(&source.octets());
+                sum(&ip[8..40])
+            }
+        };
+        // The pseudo-header (RFC 768, RFC 8200 section 8.1), then the datagram.
+        let pseudo = addresses + u64::from(UDP) + u64::from(udp_len);
+        let checksum = folded(pseudo + sum(udp) + sum(payload));
+        // Zero would say that there is none.
+        let checksum = if checksum == 0 { u16::MAX } else { checksum };
+        udp[6..8].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
+/// Who sent a received frame, and the length of what comes before its payload; `None` if it is no
+/// whole UDP datagram.
+#[inline]
+pub(super) fn parse(frame: &[u8]) -> Option<(SocketAddr, usize, usize)> {
+    let ethertype = u16::from_be_bytes(*frame.get(12..14)?.first_chunk()?);
+    let ip = frame.get(ETHERNET_LEN..)?;
+    let (source, ip_len): (IpAddr, usize) = match ethertype {
+        ETHERTYPE_V4 => {
+            let octets: [u8; 4] = *ip.get(12..16)?.first_chunk()?;
+            (Ipv4Addr::from(octets).into(), usize::from(ip[0] & 0xF) * 4)
+        }
+        ETHERTYPE_V6 => {
+            let octets: [u8; 16] = *ip.get(8..24)?.first_chunk()?;
+            (Ipv6Addr::from(octets).into(), V6_LEN_IP)
+        }
+        _ => return None,
+    };
+    let udp: &[u8; UDP_LEN] = ip.get(ip_len..)?.first_chunk()?;
+    let port = u16::from_be_bytes([udp[0], udp[1]]);
+    let udp_len = usize::from(u16::from_be_bytes([udp[4], udp[5]]));
+    let start = ETHERNET_LEN + ip_len + UDP_LEN;
+    Some((SocketAddr::new(source, port), start, start + udp_len.checked_sub(UDP_LEN)?))
+}
+
+/// Octets before the payload of a frame without IP options.
+pub(super) const fn headers_len(is_ipv6: bool) -> usize {
+    if is_ipv6 { V6_LEN } else { V4_LEN }
+}
+
+/// The one's complement sum of big-endian 16-bit words, not yet folded; an odd octet at the end is
+/// padded (RFC 1071). 2³² words cannot overflow it.
+#[inline]
+fn sum(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut sum: u64 = words.iter().map(|word| u64::from(u32::from_be_bytes(*word))).sum();
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    sum += u64::from(u32::from_be_bytes(last));
+    sum
+}
+
+#[inline]
+const fn folded(mut sum: u64) -> u16 {
+    // 64 to 33, 17 and 16 bits, and the last carry.
+    sum = (sum & 0xFFFF_FFFF) + (sum >> 32);
+    sum = (sum & 0xFFFF_FFFF) + (sum >> 32);
+    sum = (sum & 0xFFFF) + (sum >> 16);
+    sum = (sum & 0xFFFF) + (sum >> 16);
+    !(sum as u16)
+}
+
+pub(super) const ETHERNET_LEN: usize = 14;
+pub(super) const V4_LEN_IP: usize = 20;
+pub(super) const V6_LEN_IP: usize = 40;
+const UDP_LEN: usize = 8;
+const V4_LEN: usize = ETHERNET_LEN + V4_LEN_IP + UDP_LEN;
+const V6_LEN: usize = ETHERNET_LEN + V6_LEN_IP + UDP_LEN;
+const ETHERTYPE_V4: u16 = libc::ETH_P_IP as u16;
+const ETHERTYPE_V6: u16 = libc::ETH_P_IPV6 as u16;
+/// The protocol number of UDP.
+pub(super) const UDP: u8 = libc::IPPROTO_UDP as u8;
+/// As far as a datagram of this kernel's would go.
+const HOPS: u8 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::MacAddress;
+    use super::*;
+
+    fn frame(target: &str, source: &str, payload: &[u8]) -> Vec<u8> {
+        let mac = |text: &str| text.parse::<MacAddress>().expect("a MAC address");
+        let link = Link {
+            interface: 1,
+            local: mac("02:00:00:00:00:01"),
+            next_hop: mac("02:00:00:00:00:02"),
+            first_port: 0,
+            ports: 1,
+        };
+        let template = Template::new(&link, target.parse().expect("an address"));
+        let mut frame = vec![0xEE; template.len()];
+        frame.extend(payload);
+        template.address(source.parse().expect("an address"), 4_660, &mut frame);
+        frame
+    }
+
+    /// A receiver's check: summed with its checksum, everything gives all ones.
+    fn holds(bytes: u64) -> bool {
+        folded(bytes) == 0
+    }
+
+    #[test]
+    fn checksums_hold_for_both_families_and_for_odd_payloads() {
+        for len in [0, 1, 3, 47, 48, 49, 468] {
+            let payload: Vec<u8> = (0..len).map(|k| (k * 7 + 13) as u8).collect();
+            let v4 = frame("198.18.0.1:123", "203.0.113.9", &payload);
+            assert!(holds(sum(&v4[14..34])), "{len}");
+            let udp_len = (8 + len) as u64;
+            assert!(holds(sum(&v4[26..34]) + 17 + udp_len + sum(&v4[34..])), "{len}");
+            let v6 = frame("[2001:2::1]:123", "[2001:db8::9]".trim_matches(['[', ']']), &payload);
+            assert!(holds(sum(&v6[22..54]) + 17 + udp_len + sum(&v6[54..])), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_known_header_has_the_checksum_worked_out_by_hand() {
+        // 4500 001c 0000 4000 4011 .... c612 0001 c612 0002, summed by hand.
+        let frame = frame("198.18.0.2:123", "198.18.0.1", &[]);
+        assert_eq!(frame[14..18], [0x45, 0, 0, 28]);
+        let by_hand = [0x4500, 0x001C, 0, 0x4000, 0x4011, 0xC612, 0x0001, 0xC612, 0x0002];
+        let total: u32 = by_hand.iter().sum();
+        let expected = !(((total & 0xFFFF) + (total >> 16)) as u16);
+        assert_eq!(frame[24..26], expected.to_be_bytes());
+    }
+
+    #[test]
+    fn a_written_frame_reads_back_as_its_sender_and_payload() {
+        for (target, source) in [("192.0.2.1:123", "10.1.2.3"), ("[fd00::1]:123", "fd00::2")] {
+            let frame = frame(target, source, b"payload");
+            let (from, start, end) = parse(&frame).expect("a datagram");
+            assert_eq!(from, SocketAddr::new(source.parse().expect("an address"), 4_660));
+            assert_eq!(&frame[start..end], b"payload");
+        }
+    }
+
+    #[test]
+    fn cut_or_foreign_frames_are_no_datagrams() {
+        let whole = frame("192.0.2.1:123", "10.1.2.3", b"payload");
+        for len in 0..42 {
+            assert_eq!(parse(&whole[..len]), None, "{len}");
+        }
+        let mut arp = whole.clone();
+        arp[12..14].copy_from_slice(&[0x08, 0x06]);
+        assert_eq!(parse(&arp), None);
+        let mut lying = whole;
+        lying[38..40].copy_from_slice(&[0, 7]);
+        assert_eq!(parse(&lying), None, "a UDP length below its header");
+    }
+}

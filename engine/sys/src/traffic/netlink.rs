@@ -1,0 +1,192 @@
+//! Three questions to the kernel's routing tables: the way to an address, a device, a neighbour.
+//!
+//! Netlink is a socket that takes and gives plain bytes, so none of this needs `unsafe`. `/proc` has no
+//! IPv6 neighbours and `/sys` shows another namespace's devices after a mere `nsenter`, so neither will do.
+//!
+//! Must never: change anything (only `RTM_GET…` is sent), or loop on a length of zero.
+
+use std::io::{self, Read};
+use std::net::IpAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::link::MacAddress;
+
+/// A socket to the routing tables of this thread's network namespace.
+#[derive(Debug)]
+pub(super) struct Netlink(Socket);
+
+/// The way to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    /// Index of the device.
+    pub(super) interface: u32,
+    /// The next hop, where there is one.
+    pub(super) gateway: Option<IpAddr>,
+    /// The address is this machine's own.
+    pub(super) is_local: bool,
+}
+
+/// A network device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Device {
+    pub(super) name: String,
+    /// `None` if it is no Ethernet.
+    pub(super) address: Option<MacAddress>,
+}
+
+impl Netlink {
+    pub(super) fn open() -> io::Result<Self> {
+        let protocol = Protocol::from(libc::NETLINK_ROUTE);
+        let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(protocol))?;
+        Ok(Self(socket))
+    }
+
+    /// The way to `target`; fails with what the kernel says, such as that there is none.
+    pub(super) fn route(&mut self, target: IpAddr) -> io::Result<Route> {
+        let (family, octets) = octets(target);
+        let mut body = vec![0; ROUTE_LEN];
+        body[0] = family;
+        body[1] = (octets.len() * 8) as u8;
+        push_attribute(&mut body, RTA_DST, &octets);
+        let answer = self.ask(libc::RTM_GETROUTE, &body)?;
+        let attributes = answer.get(ROUTE_LEN..).unwrap_or_default();
+        let interface = attribute(attributes, libc::RTA_OIF)
+            .and_then(|data| data.first_chunk())
+            .map_or(0, |index| u32::from_ne_bytes(*index));
+        let gateway = attribute(attributes, RTA_GATEWAY).and_then(address);
+        Ok(Route { interface, gateway, is_local: answer.get(7) == Some(&RTN_LOCAL) })
+    }
+
+    /// The device of an index.
+    pub(super) fn device(&mut self, interface: u32) -> io::Result<Device> {
+        let mut body = vec![0; LINK_LEN];
+        body[4..8].copy_from_slice(&interface.to_ne_bytes());
+        let answer = self.ask(libc::RTM_GETLINK, &body)?;
+        let kind = answer.get(2..4).and_then(|kind| kind.first_chunk());
+        let is_ethernet = kind.map(|kind| u16::from_ne_bytes(*kind)) == Some(libc::ARPHRD_ETHER);
+        let attributes = answer.get(LINK_LEN..).unwrap_or_default();
+        let name = attribute(attributes, IFLA_IFNAME).unwrap_or_default();
+        let name = name.split(|octet| *octet == 0).next().unwrap_or_default();
+        let address = attribute(attributes, IFLA_ADDRESS).and_then(|data| data.try_into().ok());
+        Ok(Device {
+            name: String::from_utf8_lossy(name).into_owned(),
+            address: address.filter(|_| is_ethernet).map(MacAddress::new),
+        })
+    }
+
+    /// The link-layer address of a neighbour, if it is known.
+    pub(super) fn neighbour(&mut self, interface: u32, target: IpAddr) -> Option<MacAddress> {
+        let (family, octets) = octets(target);
+        let mut body = vec![0; NEIGHBOUR_LEN];
+        body[0] = family;
+        body[4..8].copy_from_slice(&interface.to_ne_bytes());
+        push_attribute(&mut body, NDA_DST, &octets);
+        let answer = self.ask(libc::RTM_GETNEIGH, &body).ok()?;
+        let attributes = answer.get(NEIGHBOUR_LEN..).unwrap_or_default();
+        attribute(attributes, libc::NDA_LLADDR)?.try_into().ok().map(MacAddress::new)
+    }
+
+    /// Sends one question and returns its answer without the message header.
+    fn ask(&mut self, kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+        let mut message = vec![0; HEADER_LEN];
+        message[..4].copy_from_slice(&((HEADER_LEN + body.len()) as u32).to_ne_bytes());
+        message[4..6].copy_from_slice(&kind.to_ne_bytes());
+        message[6..8].copy_from_slice(&(libc::NLM_F_REQUEST as u16).to_ne_bytes());
+        message.extend(body);
+        self.0.send(&message)?;
+        let mut answer = vec![0; ANSWER_MAX];
+        let len = self.0.read(&mut answer)?;
+        answer.truncate(len);
+        let kind = answer.get(4..6).and_then(|kind| kind.first_chunk());
+        let error = answer.get(HEADER_LEN..).and_then(|body| body.first_chunk());
+        match (kind.map(|kind| u16::from_ne_bytes(*kind)), error) {
+            (Some(NLMSG_ERROR), Some(error)) => {
+                Err(io::Error::from_raw_os_error(-i32::from_ne_bytes(*error)))
+            }
+            (Some(_), Some(_)) => Ok(answer.split_off(HEADER_LEN)),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+fn octets(address: IpAddr) -> (u8, Vec<u8>) {
+    match address {
+        IpAddr::V4(address) => (libc::AF_INET as u8, address.octets().to_vec()),
+        IpAddr::V6(address) => (libc::AF_INET6 as u8, address.octets().to_vec()),
+    }
+}
+
+fn address(data: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(data).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(data).map(IpAddr::from)).ok()
+}
+
+fn push_attribute(message: &mut Vec<u8>, kind: u16, data: &[u8]) {
+    message.extend(((ATTRIBUTE_LEN + data.len()) as u16).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(data);
+}
+
+/// The data of the first attribute of `kind`.
+fn attribute(mut bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    loop {
+        let len = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
+        let found = u16::from_ne_bytes(*bytes.get(2..)?.first_chunk()?);
+        // Too short a length ends the walk, so that each turn takes at least four octets.
+        let data = bytes.get(ATTRIBUTE_LEN..len)?;
+        if found & ATTRIBUTE_KIND == kind {
+            return Some(data);
+        }
+        bytes = bytes.get(len.next_multiple_of(4)..)?;
+    }
+}
+
+/// `nlmsghdr`, `rtmsg`, `ifinfomsg`, `ndmsg` and `rtattr` (uapi/linux/netlink.h, rtnetlink.h,
+/// neighbour.h).
+const HEADER_LEN: usize = 16;
+const ROUTE_LEN: usize = 12;
+const LINK_LEN: usize = 16;
+const NEIGHBOUR_LEN: usize = 12;
+const ATTRIBUTE_LEN: usize = 4;
+/// The two bits above say how the data is to be read.
+const ATTRIBUTE_KIND: u16 = 0x3FFF;
+const NLMSG_ERROR: u16 = libc::NLMSG_ERROR as u16;
+const RTA_DST: u16 = 1;
+const RTA_GATEWAY: u16 = 5;
+const RTN_LOCAL: u8 = 2;
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const NDA_DST: u16 = 1;
+/// A device with statistics is some 2 KiB.
+const ANSWER_MAX: usize = 32 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_local_by_a_device_that_is_no_ethernet() {
+        let mut netlink = Netlink::open().expect("netlink");
+        let route = netlink.route("127.9.8.7".parse().expect("an address")).expect("a route");
+        assert!(route.is_local && route.gateway.is_none(), "{route:?}");
+        let device = netlink.device(route.interface).expect("a device");
+        assert_eq!((device.name.as_str(), device.address), ("lo", None));
+        let neighbour = netlink.neighbour(route.interface, "127.9.8.7".parse().expect("address"));
+        assert_eq!(neighbour, None);
+        assert!(netlink.device(u32::MAX >> 1).is_err());
+    }
+
+    #[test]
+    fn damaged_attributes_end_the_walk() {
+        let mut bytes = Vec::new();
+        push_attribute(&mut bytes, 9, &[1, 2, 3, 4]);
+        push_attribute(&mut bytes, 5, &[5; 4]);
+        assert_eq!(attribute(&bytes, 5), Some(&[5; 4][..]));
+        for len in [0u8, 3, 255] {
+            bytes[0] = len;
+            assert_eq!(attribute(&bytes, 5), None, "{len}");
+        }
+        assert_eq!(attribute(&[8, 0, 5], 5), None);
+    }
+}
