@@ -5,7 +5,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use timeball_time::{Interval, Rate, Snapshot};
+use timeball_time::{Interval, LeapKind, LeapSecond, Rate, Snapshot};
 use timeball_wire::HEADER_LEN;
 
 use crate::limits::{ACTIONS_MAX, ACTIONS_RESERVED};
@@ -211,6 +211,21 @@ pub enum Event {
         /// For how long, by the kernel's count.
         length: Interval,
     },
+    /// There is a leap second at the end of this day.
+    LeapAhead {
+        /// Which.
+        leap: LeapSecond,
+    },
+    /// There is none after all.
+    LeapWithdrawn {
+        /// Which.
+        leap: LeapSecond,
+    },
+    /// The leap second has been made.
+    LeapMade {
+        /// Which.
+        leap: LeapSecond,
+    },
     /// The kernel does not let us steer its clock.
     SteeringRefused,
     /// The kernel applies another frequency than commanded.
@@ -278,6 +293,9 @@ impl fmt::Display for Event {
             Self::Suspended { length } => {
                 write!(f, "suspended for {:.1} s: not synchronised", length.as_secs_f64())
             }
+            Self::LeapAhead { leap } => write!(f, "leap second tonight: {}", what_is_done(leap)),
+            Self::LeapWithdrawn { .. } => f.write_str("no leap second tonight after all"),
+            Self::LeapMade { leap } => write!(f, "leap second: {} just now", what_is_done(leap)),
             Self::SteeringRefused => f.write_str(
                 "the kernel refuses to be steered (no CAP_SYS_TIME?): correcting replies only",
             ),
@@ -285,5 +303,12 @@ impl fmt::Display for Event {
                 write!(f, "the kernel applies only {:+.3} ppm", frequency.as_ppm())
             }
         }
+    }
+}
+
+fn what_is_done(leap: &LeapSecond) -> &'static str {
+    match leap.kind {
+        LeapKind::Insert => "23:59:60 UTC is inserted",
+        LeapKind::Delete => "23:59:59 UTC is left out",
     }
 }

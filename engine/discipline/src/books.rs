@@ -86,6 +86,11 @@ impl Books {
         self.segments.push(segment);
     }
 
+    /// Moves the last step entered by `error`, by which it was misread.
+    pub(crate) fn correct(&mut self, error: Interval) {
+        self.phase += error;
+    }
+
     /// Enters a step of `amount` that the kernel has confirmed, exactly.
     pub fn stepped(&mut self, now: &ClockReading, amount: Interval) -> Observed {
         self.phase += amount;

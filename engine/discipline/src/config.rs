@@ -8,6 +8,8 @@ use core::net::{IpAddr, SocketAddr};
 
 use timeball_time::{Interval, Rate, Stratum};
 
+use crate::leap_table::LeapTable;
+
 /// Everything the discipline is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -29,6 +31,10 @@ pub struct Config {
     pub panic_threshold: Option<Interval>,
     /// Root distance past which the time is not served as synchronised; default 1.5 s.
     pub max_root_distance: Interval,
+    /// The list of leap seconds, if there is one.
+    pub leap_table: Option<LeapTable>,
+    /// After a leap second that the kernel has not made, slew its clock instead of stepping it.
+    pub slew_leaps: bool,
     /// Addresses by which clients reach this server: a source with its time from one of these is a
     /// loop.
     pub own_addresses: Vec<IpAddr>,
@@ -44,6 +50,8 @@ impl Default for Config {
             step_limit: None,
             panic_threshold: Some(Interval::from_secs(1000)),
             max_root_distance: Interval::from_millis(1500),
+            leap_table: None,
+            slew_leaps: false,
             own_addresses: Vec::new(),
         }
     }

@@ -26,6 +26,7 @@ use crate::config::{Config, Steering};
 use crate::election::{Election, Reference, elect};
 use crate::filter::{FrequencyPrior, Verdict};
 use crate::kernel::KernelSteering;
+use crate::leap::LeapWatch;
 use crate::limits::SOURCES_MAX;
 use crate::publish::DRIFT_SAVE_GAP;
 use crate::reference_id::reference_id_of;
@@ -52,6 +53,9 @@ pub struct Discipline {
     pub(crate) kiss: ReferenceId,
     pub(crate) servo: Servo,
     pub(crate) kernel: KernelSteering,
+    pub(crate) leap: LeapWatch,
+    /// The kernel clock still has a leap second to slew.
+    pub(crate) leap_to_slew: bool,
     pub(crate) snapshot: Snapshot,
     pub(crate) reference_time: NtpTimestamp,
     /// Nobody has been told a time to rely on since the start or the last suspend.
@@ -92,6 +96,8 @@ impl Discipline {
             own_ids: config.own_addresses.iter().map(|&own| reference_id_of(own)).collect(),
             kernel: KernelSteering::new(config.steering),
             servo: Servo::new(free, frequency, snapshot.dispersion_rate),
+            leap: LeapWatch::new(config.leap_table.clone()),
+            leap_to_slew: false,
             tallies: vec![Tally::Reject; sources.len()],
             config,
             precision,
@@ -137,7 +143,8 @@ impl Discipline {
 
     /// When [`Discipline::on_timer`] is to be called next.
     pub fn next_wakeup(&self) -> Timestamp<Monotonic> {
-        self.sources.iter().map(Source::due).fold(self.heartbeat, Ord::min)
+        let own = self.leap.wakeup().map_or(self.heartbeat, |leap| leap.min(self.heartbeat));
+        self.sources.iter().map(Source::due).fold(own, Ord::min)
     }
 
     /// Sends what is due and keeps the snapshot fresh.
@@ -278,7 +285,11 @@ impl Discipline {
 
     /// Enters what the clocks show; true if readers need a new mapping.
     fn observe(&mut self, now: &ClockReading, out: &mut Actions) -> bool {
-        let observed = self.books.observe(now);
+        let mut observed = self.books.observe(now);
+        if observed.step != Interval::ZERO {
+            self.servo.kernel_stepped();
+        }
+        let leapt = self.observe_leap(now, &mut observed, out);
         if observed.step != Interval::ZERO {
             self.after_step();
             if !self.kernel.claims(observed.step) {
@@ -289,7 +300,7 @@ impl Discipline {
             out.note(Event::Suspended { length: observed.suspended });
             self.start_over(now.monotonic);
         }
-        observed.step != Interval::ZERO || observed.suspended != Interval::ZERO
+        leapt || observed.step != Interval::ZERO || observed.suspended != Interval::ZERO
     }
 
     /// The kernel clock was stepped: requests under way span it and are of no use.

@@ -59,6 +59,12 @@ impl Estimate {
         Self { epoch, offset, frequency, covariance, wander_variance, wander, jitter }
     }
 
+    /// The same estimate with the truth moved by `shift`.
+    #[must_use]
+    pub fn moved(self, shift: Interval) -> Self {
+        Self { offset: self.offset + shift, ..self }
+    }
+
     /// The instant the estimate was made for.
     pub const fn epoch(&self) -> Timestamp<Free> {
         self.epoch

@@ -141,6 +141,14 @@ impl Filter {
         Verdict::Taken
     }
 
+    /// A leap second: the truth is `shift` further than all that was measured of it.
+    pub fn leap(&mut self, shift: Interval) {
+        for point in self.points.iter_mut().chain(&mut self.suspects) {
+            point.offset += shift;
+        }
+        self.estimate = self.estimate.map(|estimate| estimate.moved(shift));
+    }
+
     /// The estimate after the newest point; `None` before the first.
     pub const fn estimate(&self) -> Option<&Estimate> {
         self.estimate.as_ref()

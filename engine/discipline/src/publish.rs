@@ -3,7 +3,7 @@
 //! Must never: publish a leap other than 3 with a root distance at or past the limit.
 
 use timeball_time::{
-    ClockReading, Free, Interval, Leap, Monotonic, NtpShort, Rate, ReferenceId, Snapshot, Stratum,
+    ClockReading, Free, Interval, Monotonic, NtpShort, Rate, ReferenceId, Snapshot, Stratum,
     Timestamp,
 };
 
@@ -22,6 +22,7 @@ impl Discipline {
         self.heartbeat = now.monotonic + HEARTBEAT;
         let free = self.books.free(now.realtime);
         self.fall_back(now.monotonic, free, out);
+        self.watch_leap(now, out);
         let snapshot = match (self.basis, self.reference) {
             (Basis::Sources, Some(reference)) => self.synchronised(now, free, &reference, measured),
             (Basis::Local, _) => self.local(now, free),
@@ -72,7 +73,7 @@ impl Discipline {
         }
         let until_limit = Interval::from_secs_f64(room.as_secs_f64() / bound.rate());
         Snapshot {
-            leap: reference.leap,
+            leap: self.leap.indicator(),
             stratum: reference.stratum,
             root_delay: NtpShort::ceil(reference.root_delay),
             reference_id: reference.reference_id,
@@ -87,7 +88,7 @@ impl Discipline {
         // Each second is an update: the local clock is by definition right, give or take this much.
         self.servo.bound(Bound::new(free, LOCAL_DISPERSION, FREQUENCY_TOLERANCE), true);
         Snapshot {
-            leap: Leap::None,
+            leap: self.leap.indicator(),
             stratum: self.config.local.map_or(Stratum::UNSYNCHRONISED, |local| local.stratum),
             reference_id: ReferenceId::LOCAL,
             reference_time: self.servo.reference_time(),
@@ -104,6 +105,7 @@ impl Discipline {
 
     fn leap_3(&self, now: &ClockReading) -> Snapshot {
         Snapshot {
+            leap_second: self.leap.for_readers(self.unbroken(now)),
             reference_id: self.kiss,
             reference_time: self.reference_time,
             ..Snapshot::unsynchronised(now.realtime, self.precision)
@@ -114,10 +116,12 @@ impl Discipline {
         if self.basis != Basis::Sources {
             return;
         }
+        self.leap_to_slew &= self.servo.correction(now.realtime).abs() > self.config.step_threshold;
+        let step_above = self.steps_allowed() && !self.leap_to_slew;
         let wanted = Wanted {
             frequency: self.frequency.as_ratio(),
             correction: self.servo.correction(now.realtime),
-            step_above: self.steps_allowed().then_some(self.config.step_threshold),
+            step_above: step_above.then_some(self.config.step_threshold),
         };
         self.kernel.steer(now.monotonic, self.books.frequency(), &wanted, out);
     }

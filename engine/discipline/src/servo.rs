@@ -76,11 +76,11 @@ impl Servo {
         }
     }
 
-    /// Served minus free time at `now`, exactly as readers see it.
+    /// Served minus free time at `now`, exactly as readers see it, but for a leap second ahead.
     pub(crate) fn offset(&self, now: Timestamp<Free>, realtime: Timestamp<Realtime>) -> Interval {
         match &self.published {
             // Free and served time meet here as two counts of one instant.
-            Some(snapshot) => snapshot.served(realtime) - now.reinterpret::<Served>(),
+            Some(snapshot) => snapshot.mapped(realtime) - now.reinterpret::<Served>(),
             None => self.offset + Rate::from_ratio(self.frequency).over(now - self.epoch),
         }
     }
@@ -90,6 +90,14 @@ impl Servo {
         if self.published.take().is_some() {
             // The line and the mapping round differently: better a little late than backwards.
             self.offset += ROUNDING;
+        }
+    }
+
+    /// A leap second: the line goes on `shift` further, as readers of the mapping see it already.
+    pub(crate) fn leap(&mut self, shift: Interval) {
+        self.offset += shift;
+        if let Some(snapshot) = &mut self.published {
+            snapshot.offset += shift;
         }
     }
 

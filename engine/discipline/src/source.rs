@@ -385,6 +385,15 @@ impl Source {
         self.exchange = None;
     }
 
+    /// A leap second of `shift`: what was measured moves along, and a request that spans it is dropped.
+    pub(crate) fn leap(&mut self, shift: Interval) {
+        self.exchange = None;
+        self.filter.leap(shift);
+        if let Some(sample) = &mut self.last {
+            sample.offset += shift;
+        }
+    }
+
     /// Points before its estimate is worth anything.
     const fn points_needed(&self) -> usize {
         if self.config.iburst { READY_POINTS_BURST } else { READY_POINTS }

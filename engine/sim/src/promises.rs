@@ -125,8 +125,17 @@ impl Promises {
     pub(crate) const fn announced(&mut self, event: &Event) {
         self.step_announced |= matches!(
             event,
-            Event::Stepped { .. } | Event::Synchronised { .. } | Event::Suspended { .. }
+            Event::Stepped { .. }
+                | Event::Synchronised { .. }
+                | Event::Suspended { .. }
+                | Event::LeapMade { .. }
         );
+    }
+
+    /// The kernel made the leap second it was told to make.
+    pub(crate) const fn leapt(&mut self) {
+        self.step_announced = true;
+        self.measured = true;
     }
 
     /// The machine slept: what was served before is of no account.
@@ -186,7 +195,8 @@ impl Promises {
 
     /// Served time is looked at.
     pub(crate) fn served(&mut self, snapshot: &Snapshot, now: &ClockReading) {
-        let served = snapshot.served(now.realtime).nanos();
+        // As if no leap were ahead: its second is not one that runs backwards.
+        let served = snapshot.mapped(now.realtime).nanos();
         let excused = std::mem::take(&mut self.step_announced);
         if served < self.last_served && !excused {
             self.fail(Promise::Backwards(Interval::from_nanos(self.last_served - served)));

@@ -8,7 +8,9 @@
 
 use std::net::SocketAddr;
 
-use timeball_time::{Interval, Leap, NtpShort, NtpTimestamp, Realtime, ReferenceId, Timestamp};
+use timeball_time::{
+    Interval, Leap, LeapSecond, NtpShort, NtpTimestamp, ReferenceId, Served, Timestamp,
+};
 use timeball_wire::{Flags, Header, Mode};
 
 use crate::S;
@@ -39,6 +41,8 @@ pub struct Server {
     pub stratum: u8,
     /// Leap indicator announced.
     pub leap: Leap,
+    /// The leap second it makes.
+    pub leap_second: Option<LeapSecond>,
     /// Root dispersion announced, seconds.
     pub root_dispersion: f64,
     /// Reference ID announced.
@@ -66,6 +70,7 @@ impl Default for Server {
             congestion: None,
             stratum: 1,
             leap: Leap::None,
+            leap_second: None,
             root_dispersion: 0.0,
             reference_id: ReferenceId::from_octets(*b"GPS\0"),
             kiss: None,
@@ -169,14 +174,14 @@ pub fn address(index: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, index as u8 + 1], 123))
 }
 
-/// The answer of `server` to `request`, received at the true time `received`, `elapsed_s` after the
-/// start.
+/// The answer of `server` to `request`, received at the true time `received`, `elapsed_s` after the start.
 pub fn answer(server: &Server, request: &[u8], received: i64, elapsed_s: f64) -> Vec<u8> {
     let Some(request) = Header::parse(request) else { return Vec::new() };
     let error = server.error(elapsed_s);
-    let stamp = |t: i64| NtpTimestamp::floor(Timestamp::<Realtime>::from_nanos(t + error));
+    let error = Interval::from_nanos(error);
+    let stamp = |t: i64| NtpTimestamp::floor(utc(t, server.leap_second) + error);
     let kiss = server.kiss;
-    let leap = if kiss.is_some() { Leap::Unsynchronised } else { server.leap };
+    let warning = if kiss.is_some() { Leap::Unsynchronised } else { server.leap };
     let header = Header {
         stratum: if kiss.is_some() { 0 } else { server.stratum },
         poll: 6,
@@ -188,9 +193,15 @@ pub fn answer(server: &Server, request: &[u8], received: i64, elapsed_s: f64) ->
         origin: request.transmit,
         receive: stamp(received),
         transmit: stamp(received + TURNAROUND),
-        ..Header::new(Flags { leap, version: 4, mode: Mode::Server })
+        ..Header::new(Flags { leap: warning, version: 4, mode: Mode::Server })
     };
     header.encode().to_vec()
+}
+
+/// UTC at the true time `t`, which goes straight on.
+pub(crate) fn utc(t: i64, leap: Option<LeapSecond>) -> Timestamp<Served> {
+    let straight = Timestamp::from_nanos(t);
+    leap.map_or(straight, |leap| leap.broken(straight))
 }
 
 /// Time a server takes for a request, ns.

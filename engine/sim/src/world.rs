@@ -16,7 +16,7 @@ use timeball_discipline::{
     Action, Actions, Config, Discipline, Event, SourceConfig, SourceId, Steer, Steered, Target,
 };
 use timeball_time::{
-    ClockReading, Interval, Leap, Rate, Realtime, ReferenceId, Snapshot, Timestamp,
+    ClockReading, Interval, Leap, LeapSecond, Rate, Realtime, ReferenceId, Snapshot, Timestamp,
 };
 
 use crate::S;
@@ -24,7 +24,7 @@ use crate::clock::{Clock, ClockModel};
 use crate::figures::{Look, rms};
 use crate::promises::{Broken, Promises, distance};
 use crate::random::Random;
-use crate::server::{Link, Server, address, answer};
+use crate::server::{Link, Server, address, answer, utc};
 use crate::trace::Trace;
 
 /// What the simulated kernel does with commands.
@@ -57,6 +57,10 @@ pub struct World {
     pub notice_first: bool,
     /// Whether error ≤ root distance is to hold (not with a majority of liars).
     pub honest: bool,
+    /// The leap second of this world, in true time that goes straight on.
+    pub leap: Option<LeapSecond>,
+    /// The kernel has been told to make it.
+    pub kernel_leaps: bool,
     /// What names resolve to.
     pub addresses: Vec<IpAddr>,
     /// What clients are told at present.
@@ -98,6 +102,8 @@ enum Happening {
     Arrives { source: u16, bytes: Vec<u8> },
     /// It is looked at, with the kernel's stamp of its arrival.
     Read { source: u16, bytes: Vec<u8>, stamp: i64 },
+    /// The host is told that somebody set the clock.
+    ClockSet,
 }
 
 impl World {
@@ -125,6 +131,8 @@ impl World {
             kernel: Kernel::Obeys,
             notice_first: false,
             honest: true,
+            leap: None,
+            kernel_leaps: false,
             addresses: Vec::new(),
             looks: Vec::new(),
             events: Vec::new(),
@@ -165,13 +173,18 @@ impl World {
             let second = start + (self.looks.len() as i64 + 1) * S;
             let wakeup = self.wakeup();
             let happening = self.queue.peek().map_or(i64::MAX, |Reverse(next)| next.at);
-            let next = second.min(wakeup).min(happening).min(end);
+            let kernel_leap = self.kernel_leap();
+            let next = second.min(wakeup).min(happening).min(kernel_leap).min(end);
             self.move_to(next);
-            if next == happening {
+            if next == kernel_leap {
+                self.make_kernel_leap();
+            } else if next == happening {
                 self.happen();
             } else if next == wakeup {
                 let nonces = &mut self.nonces;
                 let now = self.clock.reading();
+                let told = self.leap.filter(|_| self.kernel_leaps).map(|leap| leap.kind);
+                self.discipline.on_kernel_leap(told);
                 self.discipline.on_timer(now, &mut || nonces.bits(), &mut self.actions);
             }
             self.carry_out();
@@ -195,6 +208,21 @@ impl World {
         self.clock.after(wait.nanos()).max(self.clock.now() + TIMER_LEAST)
     }
 
+    /// The true instant at which the kernel's own clock comes to the leap it was told to make.
+    fn kernel_leap(&self) -> i64 {
+        let Some(leap) = self.leap.filter(|_| self.kernel_leaps) else { return i64::MAX };
+        let wait = leap.instant().nanos() - self.clock.reading().realtime.nanos();
+        self.clock.after(wait).max(self.clock.now())
+    }
+
+    fn make_kernel_leap(&mut self) {
+        let Some(leap) = self.leap else { return };
+        self.kernel_leaps = false;
+        self.clock.step(leap.kind.shift().nanos());
+        self.promises.leapt();
+        self.schedule(self.clock.now() + READ_LATENCY, Happening::ClockSet);
+    }
+
     fn schedule(&mut self, at: i64, happening: Happening) {
         let order = self.scheduled;
         self.scheduled += 1;
@@ -208,6 +236,9 @@ impl World {
                 let stamp = self.clock.reading().realtime.nanos();
                 let read = Happening::Read { source, bytes, stamp };
                 self.schedule(self.clock.now() + READ_LATENCY, read);
+            }
+            Happening::ClockSet => {
+                self.discipline.on_clock_changed(self.clock.reading(), &mut self.actions);
             }
             Happening::Read { source, bytes, stamp } => {
                 self.offer(SourceId(source), &bytes, Some(Timestamp::from_nanos(stamp)));
@@ -366,7 +397,7 @@ impl World {
     }
 
     fn served_error(&self, now: &ClockReading) -> Interval {
-        Interval::from_nanos(self.snapshot.served(now.realtime).nanos() - self.clock.now())
+        self.snapshot.served(now.realtime) - utc(self.clock.now(), self.leap)
     }
 
     /// True seconds since the start.
