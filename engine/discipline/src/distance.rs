@@ -22,6 +22,26 @@ pub(crate) struct Distance {
 }
 
 impl Distance {
+    /// Of `estimate` at `now`, last measured by `sample`; `delay` is the least seen, and an error of
+    /// `proven` beyond half of it is not excluded.
+    pub(crate) fn of(
+        estimate: &Estimate,
+        sample: &Sample<Free>,
+        delay: Interval,
+        proven: Interval,
+        now: Timestamp<Free>,
+    ) -> Self {
+        let age = (now - sample.received).max(Interval::ZERO);
+        let sd = Interval::from_secs_f64(BOUND_SD * estimate.offset_sd_at(now));
+        Self {
+            delay: sample.root_delay.interval() + delay,
+            dispersion: sample.root_dispersion.interval()
+                + sample.dispersion
+                + sd.max(proven)
+                + FREQUENCY_TOLERANCE.over(age),
+        }
+    }
+
     pub(crate) fn total(self) -> Interval {
         self.delay.half() + self.dispersion
     }

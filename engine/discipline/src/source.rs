@@ -18,8 +18,8 @@ use timeball_time::{Free, Interval, Monotonic, ReferenceId, Timestamp};
 
 use crate::action::{Action, Actions, Event, SourceId};
 use crate::config::{SourceConfig, Target};
-use crate::distance::{BOUND_SD, Distance, Proof};
-use crate::exchange::{Exchange, FREQUENCY_TOLERANCE, Sample};
+use crate::distance::{Distance, Proof};
+use crate::exchange::{Exchange, Sample};
 use crate::filter::{Filter, FrequencyPrior, Point, Verdict};
 use crate::limits::ADDRESSES_MAX;
 use crate::pace::{Pace, RECHECK_GAP};
@@ -423,18 +423,10 @@ impl Source {
         }
     }
 
-    /// Root distance at `now` without the part that the estimate's deviation contributes.
+    /// Root distance by way of it at `now`.
     pub(crate) fn distance(&self, now: Timestamp<Free>) -> Option<Distance> {
         let (sample, estimate) = (self.last.as_ref()?, self.filter.estimate()?);
-        let age = (now - sample.received).max(Interval::ZERO);
-        let sd = Interval::from_secs_f64(BOUND_SD * estimate.offset_sd_at(now));
-        Some(Distance {
-            delay: sample.root_delay.interval() + self.filter.delay_min(),
-            dispersion: sample.root_dispersion.interval()
-                + sample.dispersion
-                + sd.max(self.proven())
-                + FREQUENCY_TOLERANCE.over(age),
-        })
+        Some(Distance::of(estimate, sample, self.filter.delay_min(), self.proven(), now))
     }
 
     pub(crate) fn reference_id(&self) -> ReferenceId {
