@@ -15,8 +15,8 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::config::{
-    Access, Backend, ConfigError, Family, Host, Listen, Machine, Plan, Position, Problem, Problems,
-    Source, Spread, Steering, UringReplies, Whom, Words, example,
+    Access, Backend, ConfigError, Family, Host, KeyFile, Listen, Machine, Plan, Position, Problem,
+    Problems, Source, Spread, Steering, UringReplies, Whom, Words, example,
 };
 use crate::{names, output};
 
@@ -69,6 +69,7 @@ pub fn check(
     resolve: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Sync,
 ) -> Result<Report, ConfigError> {
     let plan = Plan::load(path, machine)?;
+    let keys = plan.load_keys(path)?;
     // Side by side: a resolver that does not answer takes many seconds for each name.
     let (outcomes, unknown): (Vec<_>, Vec<_>) = thread::scope(|scope| {
         let rules: Vec<_> = plan
@@ -95,7 +96,7 @@ pub fn check(
         return Err(Problems::new(path, problems).into());
     }
     let addresses = outcomes.into_iter().flatten().collect();
-    Ok(Report { path: path.to_owned(), plan, addresses })
+    Ok(Report { path: path.to_owned(), plan, keys, addresses })
 }
 
 fn addresses_of(
@@ -136,6 +137,8 @@ pub struct Report {
     pub path: PathBuf,
     /// The plan it makes.
     pub plan: Plan,
+    /// The keys it names.
+    pub keys: KeyFile,
     /// The addresses of each source, in the order of [`Plan::sources`]; none of them empty.
     pub addresses: Vec<Vec<IpAddr>>,
 }
@@ -157,6 +160,13 @@ impl fmt::Display for Report {
             format!("be {user:?} once its sockets are open")
         });
         writeln!(f, "  run as      {user}")?;
+        if let Some(settings) = &self.plan.keys {
+            let (count, file) = (self.keys.keys.iter().len(), settings.file.display());
+            writeln!(f, "  trust       {count} keys of {file}")?;
+            for warning in &self.keys.warnings {
+                writeln!(f, "              {file}:{warning}")?;
+            }
+        }
         for (source, addresses) in sources.iter().zip(&self.addresses) {
             writeln!(f, "  ask         {}", source_text(source, addresses))?;
         }
@@ -256,6 +266,9 @@ fn source_text(source: &Source, addresses: &[IpAddr]) -> String {
     if source.prefer {
         text += ", preferred";
     }
+    if let Some(key) = source.key {
+        text += &format!(", signed with key {}", key.id);
+    }
     match source.family {
         Family::Any => {}
         Family::Ipv4 => text += ", IPv4 only",
@@ -312,6 +325,12 @@ fn plan_json(report: &Report) -> Value {
             "panic_threshold_s": clock.panic_threshold.map_or(0.0, |limit| limit.as_secs_f64()),
         },
         "control": { "control_socket": control.socket },
+        "keys": report.plan.keys.as_ref().map(|settings| json!({
+            "file": settings.file,
+            "format": settings.format.word(),
+            "trusted": report.keys.keys.iter().map(|one| one.key.id().0).collect::<Vec<_>>(),
+            "warnings": report.keys.warnings.iter().map(problem_json).collect::<Vec<_>>(),
+        })),
         "log": { "level": log_level.word() },
         "local": local.as_ref().map(|local| json!({
             "stratum": local.stratum.get(),
@@ -334,6 +353,7 @@ fn plan_json(report: &Report) -> Value {
             "max_poll": source.poll.max(),
             "prefer": source.prefer,
             "family": source.family.word(),
+            "key": source.key.map(|key| key.id.0),
         })).collect::<Vec<_>>(),
     })
 }

@@ -60,6 +60,7 @@ fn alone(header: &str, key: &str, value: &str) -> String {
     let needed = match header {
         "[[source]]" if key != "address" => "address = \"ntp1.example.net\"\n",
         "[[access]]" if key != "network" => "network = \"default\"\n",
+        "[keys]" if key != "file" => "file = \"/etc/timeball/keys\"\n",
         _ => "",
     };
     format!("{header}\n{needed}{key} = {value}\n")
@@ -227,7 +228,7 @@ fn the_ranges_and_defaults_that_the_example_states_are_those_enforced() {
         assert!(is_refused(from - step) && is_refused(to + 1.0), "{key}");
         ranges += 1;
     }
-    assert_eq!(ranges, 10);
+    assert_eq!(ranges, 11);
 }
 
 #[test]
@@ -239,7 +240,7 @@ fn unknown_names_are_refused_with_the_name_that_was_meant() {
         (
             "[nts]\n",
             "t.toml:1:2: `nts` is no section; remove it, or use one of [server], [clock], [log], \
-             [control], [local], [[access]], [[source]]",
+             [control], [local], [[access]], [keys], [[source]]",
         ),
         (
             "[server]\nwokers = 2\n",

@@ -6,10 +6,10 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use timeball_time::{Interval, LeapKind, LeapSecond, Rate, Snapshot};
-use timeball_wire::HEADER_LEN;
 
 use crate::limits::{ACTIONS_MAX, ACTIONS_RESERVED};
-use crate::rejection::Kiss;
+use crate::rejection::{Kiss, Rejection};
+use crate::request::Request;
 
 /// The position of a source in [`crate::Config::sources`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -39,7 +39,7 @@ pub enum Action {
         /// Where to.
         remote: SocketAddr,
         /// The octets.
-        request: [u8; HEADER_LEN],
+        request: Request,
     },
     /// Look up the name of this source and report by `on_resolved`.
     Resolve {
@@ -154,6 +154,13 @@ pub enum Event {
         /// What it wants.
         kiss: Kiss,
     },
+    /// A source's replies are not signed with its key, or it refuses that key; told once.
+    NotAuthentic {
+        /// Which.
+        source: SourceId,
+        /// What is wrong with them.
+        rejection: Rejection,
+    },
     /// A source's clock moved; its history starts anew.
     SourceJumped {
         /// Which.
@@ -244,6 +251,7 @@ impl Event {
             | Self::ResolveFailed { source }
             | Self::AddressChanged { source, .. }
             | Self::KissReceived { source, .. }
+            | Self::NotAuthentic { source, .. }
             | Self::SourceJumped { source }
             | Self::Falseticker { source }
             | Self::Loop { source }
@@ -262,6 +270,7 @@ impl fmt::Display for Event {
             Self::ResolveFailed { .. } => f.write_str("its name does not resolve"),
             Self::AddressChanged { remote, .. } => write!(f, "is asked at {remote}"),
             Self::KissReceived { kiss, .. } => kiss.fmt(f),
+            Self::NotAuthentic { rejection, .. } => write!(f, "not believed: {rejection}"),
             Self::SourceJumped { .. } => f.write_str("its clock has jumped; starting over with it"),
             Self::Falseticker { .. } => f.write_str("disagrees with the majority: not believed"),
             Self::Loop { .. } => f.write_str("has its time from us: not used"),

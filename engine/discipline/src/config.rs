@@ -6,7 +6,10 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use std::sync::Arc;
+
 use timeball_time::{Interval, Rate, Stratum};
+use timeball_wire::Key;
 
 use crate::leap_table::LeapTable;
 
@@ -58,7 +61,7 @@ impl Default for Config {
 }
 
 /// One source of time.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct SourceConfig {
     /// Where to ask.
     pub target: Target,
@@ -71,12 +74,14 @@ pub struct SourceConfig {
     pub max_poll: i8,
     /// Taken as system peer whenever it survives selection.
     pub prefer: bool,
+    /// The key its requests are signed with and its replies must be.
+    pub key: Option<Arc<Key>>,
 }
 
 impl SourceConfig {
     /// The defaults for `target`: iburst, poll 6 to 10.
     pub const fn new(target: Target) -> Self {
-        Self { target, iburst: true, min_poll: 6, max_poll: 10, prefer: false }
+        Self { target, iburst: true, min_poll: 6, max_poll: 10, prefer: false, key: None }
     }
 }
 

@@ -15,37 +15,47 @@
 //! T2 and T3 are only known modulo 2³² s; they are unfolded around T1, so that any client within 68
 //! years of its server gets the true offset, on either side of 2036.
 //!
+//! With a key the request is signed and its answer must be (RFC 5905 section 9.2, RFC 8573): one that
+//! is not says nothing at all, neither a time nor a kiss nor that our key is unknown (crypto-NAK), and
+//! leaves the exchange open for the true one.
+//!
 //! Must never: believe anything in a packet, a kiss-o'-death included, before its origin has
-//! matched.
+//! matched and its code, if there is a key, has been verified.
+
+use std::sync::Arc;
 
 use timeball_time::{
     Interval, Leap, NtpShort, NtpTimestamp, Rate, ReferenceId, Stratum, Timescale, Timestamp,
 };
-use timeball_wire::{Flags, HEADER_LEN, Header, Mode, Trailer};
+use timeball_wire::{CRYPTO_NAK_LEN, Flags, Header, Key, Mode, Trailer};
 
 use crate::rejection::{Kiss, Rejection};
+use crate::request::Request;
 
 /// A request under way, with its local times on timescale `S`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Exchange<S: Timescale> {
     nonce: NtpTimestamp,
     sent: Timestamp<S>,
+    key: Option<Arc<Key>>,
     answered: bool,
 }
 
 impl<S: Timescale> Exchange<S> {
     /// A request with the random `nonce`, about to be sent at `sent`.
     ///
-    /// `nonce` must be unpredictable; zero, which is no nonce, is replaced by one.
-    pub const fn new(nonce: u64, sent: Timestamp<S>) -> Self {
+    /// `nonce` must be unpredictable; zero, which is no nonce, is replaced by one. With `key` the
+    /// request is signed, and so must its answer be.
+    pub const fn new(nonce: u64, sent: Timestamp<S>, key: Option<Arc<Key>>) -> Self {
         let nonce = if nonce == 0 { 1 } else { nonce };
-        Self { nonce: NtpTimestamp::from_bits(nonce), sent, answered: false }
+        Self { nonce: NtpTimestamp::from_bits(nonce), sent, key, answered: false }
     }
 
     /// The request's octets.
-    pub fn request(&self) -> [u8; HEADER_LEN] {
+    pub fn request(&self) -> Request {
         let flags = Flags { leap: Leap::None, version: VERSION, mode: Mode::Client };
-        Header { transmit: self.nonce, ..Header::new(flags) }.encode()
+        let header = Header { transmit: self.nonce, ..Header::new(flags) };
+        Request::new(header.encode(), self.key.as_deref())
     }
 
     /// When the request was sent: as given, or the kernel's stamp if there was one.
@@ -66,8 +76,8 @@ impl<S: Timescale> Exchange<S> {
 
     /// Judges `datagram`, received at `received`, as the answer to this request.
     ///
-    /// `precision` is the local clock's, log2 seconds. A packet whose origin does not match leaves
-    /// the exchange open; the first whose origin does match ends it, accepted or not.
+    /// `precision` is the local clock's, log2 seconds. A packet whose origin or code does not match
+    /// leaves the exchange open; the first whose do match ends it, accepted or not.
     pub fn accept(
         &mut self,
         datagram: &[u8],
@@ -79,11 +89,13 @@ impl<S: Timescale> Exchange<S> {
         if !VERSIONS_ANSWERED.contains(&version) {
             return Err(Rejection::Version);
         }
-        Trailer::parse(version, datagram).map_err(|_| Rejection::Malformed)?;
+        let trailer = Trailer::parse(version, datagram).map_err(|_| Rejection::Malformed)?;
         if mode != Mode::Server {
             return Err(Rejection::Mode);
         }
         self.match_origin(header.origin)?;
+        self.check_code(version, datagram, trailer.code_len)?;
+        self.answered = true;
         check_state(&header)?;
         check_times(&header)?;
         let sample = self.measure(&header, received, precision);
@@ -91,8 +103,8 @@ impl<S: Timescale> Exchange<S> {
         Ok(sample)
     }
 
-    /// TEST1 and TEST2; uses the nonce up.
-    fn match_origin(&mut self, origin: NtpTimestamp) -> Result<(), Rejection> {
+    /// TEST1 and TEST2.
+    fn match_origin(&self, origin: NtpTimestamp) -> Result<(), Rejection> {
         if origin.is_zero() {
             return Err(Rejection::OriginZero);
         }
@@ -102,8 +114,20 @@ impl<S: Timescale> Exchange<S> {
         if self.answered {
             return Err(Rejection::Duplicate);
         }
-        self.answered = true;
         Ok(())
+    }
+
+    /// TEST5: is the answer signed with our key, if we have one?
+    fn check_code(&self, version: u8, datagram: &[u8], code_len: usize) -> Result<(), Rejection> {
+        if code_len == CRYPTO_NAK_LEN {
+            return Err(Rejection::CryptoNak);
+        }
+        let Some(key) = &self.key else { return Ok(()) };
+        let (message, code) = datagram.split_at(datagram.len() - code_len);
+        if code.is_empty() {
+            return Err(Rejection::Unsigned);
+        }
+        if key.verifies(version, message, code) { Ok(()) } else { Err(Rejection::Code) }
     }
 
     fn measure(&self, header: &Header, received: Timestamp<S>, precision: i8) -> Sample<S> {
@@ -258,7 +282,7 @@ mod tests {
     }
 
     fn exchange() -> Exchange<Realtime> {
-        Exchange::new(NONCE, at(T1))
+        Exchange::new(NONCE, at(T1), None)
     }
 
     /// A good reply of a server that is `ahead` ns ahead; 1 ms there, 2 ms back, 0.5 ms inside.
@@ -293,7 +317,7 @@ mod tests {
         assert_eq!(request[0], 0x23);
         assert!(request[1..40].iter().all(|&octet| octet == 0));
         assert_eq!(request[40..], NONCE.to_be_bytes());
-        assert_ne!(Exchange::new(0, at(T1)).request()[40..], [0; 8]);
+        assert_ne!(Exchange::new(0, at(T1), None).request()[40..], [0; 8]);
     }
 
     #[test]
@@ -320,7 +344,7 @@ mod tests {
                         let local = field.unfold(at(T1)) + Interval::from_nanos(shift);
                         *field = NtpTimestamp::floor(local + Interval::from_secs(ahead_s));
                     }
-                    let mut exchange = Exchange::new(NONCE, at(t1));
+                    let mut exchange = Exchange::new(NONCE, at(t1), None);
                     // Exactly at the rollover T2 may be the reserved zero; the next ns is not.
                     let sample = exchange.accept(&header.encode(), at(T4 + shift), -24).unwrap();
                     let error = sample.offset - Interval::from_secs(ahead_s);

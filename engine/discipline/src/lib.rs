@@ -6,7 +6,7 @@
 //!
 //! | file | is |
 //! |---|---|
-//! | `exchange`, `rejection` | one question and its answer, and why an answer is not believed |
+//! | `exchange`, `request`, `rejection` | one question and its answer, and why one is not believed |
 //! | `source`, `pace` | one association: whom to ask, and how often |
 //! | `filter`, `estimate` | offset and frequency from a history of answers |
 //! | `distance` | how far off an estimate may be, whatever the filter believes |
@@ -37,6 +37,7 @@ mod publish;
 mod reference_id;
 mod rejection;
 mod report;
+mod request;
 mod selection;
 mod servo;
 mod source;
@@ -52,6 +53,7 @@ pub use filter::{Filter, FrequencyPrior, HISTORY_MAX, JUMP_SAMPLES, Point, Verdi
 pub use leap_table::{Flaw, LeapTable, LeapTableError};
 pub use reference_id::reference_id_of;
 pub use rejection::{Kiss, Rejection};
+pub use request::Request;
 pub use selection::Tally;
 pub use source::State;
 pub use status::{Basis, LastAnswer, LocalStatus, SourceStatus, Status, SteeringStatus, Waiting};

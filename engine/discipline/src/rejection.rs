@@ -26,6 +26,12 @@ pub enum Rejection {
     Origin,
     /// TEST1: a second answer to the same request.
     Duplicate,
+    /// TEST5: the server does not accept our key (crypto-NAK), or so somebody says: it is not signed.
+    CryptoNak,
+    /// TEST5: no authentication code, and the source has a key.
+    Unsigned,
+    /// TEST5: the authentication code is not that of our key.
+    Code,
     /// TEST4: the server declines to serve us, in answer to our request.
     KissOfDeath(Kiss),
     /// TEST6: leap 3, or a stratum of 0 or above 15: the server says not to believe it.
@@ -50,7 +56,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// How many counters [`Rejection::index`] needs.
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 20;
 
     /// The position of this reason among counters; every kiss shares one.
     pub const fn index(self) -> usize {
@@ -62,16 +68,19 @@ impl Rejection {
             Self::OriginZero => 4,
             Self::Origin => 5,
             Self::Duplicate => 6,
-            Self::KissOfDeath(_) => 7,
-            Self::Unsynchronised => 8,
-            Self::RootDistance => 9,
-            Self::ReferenceTime => 10,
-            Self::TimeMissing => 11,
-            Self::TimeOrder => 12,
-            Self::Turnaround => 13,
-            Self::DelayNegative => 14,
-            Self::DelayLong => 15,
-            Self::Loop => 16,
+            Self::CryptoNak => 7,
+            Self::Unsigned => 8,
+            Self::Code => 9,
+            Self::KissOfDeath(_) => 10,
+            Self::Unsynchronised => 11,
+            Self::RootDistance => 12,
+            Self::ReferenceTime => 13,
+            Self::TimeMissing => 14,
+            Self::TimeOrder => 15,
+            Self::Turnaround => 16,
+            Self::DelayNegative => 17,
+            Self::DelayLong => 18,
+            Self::Loop => 19,
         }
     }
 
@@ -84,6 +93,9 @@ impl Rejection {
         Self::OriginZero,
         Self::Origin,
         Self::Duplicate,
+        Self::CryptoNak,
+        Self::Unsigned,
+        Self::Code,
         Self::KissOfDeath(Kiss::Rate),
         Self::Unsynchronised,
         Self::RootDistance,
@@ -106,6 +118,9 @@ impl Rejection {
             Self::OriginZero => "origin_zero",
             Self::Origin => "origin",
             Self::Duplicate => "duplicate",
+            Self::CryptoNak => "crypto_nak",
+            Self::Unsigned => "unsigned",
+            Self::Code => "code",
             Self::KissOfDeath(_) => "kiss_of_death",
             Self::Unsynchronised => "unsynchronised",
             Self::RootDistance => "root_distance",
@@ -119,7 +134,13 @@ impl Rejection {
         }
     }
 
-    /// True if the reply did come from the server asked: its origin matched.
+    /// True if it is the authentication code that is wrong.
+    pub(crate) const fn is_of_key(self) -> bool {
+        matches!(self, Self::CryptoNak | Self::Unsigned | Self::Code)
+    }
+
+    /// True if the reply did come from the server asked: its origin matched, and its code if we have
+    /// a key.
     ///
     /// Only such a reply says anything about the server.
     pub const fn is_authentic(self) -> bool {
@@ -137,6 +158,9 @@ impl fmt::Display for Rejection {
             Self::OriginZero => "the origin is zero (forged)",
             Self::Origin => "the origin is not our request's (forged, or too late)",
             Self::Duplicate => "a second reply to the same request",
+            Self::CryptoNak => "the server does not accept our key (crypto-NAK)",
+            Self::Unsigned => "the reply is not signed",
+            Self::Code => "the reply is not signed with our key (another key, or forged)",
             Self::KissOfDeath(kiss) => return fmt::Display::fmt(kiss, f),
             Self::Unsynchronised => "the server says it is not synchronised",
             Self::RootDistance => "the server's own error bound is 16 s or more",

@@ -186,7 +186,7 @@ impl Source {
         }
         let Some(remote) = self.remote() else { return false };
         self.reach <<= 1;
-        let exchange = Exchange::new(random(), free);
+        let exchange = Exchange::new(random(), free, self.config.key.clone());
         out.push(Action::Send { source: self.id, remote, request: exchange.request() });
         self.exchange = Some(exchange);
         self.requests += 1;
@@ -332,6 +332,9 @@ impl Source {
         let counter = &mut self.rejections[rejection.index()];
         *counter = counter.saturating_add(1);
         if !rejection.is_authentic() {
+            if *counter == 1 && rejection.is_of_key() {
+                out.note(Event::NotAuthentic { source: self.id, rejection });
+            }
             return;
         }
         self.exchange = None;
@@ -362,8 +365,7 @@ impl Source {
         }
     }
 
-    /// Forgets what was measured (another server, or a clock that cannot be trusted) and asks at
-    /// once.
+    /// Forgets what was measured (another server, or a clock not to be trusted) and asks at once.
     pub(crate) fn restart(&mut self, now: Timestamp<Monotonic>, prior: FrequencyPrior) {
         self.exchange = None;
         self.filter.reset(prior);

@@ -10,6 +10,8 @@
 mod access;
 mod address;
 mod example;
+mod key_file;
+mod keys;
 mod kind;
 mod parse;
 mod plan;
@@ -21,8 +23,9 @@ mod syntax;
 pub use access::{Access, Whom, everybody};
 pub use address::{Endpoint, Host};
 pub use example::example;
+pub use key_file::KeyFile;
 pub use plan::{
-    Backend, Clock, Control, Family, Listen, Local, LogLevel, Machine, Plan, PollRange, Server,
-    Source, Spread, Steering, UringReplies, Words,
+    Backend, Clock, Control, Family, KeyFormat, KeySettings, KeyUse, Listen, Local, LogLevel,
+    Machine, Plan, PollRange, Server, Source, Spread, Steering, UringReplies, Words,
 };
 pub use problem::{ConfigError, Position, Problem, Problems};

@@ -17,6 +17,7 @@ use toml::de::DeTable;
 
 use super::access::read_access;
 use super::address::{Endpoint, Host, parse_listen};
+use super::keys::{read_key, read_keys, require_keys};
 use super::kind::{Setting, Text};
 use super::plan::{
     Backend, Clock, Control, Family, Listen, Local, Machine, Plan, PollRange, Server, Source,
@@ -101,17 +102,22 @@ fn read_plan<'t>(
     let control = document.section(root, &CONTROL).and_then(|section| read_control(&section));
     let local = document.section(root, &LOCAL).and_then(|section| read_local(&section));
     let access = document.repeated(root, &ACCESS).and_then(|sections| read_access(&sections));
+    let keys = read_keys(document, root);
     let sources = sources?;
+    let keys = keys?;
     let local = (sources.is_empty() || root.contains_key(LOCAL.name)).then_some(local?);
-    Ok(Plan {
+    let plan = Plan {
         server: server?,
         clock: clock?,
         local,
         sources,
         access: access?,
         control: control?,
+        keys,
         log_level: log_level?,
-    })
+    };
+    require_keys(document, &plan)?;
+    Ok(plan)
 }
 
 fn read_server(section: &SectionReader<'_, '_>, machine: &Machine) -> Result<Server, Noted> {
@@ -256,7 +262,7 @@ fn read_control(section: &SectionReader<'_, '_>) -> Result<Control, Noted> {
 }
 
 /// The absolute path of a file, which need not exist.
-fn read_file(
+pub(super) fn read_file(
     section: &SectionReader<'_, '_>,
     setting: &Setting<Text>,
 ) -> Result<Option<PathBuf>, Noted> {
@@ -333,6 +339,7 @@ fn read_source(section: &SectionReader<'_, '_>) -> Candidate {
     let poll = read_poll(section);
     let prefer = section.flag(&PREFER);
     let family = read_family(section, address.as_ref().ok());
+    let key = read_key(section);
     let preferred = prefer.ok().filter(|prefer| prefer.value).and_then(|prefer| prefer.position);
     let build = || {
         let address = address.clone()?;
@@ -342,6 +349,7 @@ fn read_source(section: &SectionReader<'_, '_>) -> Candidate {
             poll: poll?,
             prefer: prefer?.value,
             family: family?,
+            key: key?,
             position: address.position,
         })
     };

@@ -5,9 +5,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU8;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use timeball_time::{Interval, Stratum};
+use timeball_wire::KeyId;
 
 use super::access::Access;
 use super::address::Endpoint;
@@ -34,6 +36,8 @@ pub struct Plan {
     pub access: Vec<Access>,
     /// Who may ask the server about itself.
     pub control: Control,
+    /// Where the symmetric keys are; `None` for none.
+    pub keys: Option<KeySettings>,
     /// How much is logged.
     pub log_level: LogLevel,
 }
@@ -148,7 +152,51 @@ pub struct Source {
     pub prefer: bool,
     /// Which of its addresses to use.
     pub family: Family,
+    /// The key that requests are signed with and replies must be; `None` for neither.
+    pub key: Option<KeyUse>,
     /// Where the file names it.
+    pub position: Position,
+}
+
+/// Where the symmetric keys are, and which of them count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeySettings {
+    /// The key file; an absolute path.
+    pub file: PathBuf,
+    /// Whose key files it is written like.
+    pub format: KeyFormat,
+    /// Numbers of the keys that are trusted; `None` for all of them.
+    pub trusted: Option<Vec<RangeInclusive<u32>>>,
+}
+
+impl KeySettings {
+    /// Every key of `file`.
+    pub const fn all_of(file: PathBuf, format: KeyFormat) -> Self {
+        Self { file, format, trusted: None }
+    }
+}
+
+/// Whose key files a key file is written like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFormat {
+    /// ntpd's: a key of more than 20 characters is hexadecimal.
+    Ntpd,
+    /// chronyd's: a key is text unless HEX: stands before it.
+    Chrony,
+}
+
+impl Words for KeyFormat {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("ntpd", Self::Ntpd), ("chrony", Self::Chrony)];
+}
+
+/// A key by its number, and where the file names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The number.
+    pub id: KeyId,
+    /// Where it stands.
     pub position: Position,
 }
 

@@ -10,11 +10,11 @@
 use std::ops::RangeInclusive;
 
 use super::kind::{Choice, Flag, Presence, Seconds, Section, Setting, Text, Texts, Whole, Wholes};
-use super::plan::{Backend, Family, LogLevel, Spread, Steering, UringReplies};
+use super::plan::{Backend, Family, KeyFormat, LogLevel, Spread, Steering, UringReplies};
 
 /// Every section, in the order of the example.
-pub(super) static SECTIONS: [&Section; 7] =
-    [&SERVER, &CLOCK, &LOG, &CONTROL, &LOCAL, &ACCESS, &SOURCE];
+pub(super) static SECTIONS: [&Section; 8] =
+    [&SERVER, &CLOCK, &LOG, &CONTROL, &LOCAL, &ACCESS, &KEYS, &SOURCE];
 
 /// Sockets and workers.
 pub(super) static SERVER: Section = Section {
@@ -276,13 +276,46 @@ pub(super) static FROM_PORT_123: Setting<Flag> = Setting {
     kind: Flag { default: false },
 };
 
+/// The symmetric keys.
+pub(super) static KEYS: Section = Section {
+    name: "keys",
+    about: "Symmetric keys. A request signed with one of them is answered signed with the same; a \
+            source with `key` is believed only when its replies are signed.",
+    presence: Presence::Optional,
+    settings: &[&KEY_FILE, &KEY_FORMAT, &TRUSTED],
+};
+
+pub(super) static KEY_FILE: Setting<Text> = Setting {
+    key: "file",
+    about: "The key file, read once at the start. It should be readable by root alone.",
+    kind: Text { form: "an absolute path", absent: "required", example: "/etc/timeball/keys" },
+};
+
+pub(super) static KEY_FORMAT: Setting<Choice<KeyFormat>> = Setting {
+    key: "format",
+    about: "How a key without HEX: or ASCII: before it is meant: \"ntpd\" takes more than 20 \
+            characters for hexadecimal, \"chrony\" takes any number for text.",
+    kind: Choice { default: KeyFormat::Ntpd },
+};
+
+pub(super) static TRUSTED: Setting<Texts> = Setting {
+    key: "trusted",
+    about: "The keys of the file that count, by number; the others are as good as unknown.",
+    kind: Texts {
+        form: "key numbers from 1, or ranges of them",
+        count: 1..=TRUSTED_MAX,
+        absent: "default: all",
+        example: &["4", "8", "10-19"],
+    },
+};
+
 /// One upstream server.
 pub(super) static SOURCE: Section = Section {
     name: "source",
     about: "An upstream server; repeat for each, up to 64. Four or more let a wrong one be \
             outvoted.",
     presence: Presence::Repeated,
-    settings: &[&ADDRESS, &IBURST, &MIN_POLL, &MAX_POLL, &PREFER, &FAMILY],
+    settings: &[&ADDRESS, &IBURST, &MIN_POLL, &MAX_POLL, &PREFER, &FAMILY, &KEY],
 };
 
 pub(super) static ADDRESS: Setting<Text> = Setting {
@@ -326,10 +359,19 @@ pub(super) static FAMILY: Setting<Choice<Family>> = Setting {
     kind: Choice { default: Family::Any },
 };
 
+pub(super) static KEY: Setting<Whole> = Setting {
+    key: "key",
+    about: "Number of the key that requests are signed with, and without which no reply is \
+            believed; 0 is none.",
+    kind: Whole { unit: "key number", range: 0..=u32::MAX as i64, default: 0 },
+};
+
 /// RFC 5905 section 7.3 has MAXPOLL 17; below its MINPOLL 4 is for tests and servers of one's own.
 const POLL_EXPONENTS: RangeInclusive<i64> = 0..=17;
 /// Sockets are opened for each address and each worker.
 const LISTEN_MAX: usize = 32;
+/// One line of an ntp.conf holds fewer.
+const TRUSTED_MAX: usize = 256;
 /// As many cores as the largest machines have.
 const CORES_MAX: usize = 1024;
 /// As many as a list of networks of a whole country.

@@ -10,11 +10,14 @@ mod report;
 mod survey;
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use timeball_time::Interval;
+use timeball_wire::{Key, KeyId};
 
-use crate::config::{Endpoint, Family, Host};
+use crate::config::{Endpoint, Family, Host, KeyFile, KeyFormat, KeySettings, Words};
 use crate::output;
 use report::Answer;
 use survey::{Candidate, SurveyOptions, survey};
@@ -39,6 +42,15 @@ pub struct Args {
     /// Use IPv6 only.
     #[arg(short = '6')]
     ipv6: bool,
+    /// Sign requests with this key of --keys, and believe only replies that are signed with it.
+    #[arg(long, value_name = "ID", requires = "keys", value_parser = clap::value_parser!(u32).range(1..))]
+    key: Option<u32>,
+    /// Key file.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    keys: Option<PathBuf>,
+    /// Whose key files it is written like: ntpd's or chrony's.
+    #[arg(long, value_name = "FORMAT", default_value = "ntpd", value_parser = key_format)]
+    key_format: KeyFormat,
     /// Print JSON for programs.
     #[arg(long)]
     json: bool,
@@ -59,10 +71,18 @@ pub fn run(args: &Args) -> ExitCode {
         eprintln!("timeball query: {refusal}");
         return ExitCode::from(EXIT_CANNOT_SET);
     }
+    let key = match args.signing_key() {
+        Ok(key) => key,
+        Err(error) => {
+            eprintln!("timeball query: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
     let mut candidates: Vec<_> =
         args.hosts.iter().map(|host| resolve(host, args.family())).collect();
     let timeout = Interval::from_secs_f64(args.timeout);
-    if let Err(error) = survey(&mut candidates, SurveyOptions { samples: args.samples, timeout }) {
+    let options = SurveyOptions { samples: args.samples, timeout, key };
+    if let Err(error) = survey(&mut candidates, &options) {
         eprintln!(
             "timeball query: {error}; allow more open files (ulimit -n) or ask fewer servers"
         );
@@ -93,6 +113,20 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 impl Args {
+    /// The key asked for, with its file's warnings on standard error.
+    fn signing_key(&self) -> Result<Option<Arc<Key>>, String> {
+        let (Some(id), Some(path)) = (self.key, &self.keys) else { return Ok(None) };
+        let settings = KeySettings::all_of(path.clone(), self.key_format);
+        let file = KeyFile::load(&settings).map_err(|error| error.to_string())?;
+        for warning in &file.warnings {
+            eprintln!("timeball query: {}:{warning}", path.display());
+        }
+        let key = file.keys.by_id(KeyId(id)).cloned();
+        key.map(|key| Some(Arc::new(key))).ok_or_else(|| {
+            format!("{}: there is no key {id}; add it, or name another", path.display())
+        })
+    }
+
     const fn family(&self) -> Family {
         match (self.ipv4, self.ipv6) {
             (true, _) => Family::Ipv4,
@@ -116,6 +150,11 @@ fn resolve(endpoint: &Endpoint, family: Family) -> Candidate {
         admitted.ok_or_else(|| "it has no address of the family asked for".to_owned())
     });
     Candidate::new(endpoint.to_string(), remote)
+}
+
+fn key_format(text: &str) -> Result<KeyFormat, String> {
+    let known = KeyFormat::WORDS.iter().find(|(word, _)| *word == text);
+    known.map(|(_, format)| *format).ok_or_else(|| "ntpd or chrony".to_owned())
 }
 
 fn timeout_s(text: &str) -> Result<f64, String> {

@@ -9,19 +9,22 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use timeball_discipline::{Exchange, Rejection, Sample};
 use timeball_sys::{ClientSocket, Stamping, Waiter, monotonic, precision, realtime};
 use timeball_time::{Interval, Monotonic, Realtime, Timestamp};
-use timeball_wire::Header;
+use timeball_wire::{Header, Key};
 
 /// How to ask.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SurveyOptions {
     /// Requests to each server, at least 1.
     pub samples: u32,
     /// How long to wait for each reply.
     pub timeout: Interval,
+    /// The key that requests are signed with and replies must be.
+    pub key: Option<Arc<Key>>,
 }
 
 /// One server asked, and what came of it.
@@ -71,7 +74,7 @@ impl Candidate {
         self.samples.iter().min_by_key(|sample| sample.delay)
     }
 
-    fn is_finished(&self, options: SurveyOptions) -> bool {
+    fn is_finished(&self, options: &SurveyOptions) -> bool {
         let refused =
             self.fault.is_some() || matches!(self.rejection, Some((Rejection::KissOfDeath(_), _)));
         self.pending.is_none() && (self.remote.is_err() || refused || self.sent >= options.samples)
@@ -83,7 +86,7 @@ impl Candidate {
     }
 
     /// Gives up an overdue request, and sends the next one when it is due.
-    fn advance(&mut self, options: SurveyOptions, now: Timestamp<Monotonic>) {
+    fn advance(&mut self, options: &SurveyOptions, now: Timestamp<Monotonic>) {
         if self.pending.as_ref().is_some_and(|pending| now >= pending.deadline) {
             self.pending = None;
         }
@@ -93,7 +96,7 @@ impl Candidate {
         let Ok(remote) = self.remote else { return };
         self.sent += 1;
         self.next = now + SPACING;
-        match ask(remote, now + options.timeout) {
+        match ask(remote, now + options.timeout, options.key.clone()) {
             Ok(pending) => self.pending = Some(pending),
             Err(fault) => self.fault = Some(fault),
         }
@@ -139,7 +142,7 @@ impl Candidate {
 ///
 /// # Errors
 /// When the system allows no more file descriptors.
-pub(super) fn survey(candidates: &mut [Candidate], options: SurveyOptions) -> io::Result<()> {
+pub(super) fn survey(candidates: &mut [Candidate], options: &SurveyOptions) -> io::Result<()> {
     let precision = precision();
     // Or the first answer would be stamped by this process, late.
     let _stamping = Stamping::in_force();
@@ -164,10 +167,14 @@ pub(super) fn survey(candidates: &mut [Candidate], options: SurveyOptions) -> io
 }
 
 /// Sends one request.
-fn ask(remote: SocketAddr, deadline: Timestamp<Monotonic>) -> io::Result<Pending> {
+fn ask(
+    remote: SocketAddr,
+    deadline: Timestamp<Monotonic>,
+    key: Option<Arc<Key>>,
+) -> io::Result<Pending> {
     let socket = ClientSocket::connect(remote).map_err(io::Error::other)?;
     let nonce = getrandom::u64().map_err(io::Error::other)?;
-    let exchange = Exchange::new(nonce, realtime());
+    let exchange = Exchange::new(nonce, realtime(), key);
     socket.send(&exchange.request())?;
     Ok(Pending { socket, exchange, deadline })
 }

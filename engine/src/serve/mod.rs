@@ -18,7 +18,7 @@ mod state_file;
 mod workers;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +31,7 @@ use timeball_sys::{
     Capability, KernelClock, ListenError, PrivilegeError, ReadClock, SteerError, User,
     drop_privileges,
 };
+use timeball_wire::Keys;
 
 use crate::config::{ConfigError, Machine, Plan, Steering};
 use crate::control::{self, Control, Door, DoorError};
@@ -115,10 +116,11 @@ impl Running {
             .map_err(StartError::system("cannot catch signals"))?;
         let plan = load(args)?;
         start_log(&plan);
+        let keys = load_keys(args, &plan)?;
         let spread_key = getrandom::u32().map_err(io::Error::other);
         let spread_key = spread_key.map_err(StartError::system("no randomness"))?;
         let mut listening = Listening::open(&plan.server, spread_key)?;
-        let clock = discipline_config(&plan, &listening)?;
+        let clock = discipline_config(&plan, &listening, &keys)?;
         let user = plan.server.user.as_deref().map(User::named).transpose()?;
         let door = open_door(&plan, user.as_ref(), &mut listening.notes)?;
         drop_privileges(user.as_ref(), &needed_capabilities(&plan))?;
@@ -203,8 +205,23 @@ fn open_door(
         .ok())
 }
 
+/// The keys of the plan; what could be better about their file is said in the log.
+fn load_keys(args: &Args, plan: &Plan) -> Result<Keys, ConfigError> {
+    let found = plan.load_keys(args.config.as_deref().unwrap_or(Path::new("")))?;
+    if let Some(settings) = &plan.keys {
+        for warning in &found.warnings {
+            tracing::warn!("{}:{warning}", settings.file.display());
+        }
+    }
+    Ok(found.keys)
+}
+
 /// What the discipline is told of the plan.
-fn discipline_config(plan: &Plan, listening: &Listening) -> Result<discipline::Config, StartError> {
+fn discipline_config(
+    plan: &Plan,
+    listening: &Listening,
+    keys: &Keys,
+) -> Result<discipline::Config, StartError> {
     let steering = match plan.clock.steering {
         Steering::Virtual => discipline::Steering::Virtual,
         Steering::Kernel => {
@@ -218,7 +235,7 @@ fn discipline_config(plan: &Plan, listening: &Listening) -> Result<discipline::C
     // By these an upstream that has its time from us would name us. Loopback names whoever says it.
     let addresses = listening.addresses().map(|address| address.ip());
     let ours = addresses.filter(|ip| !ip.is_unspecified() && !ip.is_loopback());
-    Ok(plan.discipline(steering, ours.collect()))
+    Ok(plan.discipline(steering, ours.collect(), keys))
 }
 
 /// What the threads still have to do that needs a privilege; each of them drops the rest.

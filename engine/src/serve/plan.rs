@@ -6,8 +6,10 @@
 //! Must never: decide anything; a choice belongs in the config or in the crate.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use timeball_discipline::{Config, LocalConfig, SourceConfig, Steering, Target};
+use timeball_wire::Keys;
 
 use crate::config::{Backend, Host, LogLevel, Plan, Source, Spread, UringReplies};
 
@@ -17,10 +19,16 @@ impl Plan {
         self.sources.iter().map(|source| source.endpoint.to_string()).collect()
     }
 
-    /// What the discipline is told; `own_addresses` are those this server is reached by.
-    pub(super) fn discipline(&self, steering: Steering, own_addresses: Vec<IpAddr>) -> Config {
+    /// What the discipline is told; `own_addresses` are those this server is reached by, and `keys`
+    /// has every key that a source uses.
+    pub(super) fn discipline(
+        &self,
+        steering: Steering,
+        own_addresses: Vec<IpAddr>,
+        keys: &Keys,
+    ) -> Config {
         Config {
-            sources: self.sources.iter().map(source).collect(),
+            sources: self.sources.iter().map(|one| source(one, keys)).collect(),
             local: self
                 .local
                 .as_ref()
@@ -35,7 +43,7 @@ impl Plan {
     }
 }
 
-fn source(source: &Source) -> SourceConfig {
+fn source(source: &Source, keys: &Keys) -> SourceConfig {
     let port = source.endpoint.port;
     let target = match &source.endpoint.host {
         Host::Address(address) => Target::Address((*address, port).into()),
@@ -47,6 +55,7 @@ fn source(source: &Source) -> SourceConfig {
         min_poll: source.poll.min(),
         max_poll: source.poll.max(),
         prefer: source.prefer,
+        key: source.key.and_then(|used| keys.by_id(used.id)).cloned().map(Arc::new),
     }
 }
 

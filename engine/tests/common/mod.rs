@@ -96,6 +96,11 @@ impl Daemon {
         Self { child, lines, seen: Vec::new(), scratch: Vec::new() }
     }
 
+    /// Keeps `file` as long as the process.
+    pub fn keep(&mut self, file: Scratch) {
+        self.scratch.push(file);
+    }
+
     /// Waits for a line of output that contains `words`, and returns it.
     pub fn wait_for(&mut self, words: &str) -> String {
         self.wait_for_within(words, PATIENCE)

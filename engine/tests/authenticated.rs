@@ -1,0 +1,127 @@
+//! Symmetric keys between us and real peers, in both directions: the right key is believed, a wrong one
+//! is not.
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use common::{Daemon, Host, Scratch, chronyd, peer, text};
+
+/// Key files that mean the same to ntpd and to chronyd: a key of each kind, and number 9, of which each
+/// side has another.
+struct KeyFiles {
+    ntpd: Scratch,
+    chrony: Scratch,
+    wrong: Scratch,
+}
+
+impl KeyFiles {
+    fn new() -> Self {
+        let file = |name, contents: &str| {
+            let file = Scratch::file(name, contents);
+            let private = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&file.path, private).unwrap();
+            file
+        };
+        Self {
+            ntpd: file(
+                "ntp.keys",
+                "1 MD5 tulip-and-crocus\n2 SHA1 0123456789abcdef0123456789abcdef01234567\n\
+                 3 AES-128 000102030405060708090a0b0c0d0e0f\n4 SHA256 rose-and-primrose\n\
+                 5 AES-256 \
+                 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n\
+                 6 SHA512 lavender-and-thyme\n9 SHA1 the-one-side\n",
+            ),
+            chrony: file(
+                "chrony.keys",
+                "1 MD5 tulip-and-crocus\n2 SHA1 HEX:0123456789abcdef0123456789abcdef01234567\n\
+                 3 AES128 HEX:000102030405060708090a0b0c0d0e0f\n4 SHA256 rose-and-primrose\n\
+                 5 AES256 \
+                 HEX:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n\
+                 6 SHA512 lavender-and-thyme\n9 SHA1 the-one-side\n",
+            ),
+            wrong: file("wrong.keys", "9 SHA1 the-other-side\n"),
+        }
+    }
+}
+
+/// The numbers of all kinds of keys.
+const KEYS: [u32; 6] = [1, 2, 3, 4, 5, 6];
+
+/// NTPsec's ntpd as a server at stratum 7 that trusts all keys of `keys`.
+fn ntpd(host: &Host, keys: &Path) -> Daemon {
+    let config = Scratch::file(
+        "ntp.conf",
+        &format!(
+            "refclock local\nfudge 127.127.1.0 stratum 7\ntos orphan 7 orphanwait 0\n\
+             keys {}\ntrustedkey 1 2 3 4 5 6 9\n",
+            keys.display()
+        ),
+    );
+    let mut command = host.command(peer("ntpsec/usr/sbin/ntpd"));
+    command.args(["-n", "-N", "-g", "-c"]).arg(&config.path);
+    let mut daemon = Daemon::start(command);
+    daemon.keep(config);
+    daemon
+}
+
+fn query_with(host: &Host, server: &str, keys: &Path, key: u32) -> serde_json::Value {
+    let key = key.to_string();
+    let output = host
+        .timeball(&["query", "--json", "-n", "1", "-t", "2", "--key", &key, "--keys"])
+        .arg(keys)
+        .arg(server)
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)))
+}
+
+/// Asks until the server, which may have to come up first, answers with a time.
+fn believed(host: &Host, server: &str, keys: &Path, key: u32) {
+    let deadline = std::time::Instant::now() + common::PATIENCE;
+    loop {
+        let said = query_with(host, server, keys, key);
+        if said["best"] == server {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "key {key}: {said}");
+    }
+}
+
+#[test]
+fn replies_of_real_servers_are_believed_with_the_right_key_and_with_no_other() {
+    let (host, files) = (Host::new(), KeyFiles::new());
+    let keyfile = format!("keyfile {}", files.chrony.path.display());
+    let _chronyd = chronyd(&host, &["port 1123", "local stratum 5", &keyfile]);
+    let _ntpd = ntpd(&host, &files.ntpd.path);
+    for server in ["127.0.0.1:1123", "127.0.0.1:123"] {
+        for key in KEYS {
+            believed(&host, server, &files.ntpd.path, key);
+        }
+        // Both are silent to a code they cannot verify.
+        let said = query_with(&host, server, &files.wrong.path, 9);
+        assert!(said["best"].is_null() && said["servers"][0]["replies"] == 0, "{said}");
+    }
+}
+
+#[test]
+fn a_source_with_a_key_is_followed_and_one_with_a_wrong_key_is_not() {
+    let (host, files) = (Host::new(), KeyFiles::new());
+    let keyfile = format!("keyfile {}", files.chrony.path.display());
+    let _chronyd = chronyd(&host, &["port 1123", "local stratum 5", &keyfile]);
+    let config = |keys: &Scratch, key| {
+        format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n[keys]\nfile = {:?}\n\
+             [[source]]\naddress = \"127.0.0.1:1123\"\nkey = {key}\n",
+            keys.path
+        )
+    };
+    let mut right = host.serve(&config(&files.ntpd, 3));
+    right.wait_for("synchronised");
+    let wrong = host.serve(&config(&files.wrong, 9));
+    believed(&host, "127.0.0.1:1123", &files.ntpd.path, 9);
+    wrong.signal("TERM");
+    let (_, lines) = wrong.finish();
+    assert!(!lines.iter().any(|line| line.contains("synchronised")), "{lines:?}");
+}
