@@ -493,9 +493,8 @@ const RESOLVE_BACKOFF_MAX: u32 = 8;
 const REFUSED_WAIT: Interval = Interval::from_secs(8 * 3600);
 /// Requests without an answer before another address is tried: as many as the reach register holds.
 const UNANSWERED_MAX: u32 = 8;
-/// Points before a source may be selected.
+/// Points before a source may be selected; in a burst points are close together and cheap.
 const READY_POINTS: usize = 3;
-/// The same in a burst, where points are close together and cheap.
 const READY_POINTS_BURST: usize = 4;
 /// Requests without any answer, beyond the points needed, before a source is no longer waited for.
 const PENDING_REQUESTS_MORE: usize = 2;
