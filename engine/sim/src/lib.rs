@@ -7,13 +7,17 @@
 //! Must never: link `timeball-sys`, read a clock, or draw a random number that no seed made.
 #![forbid(unsafe_code)]
 
+mod carrier;
 mod clock;
 mod figures;
 mod promises;
+mod queue;
 mod random;
 mod scenario;
 mod server;
+mod serving;
 mod trace;
+mod truth;
 mod world;
 mod worlds;
 

@@ -67,6 +67,12 @@ pub enum Promise {
     /// The books equal what was really done to the kernel clock, by whomever.
     #[error("the books have the unsteered clock wrong by {0:?}")]
     Books(Interval),
+    /// Every reply is one to its request, and possible.
+    #[error("a reply is wrong: {0}")]
+    Reply(&'static str),
+    /// A discipline that is stuck shows as leap 3 within ten seconds.
+    #[error("called synchronised {0:?} after the last publication")]
+    Stale(Interval),
 }
 
 /// Watches over one run.
@@ -83,6 +89,8 @@ pub(crate) struct Promises {
     /// By how much the books differ from the truth since the last suspend, ns.
     books_error: Option<i64>,
     broken: Option<Broken>,
+    excused_until_s: f64,
+    published_s: f64,
     at_s: f64,
 }
 
@@ -97,6 +105,8 @@ impl Promises {
             commands: 0,
             books_error: None,
             broken: None,
+            excused_until_s: -1.0,
+            published_s: 0.0,
             at_s: 0.0,
         }
     }
@@ -110,8 +120,17 @@ impl Promises {
         self.broken.as_ref()
     }
 
+    /// For `seconds` from now nobody can know better: the host has not been told of a change.
+    pub(crate) const fn excuse(&mut self, seconds: f64) {
+        self.excused_until_s = self.at_s + seconds;
+    }
+
+    pub(crate) fn is_excused(&self) -> bool {
+        self.at_s <= self.excused_until_s
+    }
+
     /// Only the first counts: what follows is its consequence.
-    fn fail(&mut self, promise: Promise) {
+    pub(crate) fn fail(&mut self, promise: Promise) {
         let at_s = self.at_s;
         self.broken.get_or_insert(Broken { at_s, promise });
     }
@@ -144,6 +163,7 @@ impl Promises {
         self.step_announced = true;
         // Nobody can say what the oscillator would have counted while it stood still.
         self.books_error = None;
+        self.published_s = self.at_s;
     }
 
     /// The kernel is told to apply `frequency`.
@@ -168,6 +188,7 @@ impl Promises {
 
     /// `new` takes the place of `old`.
     pub(crate) fn publication(&mut self, old: &Snapshot, new: &Snapshot, now: &ClockReading) {
+        self.published_s = self.at_s;
         let at = now.realtime;
         let comparable = old.leap != Leap::Unsynchronised
             && new.leap != Leap::Unsynchronised
@@ -214,7 +235,11 @@ impl Promises {
         excused: bool,
     ) {
         let distance = distance(snapshot, now);
-        if error.abs() > distance && !excused {
+        let age = Interval::from_secs_f64(self.at_s - self.published_s);
+        if age > STALE_AFTER {
+            self.fail(Promise::Stale(age));
+        }
+        if error.abs() > distance && !excused && !self.is_excused() {
             self.fail(Promise::Distance { error, distance });
         }
         if distance > self.limit + LIMIT_SLACK && snapshot.reference_id != ReferenceId::LOCAL {
@@ -230,6 +255,8 @@ pub(crate) fn distance(snapshot: &Snapshot, now: &ClockReading) -> Interval {
 
 /// Root delay is rounded up to 15 µs on the wire, and the limit looked at once a second.
 const LIMIT_SLACK: Interval = Interval::from_nanos(S / 1000);
+/// How old a snapshot may get.
+const STALE_AFTER: Interval = Interval::from_secs(10);
 /// Roundings to a nanosecond in the books, by time and by command, ns.
 const BOOKS_SLACK: i64 = 100;
 const COMMAND_SLACK: i64 = 2;

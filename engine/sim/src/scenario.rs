@@ -6,7 +6,7 @@
 //! Must never: hold anything that makes two runs of one seed differ.
 
 use timeball_discipline::{Config, Steering};
-use timeball_time::Rate;
+use timeball_time::{LeapSecond, Rate};
 
 use crate::clock::ClockModel;
 use crate::figures::Window;
@@ -29,6 +29,10 @@ pub struct Scenario {
     pub kernel: Kernel,
     /// What goes wrong on the way, in order.
     pub incidents: Vec<(i64, Incident)>,
+    /// Clients ask every so many seconds on average.
+    pub clients_every_s: f64,
+    /// The leap second there is.
+    pub leap: Option<LeapSecond>,
     /// Length in true seconds.
     pub seconds: i64,
     /// From when it is judged.
@@ -71,6 +75,11 @@ pub enum Incident {
         /// Server minus true time.
         lie: f64,
     },
+    /// The discipline's thread is stuck.
+    Stalled {
+        /// Seconds.
+        for_s: i64,
+    },
     /// A majority of the servers lies from now on: no promise about the error can be kept.
     Dishonest,
 }
@@ -87,6 +96,8 @@ impl Scenario {
             drift: None,
             kernel: Kernel::Obeys,
             incidents: Vec::new(),
+            clients_every_s: 10.0,
+            leap: None,
             seconds: 10_000,
             window: Window::Synchronised,
             nonces: NONCE_STREAM,
@@ -113,6 +124,8 @@ impl Scenario {
         let (clock, servers) = (self.clock, self.servers.clone());
         let mut world = World::with_drift(seed, self.config.clone(), clock, servers, self.drift);
         world.kernel = self.kernel;
+        world.leap = self.leap;
+        world.serve(seed, self.clients_every_s);
         world.use_nonces(seed, self.nonces);
         world.honest =
             2 * self.servers.iter().filter(|s| s.is_honest()).count() > self.servers.len();
@@ -148,6 +161,7 @@ impl Incident {
             Self::Lie { from, lie } => {
                 world.servers[from..].iter_mut().for_each(|server| server.lie = lie);
             }
+            Self::Stalled { for_s } => world.stall(for_s),
             Self::Dishonest => world.honest = false,
         }
     }

@@ -8,13 +8,12 @@
 
 use std::net::SocketAddr;
 
-use timeball_time::{
-    Interval, Leap, LeapSecond, NtpShort, NtpTimestamp, ReferenceId, Served, Timestamp,
-};
+use timeball_time::{Interval, Leap, LeapSecond, NtpShort, NtpTimestamp, ReferenceId};
 use timeball_wire::{Flags, Header, Mode};
 
 use crate::S;
 use crate::random::Random;
+use crate::truth::utc;
 
 /// How a server and the way to it behave.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -196,12 +195,6 @@ pub fn answer(server: &Server, request: &[u8], received: i64, elapsed_s: f64) ->
         ..Header::new(Flags { leap: warning, version: 4, mode: Mode::Server })
     };
     header.encode().to_vec()
-}
-
-/// UTC at the true time `t`, which goes straight on.
-pub(crate) fn utc(t: i64, leap: Option<LeapSecond>) -> Timestamp<Served> {
-    let straight = Timestamp::from_nanos(t);
-    leap.map_or(straight, |leap| leap.broken(straight))
 }
 
 /// Time a server takes for a request, ns.

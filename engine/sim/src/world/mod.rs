@@ -8,35 +8,31 @@
 //!
 //! Must never: tell the discipline anything that a host could not know.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+mod clients;
+mod kernel;
+
 use std::net::{IpAddr, SocketAddr};
 
 use timeball_discipline::{
-    Action, Actions, Config, Discipline, Event, SourceConfig, SourceId, Steer, Steered, Target,
+    Action, Actions, Config, Discipline, Event, SourceConfig, SourceId, Steer, Target,
 };
 use timeball_time::{
     ClockReading, Interval, Leap, LeapSecond, Rate, Realtime, ReferenceId, Snapshot, Timestamp,
 };
 
 use crate::S;
+use crate::carrier::Request;
 use crate::clock::{Clock, ClockModel};
 use crate::figures::{Look, rms};
 use crate::promises::{Broken, Promises, distance};
+use crate::queue::Queue;
 use crate::random::Random;
-use crate::server::{Link, Server, address, answer, utc};
+use crate::server::{Link, Server, address, answer};
+use crate::serving::Serving;
 use crate::trace::Trace;
+use crate::truth;
 
-/// What the simulated kernel does with commands.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Kernel {
-    /// Does as told, within ±500 ppm.
-    Obeys,
-    /// Changes nothing and says so.
-    Refuses,
-    /// Applies at most this frequency.
-    Clamps(f64),
-}
+pub use kernel::Kernel;
 
 /// A configuration with `count` sources at the addresses of the first servers.
 pub fn config(count: usize) -> Config {
@@ -83,20 +79,17 @@ pub struct World {
     actions: Actions,
     nonces: Random,
     links: Vec<Link>,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    scheduled: u64,
+    queue: Queue<Happening>,
     promises: Promises,
+    serving: Option<Serving>,
+    /// Until then the discipline's thread is stuck.
+    stalled_until: i64,
+    /// When the kernel clock was last set: what was stamped before cannot be told.
+    disturbed: i64,
 }
 
-/// Something that will happen at a true instant; of one instant, what was scheduled first comes first.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Scheduled {
-    at: i64,
-    order: u64,
-    happening: Happening,
-}
-
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Something that will happen at a true instant.
+#[derive(Debug)]
 enum Happening {
     /// A datagram reaches the socket of a source.
     Arrives { source: u16, bytes: Vec<u8> },
@@ -104,6 +97,12 @@ enum Happening {
     Read { source: u16, bytes: Vec<u8>, stamp: i64 },
     /// The host is told that somebody set the clock.
     ClockSet,
+    /// Clients send requests.
+    Asked,
+    /// A request reaches a worker's socket.
+    Reaches(Request),
+    /// A worker takes a turn.
+    Turn(usize),
 }
 
 impl World {
@@ -144,9 +143,11 @@ impl World {
             clock,
             actions: Actions::new(),
             nonces: Random::new(seed, NONCE_STREAM),
-            queue: BinaryHeap::new(),
-            scheduled: 0,
+            queue: Queue::new(),
             promises,
+            serving: None,
+            stalled_until: i64::MIN,
+            disturbed: i64::MIN,
         }
     }
 
@@ -172,8 +173,7 @@ impl World {
         while self.clock.now() < end {
             let second = start + (self.looks.len() as i64 + 1) * S;
             let wakeup = self.wakeup();
-            let happening = self.queue.peek().map_or(i64::MAX, |Reverse(next)| next.at);
-            let kernel_leap = self.kernel_leap();
+            let (happening, kernel_leap) = (self.queue.next_at(), self.kernel_leap());
             let next = second.min(wakeup).min(happening).min(kernel_leap).min(end);
             self.move_to(next);
             if next == kernel_leap {
@@ -205,37 +205,20 @@ impl World {
 
     fn wakeup(&self) -> i64 {
         let wait = self.discipline.next_wakeup() - self.clock.reading().monotonic;
-        self.clock.after(wait.nanos()).max(self.clock.now() + TIMER_LEAST)
-    }
-
-    /// The true instant at which the kernel's own clock comes to the leap it was told to make.
-    fn kernel_leap(&self) -> i64 {
-        let Some(leap) = self.leap.filter(|_| self.kernel_leaps) else { return i64::MAX };
-        let wait = leap.instant().nanos() - self.clock.reading().realtime.nanos();
-        self.clock.after(wait).max(self.clock.now())
-    }
-
-    fn make_kernel_leap(&mut self) {
-        let Some(leap) = self.leap else { return };
-        self.kernel_leaps = false;
-        self.clock.step(leap.kind.shift().nanos());
-        self.promises.leapt();
-        self.schedule(self.clock.now() + READ_LATENCY, Happening::ClockSet);
-    }
-
-    fn schedule(&mut self, at: i64, happening: Happening) {
-        let order = self.scheduled;
-        self.scheduled += 1;
-        self.queue.push(Reverse(Scheduled { at, order, happening }));
+        let due = self.clock.after(wait.nanos()).max(self.clock.now() + TIMER_LEAST);
+        due.max(self.stalled_until)
     }
 
     fn happen(&mut self) {
-        let Some(Reverse(Scheduled { happening, .. })) = self.queue.pop() else { return };
+        let Some(happening) = self.queue.pop() else { return };
         match happening {
             Happening::Arrives { source, bytes } => {
                 let stamp = self.clock.reading().realtime.nanos();
                 let read = Happening::Read { source, bytes, stamp };
-                self.schedule(self.clock.now() + READ_LATENCY, read);
+                self.queue.push(self.clock.now() + READ_LATENCY, read);
+            }
+            Happening::Read { source, bytes, stamp } if self.clock.now() < self.stalled_until => {
+                self.queue.push(self.stalled_until, Happening::Read { source, bytes, stamp });
             }
             Happening::ClockSet => {
                 self.discipline.on_clock_changed(self.clock.reading(), &mut self.actions);
@@ -243,6 +226,9 @@ impl World {
             Happening::Read { source, bytes, stamp } => {
                 self.offer(SourceId(source), &bytes, Some(Timestamp::from_nanos(stamp)));
             }
+            Happening::Asked => self.ask(),
+            Happening::Reaches(request) => self.reach(request),
+            Happening::Turn(worker) => self.turn(worker),
         }
     }
 
@@ -268,33 +254,9 @@ impl World {
         result.is_ok()
     }
 
-    /// Somebody sets the clock forward by `seconds`; `told`: the host notices at once.
-    pub fn step_clock(&mut self, seconds: f64, told: bool) {
-        self.clock.step((seconds * 1e9) as i64);
-        // The kernel's time is not continuous here: what was published before cannot be compared.
-        self.promises.measurement();
-        if told {
-            self.discipline.on_clock_changed(self.clock.reading(), &mut self.actions);
-            self.carry_out();
-        }
-    }
-
-    /// Somebody sets the kernel's frequency, and the host notices.
-    pub fn set_kernel_frequency(&mut self, frequency: f64) {
-        self.clock.apply(frequency);
-        let now = self.clock.reading();
-        self.discipline.on_kernel_frequency(Rate::from_ratio(frequency), now, &mut self.actions);
-        self.carry_out();
-    }
-
-    /// Sleeps; the kernel's count of it is off by `error_s`.
-    pub fn suspend(&mut self, seconds: i64, error_s: f64) {
-        self.clock.suspend(self.clock.now() + seconds * S, (error_s * 1e9) as i64);
-        self.looks.extend((0..seconds).map(|_| Look::ASLEEP));
-        if let Some(trace) = &mut self.trace {
-            trace.sleep(seconds as usize);
-        }
-        self.promises.slept();
+    /// The discipline's thread is stuck for `seconds`: nothing reaches it, nothing comes from it.
+    pub fn stall(&mut self, seconds: i64) {
+        self.stalled_until = self.clock.now() + seconds * S;
     }
 
     fn carry_out(&mut self) {
@@ -322,6 +284,9 @@ impl World {
             Action::Publish(snapshot) => {
                 let old = std::mem::replace(&mut self.snapshot, snapshot);
                 self.promises.publication(&old, &snapshot, &self.clock.reading());
+                if let Some(serving) = &mut self.serving {
+                    serving.publish(snapshot);
+                }
             }
             Action::Steer(steer) => self.steer(steer),
             Action::SaveDrift(rate) => self.drift_saved = Some(rate),
@@ -341,34 +306,9 @@ impl World {
         let bytes = answer(&server, request, journey.received, elapsed_s);
         let source = source.0;
         if let Some(again) = journey.again {
-            self.schedule(again, Happening::Arrives { source, bytes: bytes.clone() });
+            self.queue.push(again, Happening::Arrives { source, bytes: bytes.clone() });
         }
-        self.schedule(journey.arrives, Happening::Arrives { source, bytes });
-    }
-
-    fn steer(&mut self, steer: Steer) {
-        self.steers.push(steer);
-        self.move_to(self.clock.now() + COMMAND_LATENCY);
-        let result = match (self.kernel, steer) {
-            (Kernel::Refuses, _) => Steered::Refused,
-            (kernel, Steer::Frequency(wanted)) => {
-                self.promises.command(wanted);
-                let limit = if let Kernel::Clamps(limit) = kernel { limit } else { 500e-6 };
-                let applied = wanted.as_ratio().clamp(-limit, limit);
-                self.clock.apply(applied);
-                Steered::Frequency(Rate::from_ratio(applied))
-            }
-            (_, Steer::Step(amount)) => {
-                self.clock.step(amount.nanos());
-                self.promises.measurement();
-                if self.notice_first {
-                    let now = self.clock.reading();
-                    self.discipline.on_clock_changed(now, &mut self.actions);
-                }
-                Steered::Stepped(amount)
-            }
-        };
-        self.discipline.on_steered(result, self.clock.reading(), &mut self.actions);
+        self.queue.push(journey.arrives, Happening::Arrives { source, bytes });
     }
 
     /// Once a second: how far off is what clients are told?
@@ -397,7 +337,7 @@ impl World {
     }
 
     fn served_error(&self, now: &ClockReading) -> Interval {
-        self.snapshot.served(now.realtime) - utc(self.clock.now(), self.leap)
+        truth::error(self.snapshot.served(now.realtime), self.clock.now(), self.leap)
     }
 
     /// True seconds since the start.
@@ -457,7 +397,6 @@ const PRECISION: i8 = -24;
 const TIMER_LEAST: i64 = 1_000;
 /// From a datagram's arrival to the discipline's looking at it, ns.
 const READ_LATENCY: i64 = 20_000;
-/// How long a command to the kernel takes, ns.
-const COMMAND_LATENCY: i64 = 5_000;
 const CLOCK_STREAM: u64 = 1;
+const CLIENT_STREAM: u64 = 3;
 pub(crate) const NONCE_STREAM: u64 = 2;
