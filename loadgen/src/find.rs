@@ -327,7 +327,7 @@ mod tests {
         let mut calls = 0u32;
         let found = search(|rate| {
             calls += 1;
-            offered(rate, if calls / 13 % 2 == 0 { 100_000.0 } else { 50_000.0 })
+            offered(rate, if (calls / 13u32).is_multiple_of(2) { 100_000.0 } else { 50_000.0 })
         });
         assert!(!found.agreed && found.spread > 0.05 && found.brackets.len() == 9, "{found:?}");
     }

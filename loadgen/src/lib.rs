@@ -15,6 +15,8 @@
 //! Must never: send to a host that is not this machine, run without a bound, or adjust a clock.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod accuracy;
 mod behaviour;
 mod carrier;
 mod check;
