@@ -15,9 +15,11 @@ use timeball_time::{
     Interval, Leap, NtpShort, NtpTimestamp, Publisher, Rate, Realtime, ReferenceId, Snapshot,
     Stratum, Timestamp,
 };
-use timeball_wire::{Datagram, Flags, HEADER_LEN, Header, Mode};
+use timeball_wire::{
+    Algorithm, Datagram, Flags, HEADER_LEN, Header, Key, KeyId, Keys, Mode, Trusted,
+};
 
-criterion_group!(benches, parse, reply, snapshot_idle, snapshot_under_a_writer);
+criterion_group!(benches, parse, reply, reply_signed, snapshot_idle, snapshot_under_a_writer);
 criterion_main!(benches);
 
 fn parse(criterion: &mut Criterion) {
@@ -46,7 +48,7 @@ fn reply(criterion: &mut Criterion) {
                 };
                 let verdict = answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
                 assert!(matches!(verdict, Verdict::Reply { len: HEADER_LEN, .. }));
-                stamp(&snapshot, NOW, datagram.bytes);
+                stamp(&snapshot, &policy, NOW, datagram.bytes);
             },
             BatchSize::SmallInput,
         );
@@ -59,10 +61,42 @@ fn reply(criterion: &mut Criterion) {
         truncated: false,
     };
     answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
-    stamp(&snapshot, NOW, &mut bytes);
+    stamp(&snapshot, &policy, NOW, &mut bytes);
     let header = Header::parse(&bytes).expect("a reply");
     assert_eq!((header.flags.mode, header.origin.to_bits()), (Mode::Server, NONCE));
     assert!(header.transmit.since(header.receive) >= Interval::ZERO);
+}
+
+/// What a signed exchange costs beside a bare one: the code verified, and another made.
+fn reply_signed(criterion: &mut Criterion) {
+    let snapshot = snapshot(0);
+    let announcement = Announcement::at(&snapshot, NOW);
+    for (name, algorithm) in Algorithm::NAMES {
+        let secret = &[7; 32][..algorithm.secret_len().unwrap_or(20)];
+        let key = Key::new(KeyId(1), algorithm, secret).expect("the right length");
+        let trusted = Trusted { key: key.clone(), peers: Vec::new() };
+        let policy = Policy { keys: Keys::new(vec![trusted]), ..Policy::default() };
+        let mut asked = request().to_vec();
+        asked.resize(HEADER_LEN + key.code_len(), 0);
+        key.sign(&mut asked, key.code_len());
+        criterion.bench_function(&format!("answer one request signed by {name}"), |bencher| {
+            bencher.iter_batched_ref(
+                || asked.clone(),
+                |bytes| {
+                    let mut datagram = Datagram {
+                        source: ([192, 0, 2, 1], 40_000).into(),
+                        received: Some(NOW - Interval::from_micros(20)),
+                        bytes: black_box(bytes),
+                        truncated: false,
+                    };
+                    let verdict = answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
+                    assert!(matches!(verdict, Verdict::Reply { answered, .. } if answered.signed));
+                    stamp(&snapshot, &policy, NOW, datagram.bytes);
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
 }
 
 fn snapshot_idle(criterion: &mut Criterion) {

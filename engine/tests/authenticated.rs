@@ -6,7 +6,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{Daemon, Host, Scratch, chronyd, peer, text};
+use common::{Daemon, Host, Scratch, chronyd, ntpsec, peer, text};
 
 /// Key files that mean the same to ntpd and to chronyd: a key of each kind, and number 9, of which each
 /// side has another.
@@ -124,4 +124,54 @@ fn a_source_with_a_key_is_followed_and_one_with_a_wrong_key_is_not() {
     wrong.signal("TERM");
     let (_, lines) = wrong.finish();
     assert!(!lines.iter().any(|line| line.contains("synchronised")), "{lines:?}");
+}
+
+/// `timeball serve` with these keys and this machine's clock at stratum 10.
+fn server(host: &Host, keys: &Scratch) -> Daemon {
+    let config =
+        format!("[server]\nlisten = [\"127.0.0.1:123\"]\n[keys]\nfile = {:?}\n", keys.path);
+    host.serve(&config)
+}
+
+#[test]
+fn real_clients_believe_our_signed_replies_and_refuse_those_of_another_key() {
+    let (host, files) = (Host::new(), KeyFiles::new());
+    let mut ours = server(&host, &files.ntpd);
+    let ask_by_chronyd = |keys: &Scratch, key: u32, patience: &str| {
+        host.command(peer("chrony/usr/sbin/chronyd"))
+            .args(["-Q", "-t", patience, "-f", "/dev/null", "-u", "root"])
+            .arg(format!("keyfile {}", keys.path.display()))
+            .arg(format!("server 127.0.0.1 iburst maxsamples 1 key {key}"))
+            .output()
+            .unwrap()
+    };
+    for key in KEYS {
+        let said = text(&ask_by_chronyd(&files.chrony, key, "30"));
+        assert!(said.contains("System clock wrong by"), "key {key}: {said}");
+    }
+    let said = text(&ask_by_chronyd(&files.wrong, 9, "4"));
+    assert!(said.contains("Timeout reached") && !said.contains("wrong by"), "{said}");
+    // `ntpdig` knows keys of a plain digest only.
+    for (program, file) in
+        [("ntpsec-ntpdig/usr/bin/ntpdig", "-k"), ("ntpsec-ntpdate/usr/sbin/ntpdate", "-k")]
+    {
+        for (keys, key, good) in [(&files.ntpd, 2, true), (&files.wrong, 9, false)] {
+            let query = if program.ends_with("date") { vec!["-q"] } else { vec!["-t", "2"] };
+            let output = ntpsec(&host, program)
+                .args(query)
+                .args(["-a", &key.to_string(), file])
+                .arg(&keys.path)
+                .arg("127.0.0.1")
+                .output()
+                .unwrap();
+            let said = text(&output);
+            assert_eq!(output.status.success(), good, "{program} {key}: {said}");
+            assert_eq!(said.contains("s10"), good, "{program} {key}: {said}");
+        }
+    }
+    let said = query_with(&host, "127.0.0.1:123", &files.wrong.path, 9);
+    assert!(said.to_string().contains("does not accept our key (crypto-NAK)"), "{said}");
+    ours.signal("USR1");
+    let totals = ours.wait_for("crypto_nak ");
+    assert!(totals.contains("signed "), "{totals}");
 }

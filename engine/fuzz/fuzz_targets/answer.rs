@@ -1,7 +1,8 @@
 //! Any datagram from anyone: the answer is no longer than the question, carries its origin, is in order,
-//! and provokes no answer itself.
+//! is signed if and only if the question was, and provokes no answer itself.
 //!
-//! Input: 2 octets source port, 4 octets source address, 1 octet of circumstances, then the datagram.
+//! Input: 2 octets source port, 4 octets source address, 1 octet of circumstances, then the datagram, which
+//! is signed first if the circumstances say so: no fuzzer guesses a code.
 #![no_main]
 
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::net::SocketAddr;
 use libfuzzer_sys::fuzz_target;
 use timeball_responder::{Announcement, Policy, Verdict, answer, stamp};
 use timeball_time::{Interval, Leap, Realtime, Snapshot, Stratum, Timestamp};
-use timeball_wire::{Datagram, HEADER_LEN, Header};
+use timeball_wire::{Algorithm, Datagram, HEADER_LEN, Header, Key, KeyId, Keys, Trusted};
 
 const NOW: Timestamp<Realtime> = Timestamp::from_nanos(1_764_000_000_123_456_789);
 
@@ -19,18 +20,22 @@ fuzz_target!(|input: &[u8]| {
     };
     let source = SocketAddr::from(([a, b, c, d], u16::from_be_bytes([p0, p1])));
     let snapshot = snapshot(circumstances);
-    let Some(reply) = ask(&snapshot, source, circumstances, datagram) else { return };
+    let policy = policy();
+    let datagram = &signed(&policy, circumstances, datagram);
+    let Some(reply) = ask(&snapshot, &policy, source, circumstances, datagram) else { return };
     assert!(reply.len() <= datagram.len());
     let (asked, told) = (Header::parse(datagram).unwrap(), Header::parse(&reply).unwrap());
     assert_eq!(told.origin, asked.transmit);
     assert_eq!(told.flags.version, asked.flags.version);
     assert!(told.transmit.since(told.receive) >= Interval::ZERO);
     assert!((told.root_delay.to_bits() | told.root_dispersion.to_bits()) < 0x8000_0000);
-    assert_eq!(ask(&snapshot, source, circumstances, &reply), None);
+    assert_eq!(ask(&snapshot, &policy, source, circumstances, &reply), None);
+    check_code(&policy, &reply);
 });
 
 fn ask(
     snapshot: &Snapshot,
+    policy: &Policy,
     source: SocketAddr,
     circumstances: u8,
     datagram: &[u8],
@@ -45,13 +50,41 @@ fn ask(
     let mut asked =
         Datagram { source, received, bytes: &mut memory, truncated: circumstances & 4 != 0 };
     let announcement = Announcement::at(snapshot, NOW);
-    let verdict = answer(&announcement, snapshot, &Policy::default(), NOW, &mut asked);
+    let verdict = answer(&announcement, snapshot, policy, NOW, &mut asked);
     let Verdict::Reply { len, .. } = verdict else { return None };
     assert!(len >= HEADER_LEN);
     memory.truncate(len);
     let departure = if circumstances & 8 == 0 { 3 } else { -3_000_000 };
-    stamp(snapshot, NOW + Interval::from_micros(departure), &mut memory);
+    stamp(snapshot, policy, NOW + Interval::from_micros(departure), &mut memory);
     Some(memory)
+}
+
+/// Key 1 of each kind of length: 20 octets of code, 24, and more before version 4.
+fn policy() -> Policy {
+    let kinds = [Algorithm::Aes128Cmac, Algorithm::Sha1, Algorithm::Sha512];
+    let key = |(id, kind)| Key::new(KeyId(id), kind, &[7; 16]).unwrap();
+    let keys = (1..).zip(kinds).map(key).map(|key| Trusted { key, peers: Vec::new() });
+    Policy { keys: Keys::new(keys.collect()), ..Policy::default() }
+}
+
+fn signed(policy: &Policy, circumstances: u8, datagram: &[u8]) -> Vec<u8> {
+    let mut bytes = datagram.to_vec();
+    if let Some(key) = policy.keys.by_id(KeyId(u32::from(circumstances >> 6))) {
+        bytes.resize(bytes.len() + key.code_len(), 0);
+        key.sign(&mut bytes, key.code_len());
+    }
+    bytes
+}
+
+/// What follows the header of a reply is a crypto-NAK or a good code.
+fn check_code(policy: &Policy, reply: &[u8]) {
+    let (message, code) = reply.split_at(HEADER_LEN);
+    if code.is_empty() || code == [0; 4] {
+        return;
+    }
+    let key = KeyId::of_code(code).and_then(|id| policy.keys.by_id(id)).unwrap();
+    let version = Header::parse(reply).unwrap().flags.version;
+    assert!(key.verifies(version, message, code));
 }
 
 fn snapshot(circumstances: u8) -> Snapshot {

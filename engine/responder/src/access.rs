@@ -5,12 +5,13 @@
 //!
 //! Must never: cost more than a few loads for a packet, or depend on the order of the rules.
 
-use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::BitOr;
 
+use timeball_wire::Network;
+
 use crate::gate::NTP_PORT;
-use crate::trie::{Prefix, Trie, mask};
+use crate::trie::{Prefix, Trie};
 
 /// What is withheld from a network.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -40,48 +41,6 @@ impl BitOr for Restrictions {
     /// What either withholds.
     fn bitor(self, other: Self) -> Self {
         Self(self.0 | other.0)
-    }
-}
-
-/// A network: an address and how many of its bits count.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Network {
-    address: IpAddr,
-    length: u8,
-}
-
-impl Network {
-    /// The network of `address` with a prefix of `length` bits: 0 to 32 for IPv4, 0 to 128 for IPv6. The
-    /// bits after the prefix are cleared.
-    pub fn new(address: IpAddr, length: u8) -> Option<Self> {
-        let key = key(address) & mask(length.min(128));
-        let (address, width) = match address {
-            IpAddr::V4(_) => (IpAddr::V4(((key >> 96) as u32).into()), 32),
-            IpAddr::V6(_) => (IpAddr::V6(key.into()), 128),
-        };
-        (length <= width).then_some(Self { address, length })
-    }
-
-    /// This one address.
-    pub const fn host(address: IpAddr) -> Self {
-        Self { address, length: if address.is_ipv4() { 32 } else { 128 } }
-    }
-
-    /// The first address.
-    pub const fn address(self) -> IpAddr {
-        self.address
-    }
-
-    /// How many bits of it count.
-    pub const fn length(self) -> u8 {
-        self.length
-    }
-}
-
-impl fmt::Display for Network {
-    /// `ADDRESS/LENGTH`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
     }
 }
 
@@ -145,10 +104,10 @@ impl Default for Access {
 impl Families {
     fn new<'r>(rules: impl Iterator<Item = &'r AccessRule> + Clone) -> Self {
         let of_family = |is_v4| {
-            let own = rules.clone().filter(move |rule| rule.network.address.is_ipv4() == is_v4);
+            let own = rules.clone().filter(move |rule| rule.network.address().is_ipv4() == is_v4);
             let mut prefixes: Vec<(Prefix, u8)> = own
                 .map(|AccessRule { network, restrictions, .. }| {
-                    (Prefix::of(key(network.address), network.length), restrictions.0)
+                    (Prefix::of(key(network.address()), network.length()), restrictions.0)
                 })
                 .collect();
             prefixes.sort_unstable();

@@ -7,9 +7,9 @@
 //! Must never: make the reply longer than the request, or let T2 be early, T3 late, or T3 before T2.
 
 use timeball_time::{Interval, NtpTimestamp, Realtime, Snapshot, Timestamp};
-use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, field};
+use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, KEY_ID_LEN, KeyId, field};
 
-use crate::gate::{DropReason, Request, admit};
+use crate::gate::{DropReason, Request, Signature, admit};
 use crate::{Announcement, Policy};
 
 /// What becomes of a datagram.
@@ -31,6 +31,8 @@ pub enum Verdict {
 pub struct Answered {
     /// Version of request and reply, 1 to 4.
     pub version: u8,
+    /// The request was signed, and so will the reply be, with the same key.
+    pub signed: bool,
     /// The reply refuses the request's key (RFC 5905 section 9.2: crypto-NAK).
     pub crypto_nak: bool,
 }
@@ -53,15 +55,32 @@ pub fn answer(
     };
     let arrival = plausible_arrival(datagram.received, now).unwrap_or(now);
     write_header(announcement, request, snapshot.served(arrival), datagram.bytes);
-    let len = if request.authenticated {
-        // There is no key to check the code with, and a client must not take silence for loss.
-        datagram.bytes[HEADER_LEN..HEADER_LEN + CRYPTO_NAK_LEN].fill(0);
-        HEADER_LEN + CRYPTO_NAK_LEN
-    } else {
-        HEADER_LEN
+    let len = HEADER_LEN + write_code(request.signature, datagram.bytes);
+    let answered = Answered {
+        version: request.version,
+        signed: matches!(request.signature, Signature::Good { .. }),
+        crypto_nak: request.signature == Signature::Bad,
     };
-    let answered = Answered { version: request.version, crypto_nak: request.authenticated };
     Verdict::Reply { len, answered }
+}
+
+/// Writes what follows the header but for the digest, which covers the transmit timestamp and is made
+/// with it; returns its length.
+#[inline]
+fn write_code(signature: Signature, bytes: &mut [u8]) -> usize {
+    match signature {
+        Signature::Absent => 0,
+        Signature::Good { code_len } => {
+            let code = bytes.len() - code_len;
+            bytes.copy_within(code..code + KEY_ID_LEN, HEADER_LEN);
+            code_len
+        }
+        Signature::Bad => {
+            // A client must not take silence for loss (RFC 5905 section 9.2).
+            bytes[HEADER_LEN..HEADER_LEN + CRYPTO_NAK_LEN].fill(0);
+            CRYPTO_NAK_LEN
+        }
+    }
 }
 
 /// The kernel's stamp, unless the clock was set between the stamp and `now`.
@@ -96,12 +115,18 @@ fn write_header(
     bytes[field::RECEIVE..field::TRANSMIT].copy_from_slice(&receive.to_be_bytes());
 }
 
-/// Writes the transmit timestamp of a reply that leaves at the kernel time `departure` at the earliest.
+/// Writes the transmit timestamp of a reply that leaves at the kernel time `departure` at the earliest,
+/// and signs it if [`answer`], by the same `policy`, said so.
 ///
 /// If the kernel clock was set back since the request arrived, the reply leaves "at once": T3 is never
 /// before T2.
 #[inline]
-pub fn stamp(snapshot: &Snapshot, departure: Timestamp<Realtime>, reply: &mut [u8]) {
+pub fn stamp(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    departure: Timestamp<Realtime>,
+    reply: &mut [u8],
+) {
     let Some(header) = reply.first_chunk_mut::<HEADER_LEN>() else { return };
     let mut receive = [0; 8];
     receive.copy_from_slice(&header[field::RECEIVE..field::TRANSMIT]);
@@ -111,6 +136,14 @@ pub fn stamp(snapshot: &Snapshot, departure: Timestamp<Realtime>, reply: &mut [u
     // The receive stamp is odd, so the next unit is even, as a transmit stamp must be.
     let transmit = if backwards { receive.wrapping_add(1) } else { transmit };
     header[field::TRANSMIT..].copy_from_slice(&transmit.to_be_bytes());
+    if reply.len() > HEADER_LEN + CRYPTO_NAK_LEN {
+        let key = KeyId::of_code(&reply[HEADER_LEN..]).and_then(|id| policy.keys.by_id(id));
+        // The policy has not changed since the request was verified with this key.
+        debug_assert!(key.is_some());
+        if let Some(key) = key {
+            key.sign(reply, reply.len() - HEADER_LEN);
+        }
+    }
 }
 
 /// The longest a request can have waited in a socket buffer sized for a few hundred packets.

@@ -20,6 +20,7 @@ pub struct Counters {
     batches: AtomicU64,
     unstamped: AtomicU64,
     unsynchronised: AtomicU64,
+    signed: AtomicU64,
     crypto_naks: AtomicU64,
     answered: [AtomicU64; VERSIONS],
     dropped: [AtomicU64; DropReason::ALL.len()],
@@ -38,6 +39,7 @@ impl Counters {
             batches: get(&self.batches),
             unstamped: get(&self.unstamped),
             unsynchronised: get(&self.unsynchronised),
+            signed: get(&self.signed),
             crypto_naks: get(&self.crypto_naks),
             answered: core::array::from_fn(|i| get(&self.answered[i])),
             dropped: core::array::from_fn(|i| get(&self.dropped[i])),
@@ -59,6 +61,7 @@ impl Counters {
     #[inline]
     pub(crate) fn answered(&self, answered: Answered, synchronised: bool) {
         add(&self.answered[usize::from(answered.version) - 1], 1);
+        add(&self.signed, u64::from(answered.signed));
         add(&self.crypto_naks, u64::from(answered.crypto_nak));
         add(&self.unsynchronised, u64::from(!synchronised));
     }
@@ -93,6 +96,8 @@ pub struct Totals {
     pub unstamped: u64,
     /// Answers that said "not synchronised" (leap 3).
     pub unsynchronised: u64,
+    /// Answers signed with the request's key.
+    pub signed: u64,
     /// Answers that refused the request's key.
     pub crypto_naks: u64,
     /// Answers by version, 1 to 4.
@@ -126,6 +131,7 @@ impl core::ops::AddAssign for Totals {
         self.batches += other.batches;
         self.unstamped += other.unstamped;
         self.unsynchronised += other.unsynchronised;
+        self.signed += other.signed;
         self.crypto_naks += other.crypto_naks;
         for (sum, more) in self.answered.iter_mut().zip(other.answered) {
             *sum += more;

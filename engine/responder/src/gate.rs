@@ -9,7 +9,9 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, Malformed, Mode, Trailer};
+use timeball_wire::{
+    CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, KeyId, Keys, Malformed, Mode, Trailer,
+};
 
 use crate::{Policy, Restrictions};
 
@@ -80,7 +82,18 @@ impl DropReason {
 pub(crate) struct Request {
     pub(crate) version: u8,
     pub(crate) reply_mode: Mode,
-    pub(crate) authenticated: bool,
+    pub(crate) signature: Signature,
+}
+
+/// What the authentication code of a request is worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Signature {
+    /// There is none.
+    Absent,
+    /// Verified; it and its key ID take this many octets.
+    Good { code_len: usize },
+    /// Of a key that is unknown, not trusted or not for this peer; or simply wrong.
+    Bad,
 }
 
 /// Judges `datagram` by what it is, and by what `policy` says of its source.
@@ -101,17 +114,27 @@ pub(crate) fn admit(datagram: &Datagram<'_>, policy: &Policy) -> Result<Request,
     let restrictions = policy.access.restrictions(datagram.source);
     check_access(restrictions, flags.version)?;
     // The common request is a bare header: nothing to walk.
-    let authenticated = datagram.bytes.len() > HEADER_LEN && {
-        let trailer = Trailer::parse(flags.version, datagram.bytes).map_err(malformed)?;
-        if trailer.code_len == CRYPTO_NAK_LEN {
-            return Err(DropReason::CryptoNak);
-        }
-        trailer.code_len > 0
+    let signature = match datagram.bytes.len() {
+        HEADER_LEN => Signature::Absent,
+        _ => check_code(flags.version, datagram, &policy.keys)?,
     };
-    if restrictions.contains(Restrictions::KEYED_ONLY) && !authenticated {
+    if restrictions.contains(Restrictions::KEYED_ONLY) && signature == Signature::Absent {
         return Err(DropReason::Access);
     }
-    Ok(Request { version: flags.version, reply_mode, authenticated })
+    Ok(Request { version: flags.version, reply_mode, signature })
+}
+
+/// Finds the authentication code and verifies it.
+fn check_code(version: u8, datagram: &Datagram<'_>, keys: &Keys) -> Result<Signature, DropReason> {
+    let code_len = Trailer::parse(version, datagram.bytes).map_err(malformed)?.code_len;
+    if code_len == CRYPTO_NAK_LEN {
+        return Err(DropReason::CryptoNak);
+    }
+    let (message, code) = datagram.bytes.split_at(datagram.bytes.len() - code_len);
+    let Some(id) = KeyId::of_code(code) else { return Ok(Signature::Absent) };
+    let key = keys.get(id, datagram.source.ip());
+    let good = key.is_some_and(|key| key.verifies(version, message, code));
+    Ok(if good { Signature::Good { code_len } } else { Signature::Bad })
 }
 
 /// The mode to answer in: 3 → 4, 1 → 2, and what version 1 sent before there were modes → 4.

@@ -17,10 +17,11 @@ mod policy;
 mod trie;
 mod worker;
 
-pub use access::{Access, AccessRule, Network, Restrictions};
+pub use access::{Access, AccessRule, Restrictions};
 pub use announcement::Announcement;
 pub use answer::{Answered, Verdict, answer, stamp};
 pub use counters::{Counters, Totals};
 pub use gate::DropReason;
 pub use policy::{Policy, PolicyReceiver, PolicySender, policy_exchange};
+pub use timeball_wire::Network;
 pub use worker::Worker;

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
+use timeball_wire::Keys;
 
 use crate::Access;
 
@@ -16,6 +17,8 @@ use crate::Access;
 pub struct Policy {
     /// Who may have what.
     pub access: Access,
+    /// The keys by which requests are verified and replies signed.
+    pub keys: Keys,
 }
 
 /// The control plane's end: where a new policy is left for one worker.

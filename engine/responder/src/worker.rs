@@ -67,7 +67,7 @@ impl<Io: PacketIo> Worker<Io> {
                 Verdict::Drop(reason) => self.counters.dropped(reason),
             }
         }
-        self.io.send(&mut |reply, departure| stamp(snapshot, departure, reply))?;
+        self.io.send(&mut |reply, departure| stamp(snapshot, policy, departure, reply))?;
         if datagrams > 0 {
             self.counters.batch(datagrams);
             self.counters.io(self.io.tally());

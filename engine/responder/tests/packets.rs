@@ -61,7 +61,7 @@ fn ask_by(policy: &Policy, snapshot: &Snapshot, from: &str, bytes: &[u8]) -> (Ve
     let verdict = answer(&Announcement::at(snapshot, NOW), snapshot, policy, NOW, &mut datagram);
     let Verdict::Reply { len, .. } = verdict else { return (verdict, Vec::new()) };
     memory.truncate(len);
-    stamp(snapshot, NOW + Interval::from_micros(5), &mut memory);
+    stamp(snapshot, policy, NOW + Interval::from_micros(5), &mut memory);
     (verdict, memory)
 }
 
@@ -266,7 +266,7 @@ fn without_a_plausible_stamp_the_moment_of_reading_is_the_arrival() {
 fn a_clock_set_back_between_arrival_and_departure_does_not_reverse_a_reply() {
     let snapshot = synchronised();
     let (_, mut bytes) = ask(&snapshot, "192.0.2.9:40000", &request(4, Mode::Client));
-    stamp(&snapshot, NOW - Interval::from_secs(10), &mut bytes);
+    stamp(&snapshot, &Policy::default(), NOW - Interval::from_secs(10), &mut bytes);
     let header = Header::parse(&bytes).unwrap();
     let turnaround = header.transmit.to_bits().wrapping_sub(header.receive.to_bits());
     assert_eq!(turnaround, 1);
@@ -319,7 +319,7 @@ fn access_rules_withhold_the_time_and_nothing_else_is_said() {
         rule("192.0.2.64", 26, Restrictions::CURRENT_VERSION_ONLY),
         rule("192.0.2.128", 25, Restrictions::KEYED_ONLY),
     ]);
-    let policy = Policy { access };
+    let policy = Policy { access, ..Policy::default() };
     let (plain, keyed) =
         (request(3, Mode::Client), [request(3, Mode::Client), vec![0xAA; 20]].concat());
     for (from, bytes, expected) in [

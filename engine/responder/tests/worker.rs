@@ -136,7 +136,7 @@ fn a_new_policy_counts_from_the_next_batch_on() {
         from_ntp_port: false,
         restrictions: Restrictions::NO_TIME,
     };
-    sender.send(Arc::new(Policy { access: Access::new(&[nobody]) }));
+    sender.send(Arc::new(Policy { access: Access::new(&[nobody]), ..Policy::default() }));
     assert_eq!(worker.turn(Wait::Poll), Ok(1));
     assert_eq!(counters.totals().answers(), BATCH_MAX as u64);
     assert_eq!(counters.totals().dropped[DropReason::Access as usize], 1);

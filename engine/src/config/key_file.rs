@@ -287,8 +287,10 @@ fn read_peers(word: Word<'_>) -> Result<Vec<Network>, Problem> {
     let network = |text: &str| {
         let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
         let address: std::net::IpAddr = address.parse().ok()?;
-        let all = if address.is_ipv4() { 32 } else { 128 };
-        Network::new(address, bits.map_or(Some(all), |bits| bits.parse().ok())?)
+        match bits {
+            Some(bits) => Network::new(address, bits.parse().ok()?),
+            None => Some(Network::host(address)),
+        }
     };
     word.text.split(',').map(network).collect::<Option<_>>().ok_or_else(|| {
         let remedy = "list addresses as in 192.0.2.1,2001:db8::/32";

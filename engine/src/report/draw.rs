@@ -215,6 +215,7 @@ pub(crate) fn work(totals: &Totals) -> Work {
         ),
         noted: occurred([
             ("unsynchronised", totals.unsynchronised),
+            ("signed", totals.signed),
             ("crypto_nak", totals.crypto_naks),
             ("unstamped", totals.unstamped),
             ("send_full", totals.io.send_full),

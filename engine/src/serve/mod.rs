@@ -131,7 +131,7 @@ impl Running {
         let board = Arc::new(Board::default());
         let clockwork = Clockwork::new(clock, &plan, Arc::clone(&board))
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
-        let policy = Arc::new(Policy { access: first_table(&plan.access) });
+        let policy = Arc::new(Policy { access: first_table(&plan.access), keys });
         let exchanges = plan.server.cores.iter().map(|_| policy_exchange(Arc::clone(&policy)));
         let (senders, receivers) = exchanges.unzip();
         let workers =

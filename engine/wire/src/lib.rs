@@ -10,11 +10,13 @@
 mod header;
 mod keys;
 mod mac;
+mod network;
 mod packet_io;
 mod trailer;
 
 pub use header::{Flags, HEADER_LEN, Header, Mode, field};
-pub use keys::{Keys, Network, Trusted};
+pub use keys::{Keys, Trusted};
 pub use mac::{Algorithm, KEY_ID_LEN, Key, KeyId};
+pub use network::Network;
 pub use packet_io::{BATCH_MAX, Datagram, IoTally, PacketIo, Wait};
 pub use trailer::{CRYPTO_NAK_LEN, Malformed, Trailer};

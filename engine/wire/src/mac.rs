@@ -26,6 +26,14 @@ use subtle::ConstantTimeEq;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct KeyId(pub u32);
 
+impl KeyId {
+    /// The key ID that opens `code`; `None` if there is no code.
+    #[inline]
+    pub fn of_code(code: &[u8]) -> Option<Self> {
+        code.first_chunk().map(|id| Self(u32::from_be_bytes(*id)))
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -155,11 +163,11 @@ impl Key {
     /// Takes as long for a wrong digest as for the right one.
     #[inline]
     pub fn verifies(&self, version: u8, message: &[u8], code: &[u8]) -> bool {
-        let Some((id, digest)) = code.split_first_chunk() else { return false };
-        let whole = version < 4 && digest.len() == self.algorithm.digest_len();
-        if *id != self.id.0.to_be_bytes() || !(whole || code.len() == self.code_len()) {
+        let whole = version < 4 && code.len() == KEY_ID_LEN + self.algorithm.digest_len();
+        if KeyId::of_code(code) != Some(self.id) || !(whole || code.len() == self.code_len()) {
             return false;
         }
+        let digest = &code[KEY_ID_LEN..];
         self.digest(message, |expected| expected[..digest.len()].ct_eq(digest).into())
     }
 
