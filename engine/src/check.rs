@@ -15,8 +15,8 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::config::{
-    Access, Backend, ConfigError, Family, Host, KeyFile, Listen, Machine, Plan, Position, Problem,
-    Problems, Source, Spread, Steering, UringReplies, Whom, Words, example,
+    Access, Backend, ConfigError, Family, Host, KeyFile, LeapMode, Listen, Machine, Plan, Position,
+    Problem, Problems, Source, Spread, Steering, UringReplies, Whom, Words, example,
 };
 use crate::{names, output};
 
@@ -152,6 +152,11 @@ impl fmt::Display for Report {
             writeln!(f, "              or {}", comma_list(&fallback))?;
             writeln!(f, "              if port {} is not permitted", Listen::PORT)?;
         }
+        if !server.listen_smeared.is_empty() {
+            let hours = server.smear.length().as_secs_f64() / 3600.0;
+            let addresses = comma_list(&server.listen_smeared);
+            writeln!(f, "  smear       leap seconds over {hours} h on {addresses}")?;
+        }
         writeln!(f, "  answer with {}", workers_text(&self.plan))?;
         writeln!(f, "  spread      {}", spread_text(server.spread))?;
         writeln!(f, "  carry by    {}", carrier_text(server.backend, server.uring_replies))?;
@@ -177,6 +182,12 @@ impl fmt::Display for Report {
             });
             let step = clock.step_threshold.as_secs_f64();
             writeln!(f, "              stepping above {step} s, believing {panic}")?;
+        }
+        if let Some(file) = &clock.leap_file {
+            writeln!(f, "  believe     the list of leap seconds in {}", file.display())?;
+        }
+        if clock.steering == Steering::Kernel {
+            writeln!(f, "              and {}", leap_text(clock.leap_second))?;
         }
         if let Some(file) = &clock.drift_file {
             writeln!(f, "  remember    the frequency in {}", file.display())?;
@@ -253,6 +264,14 @@ fn steering_text(steering: Steering) -> &'static str {
     }
 }
 
+fn leap_text(leap: LeapMode) -> &'static str {
+    match leap {
+        LeapMode::Kernel => "let the kernel make leap seconds in its clock",
+        LeapMode::Step => "step the kernel clock after a leap second",
+        LeapMode::Slew => "slew the kernel clock after a leap second",
+    }
+}
+
 fn source_text(source: &Source, addresses: &[IpAddr]) -> String {
     let mut text = source.endpoint.to_string();
     if let Host::Name(_) = source.endpoint.host {
@@ -308,7 +327,9 @@ fn plan_json(report: &Report) -> Value {
         "server": {
             "listen": texts(&server.listen.addresses()),
             "listen_if_not_permitted": server.listen.fallback().map(|fallback| texts(&fallback)),
-            "workers": server.cores.len(),
+            "listen_smeared": texts(&server.listen_smeared),
+            "smear_s": server.smear.length().as_secs_f64(),
+            "workers": server.workers(),
             "cores": server.cores,
             "backend": server.backend.word(),
             "uring_replies": server.uring_replies.word(),
@@ -320,6 +341,8 @@ fn plan_json(report: &Report) -> Value {
         "clock": {
             "steering": clock.steering.word(),
             "drift_file": clock.drift_file,
+            "leap_file": clock.leap_file,
+            "leap_second": clock.leap_second.word(),
             "step_threshold_s": clock.step_threshold.as_secs_f64(),
             "max_root_distance_s": clock.max_root_distance.as_secs_f64(),
             "panic_threshold_s": clock.panic_threshold.map_or(0.0, |limit| limit.as_secs_f64()),

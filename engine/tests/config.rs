@@ -9,9 +9,10 @@ use std::process::{Command, Output};
 
 use timeball::check;
 use timeball::config::{
-    Backend, Family, Host, Listen, LogLevel, Machine, Plan, Spread, Steering, UringReplies, example,
+    Backend, Family, Host, LeapMode, Listen, LogLevel, Machine, Plan, Spread, Steering,
+    UringReplies, example,
 };
-use timeball_time::{Interval, Stratum};
+use timeball_time::{Interval, Smear, Stratum};
 
 /// A machine with two cores.
 fn machine() -> Machine {
@@ -84,6 +85,8 @@ fn nothing_configured_means_the_documented_defaults() {
     assert_eq!(plan.server.user, None);
     assert_eq!(plan.clock.steering, Steering::Virtual);
     assert_eq!(plan.clock.drift_file, None);
+    assert_eq!((plan.clock.leap_file, plan.clock.leap_second), (None, LeapMode::Kernel));
+    assert_eq!((plan.server.listen_smeared, plan.server.smear), (Vec::new(), Smear::USUAL));
     assert_eq!(plan.clock.step_threshold, Interval::from_millis(128));
     assert_eq!(plan.clock.max_root_distance, Interval::from_millis(1_500));
     assert_eq!(plan.clock.panic_threshold, Some(Interval::from_secs(1_000)));
@@ -99,8 +102,10 @@ fn every_setting_arrives_in_the_plan() {
         "[server]\nlisten = [\"192.0.2.7:1123\", \"::1\"]\ncores = [1]\nbackend = \"uring\"\n\
          uring_replies = \"sendmmsg\"\nspread = \"cpu\"\nreceive_buffer_bytes = 65_536\n\
          worker_priority = 50\nuser = \"ntp\"\n\
+         listen_smeared = [\"192.0.2.7:124\"]\nsmear_s = 7200\n\
          [clock]\nsteering = \"kernel\"\ndrift_file = \"/var/lib/drift\"\nstep_threshold_s = 0.5\n\
          max_root_distance_s = 3\npanic_threshold_s = 0\n\
+         leap_file = \"/usr/leaps\"\nleap_second = \"slew\"\n\
          [local]\nstratum = 5\nwait_s = 2.5\n[log]\nlevel = \"debug\"\n\
          [[access]]\nnetwork = \"192.0.2.0/24\"\nallow = [\"time\", \"query\"]\n\
          require = [\"key\"]\nfrom_port_123 = true\n\
@@ -120,6 +125,11 @@ fn every_setting_arrives_in_the_plan() {
     assert_eq!(plan.server.user.as_deref(), Some("ntp"));
     assert_eq!(plan.clock.steering, Steering::Kernel);
     assert_eq!(plan.clock.drift_file, Some(PathBuf::from("/var/lib/drift")));
+    assert_eq!(plan.clock.leap_file, Some(PathBuf::from("/usr/leaps")));
+    assert_eq!(plan.clock.leap_second, LeapMode::Slew);
+    assert_eq!(plan.server.listen_smeared, ["192.0.2.7:124".parse().unwrap()]);
+    assert_eq!(plan.server.smear, Smear::new(Interval::from_secs(7_200)));
+    assert_eq!((plan.server.cores.len(), plan.server.workers()), (1, 2));
     assert_eq!(plan.clock.step_threshold, Interval::from_millis(500));
     assert_eq!(plan.clock.max_root_distance, Interval::from_secs(3));
     assert_eq!(plan.clock.panic_threshold, None);
@@ -131,7 +141,7 @@ fn every_setting_arrives_in_the_plan() {
     assert_eq!(rule.words(), [vec!["time", "query"], vec!["key"]]);
     let [first, second] = &plan.sources[..] else { panic!("two sources") };
     assert_eq!(first.endpoint.host, Host::Name("ntp1.example.net".into()));
-    assert_eq!((first.endpoint.port, first.position.line), (123, 27));
+    assert_eq!((first.endpoint.port, first.position.line), (123, 31));
     assert!(first.iburst && !first.prefer);
     assert_eq!((first.poll.min(), first.poll.max(), first.family), (6, 10, Family::Any));
     assert_eq!(second.endpoint.to_string(), "[2001:db8::1]:456");
@@ -228,7 +238,7 @@ fn the_ranges_and_defaults_that_the_example_states_are_those_enforced() {
         assert!(is_refused(from - step) && is_refused(to + 1.0), "{key}");
         ranges += 1;
     }
-    assert_eq!(ranges, 11);
+    assert_eq!(ranges, 12);
 }
 
 #[test]
@@ -341,6 +351,16 @@ fn wrong_types_and_values_are_refused_with_one_that_would_do() {
 #[test]
 fn contradictions_are_refused_where_they_stand() {
     assert_refusals(&[
+        (
+            "[server]\nlisten = [\"[::1]:9\"]\nlisten_smeared = [\"[::1]:9\"]\n",
+            "t.toml:3:19: [::1]:9 is listed twice; keep one of them",
+        ),
+        (
+            "[server]\nlisten_smeared = [\"[::1]:9\"]\n\
+             [clock]\nsteering = \"kernel\"\n[[source]]\naddress = \"a.b\"\n",
+            "t.toml:3:2: `leap_second = \"kernel\"` with `steering = \"kernel\"` and \
+             `listen_smeared`; write `leap_second = \"slew\"`",
+        ),
         (
             "[[source]]\naddress = \"a.b\"\nmin_poll = 12\n",
             "t.toml:3:12: `min_poll = 12` is above the default `max_poll = 10`; lower `min_poll` \

@@ -9,6 +9,7 @@
 
 mod access;
 mod address;
+mod clock;
 mod example;
 mod key_file;
 mod keys;
@@ -25,7 +26,7 @@ pub use address::{Endpoint, Host};
 pub use example::example;
 pub use key_file::KeyFile;
 pub use plan::{
-    Backend, Clock, Control, Family, KeyFormat, KeySettings, KeyUse, Listen, Local, LogLevel,
-    Machine, Plan, PollRange, Server, Source, Spread, Steering, UringReplies, Words,
+    Backend, Clock, Control, Family, KeyFormat, KeySettings, KeyUse, LeapMode, Listen, Local,
+    LogLevel, Machine, Plan, PollRange, Server, Source, Spread, Steering, UringReplies, Words,
 };
 pub use problem::{ConfigError, Position, Problem, Problems};

@@ -12,16 +12,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
-use timeball_time::{Interval, Stratum};
+use timeball_time::{Smear, Stratum};
 use toml::de::DeTable;
 
 use super::access::read_access;
 use super::address::{Endpoint, Host, parse_listen};
+use super::clock::read_clock;
 use super::keys::{read_key, read_keys, require_keys};
-use super::kind::{Setting, Text};
+use super::kind::{Setting, Text, Texts};
 use super::plan::{
-    Backend, Clock, Control, Family, Listen, Local, Machine, Plan, PollRange, Server, Source,
-    Steering, UringReplies,
+    Backend, Control, Family, Listen, Local, Machine, Plan, PollRange, Server, Source, UringReplies,
 };
 use super::problem::{ConfigError, Position, Problem, Problems};
 use super::section::{Document, Found, Noted, SectionReader, Written, all};
@@ -94,9 +94,10 @@ fn read_plan<'t>(
     let listen = server.as_ref().map(|server| &server.listen).ok();
     let sources =
         document.repeated(root, &SOURCE).and_then(|sections| read_sources(&sections, listen));
-    let clock = document
-        .section(root, &CLOCK)
-        .and_then(|section| read_clock(&section, sources.as_ref().map(|sources| sources.len())));
+    let smears = server.as_ref().is_ok_and(|server| !server.listen_smeared.is_empty());
+    let clock = document.section(root, &CLOCK).and_then(|section| {
+        read_clock(&section, sources.as_ref().map(|sources| sources.len()), smears)
+    });
     let log_level =
         document.section(root, &LOG).and_then(|section| Ok(section.choice(&LEVEL)?.value));
     let control = document.section(root, &CONTROL).and_then(|section| read_control(&section));
@@ -122,6 +123,9 @@ fn read_plan<'t>(
 
 fn read_server(section: &SectionReader<'_, '_>, machine: &Machine) -> Result<Server, Noted> {
     let listen = read_listen(section);
+    let others = listen.as_ref().map_or_else(|_| Vec::new(), Listen::addresses);
+    let listen_smeared = read_addresses(section, &LISTEN_SMEARED, &others);
+    let smear = section.seconds(&SMEAR_S);
     let cores = read_cores(section, machine);
     let backend = section.choice(&BACKEND);
     let uring_replies = read_uring_replies(section, &backend);
@@ -131,6 +135,8 @@ fn read_server(section: &SectionReader<'_, '_>, machine: &Machine) -> Result<Ser
     let user = read_user(section);
     Ok(Server {
         listen: listen?,
+        listen_smeared: listen_smeared?,
+        smear: Smear::new(smear?.value),
         cores: cores?,
         backend: backend?.value,
         uring_replies: uring_replies?,
@@ -142,12 +148,25 @@ fn read_server(section: &SectionReader<'_, '_>, machine: &Machine) -> Result<Ser
 }
 
 fn read_listen(section: &SectionReader<'_, '_>) -> Result<Listen, Noted> {
-    let Some(entries) = section.texts(&LISTEN)? else { return Ok(Listen::Default) };
+    let addresses = read_addresses(section, &LISTEN, &[])?;
+    Ok(if addresses.is_empty() { Listen::Default } else { Listen::At(addresses) })
+}
+
+/// Addresses to listen on, none of them twice and none of `others`.
+fn read_addresses(
+    section: &SectionReader<'_, '_>,
+    setting: &Setting<Texts>,
+    others: &[SocketAddr],
+) -> Result<Vec<SocketAddr>, Noted> {
+    let Some(entries) = section.texts(setting)? else { return Ok(Vec::new()) };
     let mut addresses: Vec<SocketAddr> = Vec::new();
     let mut flaw = None;
     for entry in entries.value {
         match parse_listen(entry.value) {
-            Ok(address) if address.port() != 0 && addresses.contains(&address) => {
+            Ok(address)
+                if address.port() != 0
+                    && (addresses.contains(&address) || others.contains(&address)) =>
+            {
                 let cause = format!("{address} is listed twice");
                 flaw = Some(section.note(entry.position, cause, "keep one of them"));
             }
@@ -158,7 +177,7 @@ fn read_listen(section: &SectionReader<'_, '_>) -> Result<Listen, Noted> {
             }
         }
     }
-    flaw.map_or(Ok(Listen::At(addresses)), Err)
+    flaw.map_or(Ok(addresses), Err)
 }
 
 fn read_cores(section: &SectionReader<'_, '_>, machine: &Machine) -> Result<Vec<usize>, Noted> {
@@ -225,38 +244,6 @@ fn read_user(section: &SectionReader<'_, '_>) -> Result<Option<String>, Noted> {
     Ok(Some(user.value.to_owned()))
 }
 
-fn read_clock(
-    section: &SectionReader<'_, '_>,
-    sources: Result<usize, &Noted>,
-) -> Result<Clock, Noted> {
-    let steering = read_steering(section, sources);
-    let drift_file = read_file(section, &DRIFT_FILE);
-    let max_root_distance = section.seconds(&MAX_ROOT_DISTANCE_S);
-    let thresholds = read_thresholds(section);
-    let (step_threshold, panic_threshold) = thresholds?;
-    Ok(Clock {
-        steering: steering?,
-        drift_file: drift_file?,
-        step_threshold,
-        max_root_distance: max_root_distance?.value,
-        panic_threshold,
-    })
-}
-
-fn read_steering(
-    section: &SectionReader<'_, '_>,
-    sources: Result<usize, &Noted>,
-) -> Result<Steering, Noted> {
-    let steering = section.choice(&STEERING)?;
-    match (steering, sources) {
-        (Found { value: Steering::Kernel, position: Some(position) }, Ok(0)) => {
-            let cause = "`steering = \"kernel\"` without a source to steer by";
-            Err(section.note(position, cause, "add a [[source]], or leave `steering` out"))
-        }
-        _ => Ok(steering.value),
-    }
-}
-
 fn read_control(section: &SectionReader<'_, '_>) -> Result<Control, Noted> {
     Ok(Control { socket: read_file(section, &CONTROL_SOCKET)? })
 }
@@ -273,25 +260,6 @@ pub(super) fn read_file(
         return Err(section.note(path.position, cause, remedy));
     }
     Ok(Some(path.value.into()))
-}
-
-/// Step and panic threshold; the latter is above the former, or nothing would ever be stepped.
-fn read_thresholds(section: &SectionReader<'_, '_>) -> Result<(Interval, Option<Interval>), Noted> {
-    let (step, panic) = (section.seconds(&STEP_THRESHOLD_S), section.seconds(&PANIC_THRESHOLD_S));
-    let (step, panic) = (step?, panic?);
-    let panic_threshold = (panic.value != Interval::ZERO).then_some(panic.value);
-    // At least one of the two is written: the defaults do not contradict each other.
-    match (panic_threshold, panic.position.or(step.position)) {
-        (Some(threshold), Some(position)) if threshold <= step.value => {
-            let cause = format!(
-                "`{}` is not above `{}`",
-                section.as_written(&PANIC_THRESHOLD_S),
-                section.as_written(&STEP_THRESHOLD_S)
-            );
-            Err(section.note(position, cause, "raise it, lower the other, or write 0 for none"))
-        }
-        _ => Ok((step.value, panic_threshold)),
-    }
 }
 
 fn read_local(section: &SectionReader<'_, '_>) -> Result<Local, Noted> {

@@ -8,7 +8,7 @@ use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use timeball_time::{Interval, Stratum};
+use timeball_time::{Interval, Smear, Stratum};
 use timeball_wire::KeyId;
 
 use super::access::Access;
@@ -56,6 +56,10 @@ pub struct Control {
 pub struct Server {
     /// Where requests are received.
     pub listen: Listen,
+    /// Where they are received to be answered in smeared time; other addresses than `listen`.
+    pub listen_smeared: Vec<SocketAddr>,
+    /// How long leap seconds are smeared there.
+    pub smear: Smear,
     /// The cores to run on, one worker on each; never empty, no core twice.
     pub cores: Vec<usize>,
     /// How datagrams are carried.
@@ -71,6 +75,13 @@ pub struct Server {
     pub worker_priority: Option<NonZeroU8>,
     /// User to become once the sockets are open.
     pub user: Option<String>,
+}
+
+impl Server {
+    /// How many workers there are: one on each core, and one more there for smeared time.
+    pub fn workers(&self) -> usize {
+        self.cores.len() * if self.listen_smeared.is_empty() { 1 } else { 2 }
+    }
 }
 
 /// Where requests are received.
@@ -126,6 +137,11 @@ pub struct Clock {
     /// Offset that is not believed once synchronised, above `step_threshold`; `None` to believe
     /// any.
     pub panic_threshold: Option<Interval>,
+    /// The list of leap seconds; an absolute path.
+    pub leap_file: Option<PathBuf>,
+    /// How the kernel clock takes a leap second; never [`LeapMode::Kernel`] with kernel steering
+    /// and listeners that smear.
+    pub leap_second: LeapMode,
 }
 
 /// The kernel clock served as a reference of its own.
@@ -296,6 +312,22 @@ pub enum Steering {
 impl Words for Steering {
     const WORDS: &'static [(&'static str, Self)] =
         &[("virtual", Self::Virtual), ("kernel", Self::Kernel)];
+}
+
+/// How a kernel clock that is steered takes a leap second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeapMode {
+    /// The kernel is told, and does it.
+    Kernel,
+    /// It is stepped after the leap.
+    Step,
+    /// It is slewed after the leap.
+    Slew,
+}
+
+impl Words for LeapMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("kernel", Self::Kernel), ("step", Self::Step), ("slew", Self::Slew)];
 }
 
 /// Which addresses of a name are used.

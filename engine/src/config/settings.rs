@@ -10,7 +10,7 @@
 use std::ops::RangeInclusive;
 
 use super::kind::{Choice, Flag, Presence, Seconds, Section, Setting, Text, Texts, Whole, Wholes};
-use super::plan::{Backend, Family, KeyFormat, LogLevel, Spread, Steering, UringReplies};
+use super::plan::{Backend, Family, KeyFormat, LeapMode, LogLevel, Spread, Steering, UringReplies};
 
 /// Every section, in the order of the example.
 pub(super) static SECTIONS: [&Section; 8] =
@@ -23,6 +23,8 @@ pub(super) static SERVER: Section = Section {
     presence: Presence::Always,
     settings: &[
         &LISTEN,
+        &LISTEN_SMEARED,
+        &SMEAR_S,
         &WORKERS,
         &CORES,
         &BACKEND,
@@ -45,6 +47,27 @@ pub(super) static LISTEN: Setting<Texts> = Setting {
                  where 123 is not permitted",
         example: &["0.0.0.0:123", "[::]:123"],
     },
+};
+
+pub(super) static LISTEN_SMEARED: Setting<Texts> = Setting {
+    key: "listen_smeared",
+    about: "More addresses and ports, on which leap seconds are smeared: spread over hours, for \
+            clients that cannot take one. Smeared time is up to half a second off UTC: never give \
+            it to the pool, nor to a client that also asks servers that do not smear. Replies are \
+            marked by the reference ID 254.x.y.z.",
+    kind: Texts {
+        form: "addresses with a port from 0 to 65535",
+        count: 1..=LISTEN_MAX,
+        absent: "default: leap seconds are not smeared",
+        example: &["192.0.2.1:11123"],
+    },
+};
+
+pub(super) static SMEAR_S: Setting<Seconds> = Setting {
+    key: "smear_s",
+    about: "How long a leap second is smeared, half of it before midnight. All servers of a client \
+            must do the same; 86400, noon to noon UTC, is what the public clouds do.",
+    kind: Seconds { range: 3600.0..=172_800.0, default: 86_400.0 },
 };
 
 pub(super) static WORKERS: Setting<Whole> = Setting {
@@ -124,6 +147,8 @@ pub(super) static CLOCK: Section = Section {
         &STEP_THRESHOLD_S,
         &MAX_ROOT_DISTANCE_S,
         &PANIC_THRESHOLD_S,
+        &LEAP_FILE,
+        &LEAP_SECOND,
     ],
 };
 
@@ -164,6 +189,25 @@ pub(super) static PANIC_THRESHOLD_S: Setting<Seconds> = Setting {
     about: "An offset above this is not believed, except at the start (RFC 5905: PANICT); 0 \
             believes any.",
     kind: Seconds { range: 0.0..=1e9, default: 1000.0 },
+};
+
+pub(super) static LEAP_FILE: Setting<Text> = Setting {
+    key: "leap_file",
+    about: "The list of leap seconds of IERS or NIST (leap-seconds.list), read again when it \
+            changes. Until it expires it counts for more than what sources say.",
+    kind: Text {
+        form: "an absolute path",
+        absent: "default: a majority of sources is believed at the end of June and December",
+        example: "/usr/share/zoneinfo/leap-seconds.list",
+    },
+};
+
+pub(super) static LEAP_SECOND: Setting<Choice<LeapMode>> = Setting {
+    key: "leap_second",
+    about: "How the kernel clock takes a leap second when it is steered: the \"kernel\" is told and \
+            does it, or it is \"step\"ped or \"slew\"ed afterwards. Served time always takes it at \
+            its instant.",
+    kind: Choice { default: LeapMode::Kernel },
 };
 
 /// What is logged.

@@ -22,8 +22,7 @@ impl Banner {
     pub(super) fn new(plan: &Plan, listening: &Listening, control: Option<&Path>) -> Self {
         let mut banner = Self { text: format!("timeball {}\n", env!("CARGO_PKG_VERSION")) };
         banner.line("serving", &serving(plan));
-        let addresses: Vec<_> = listening.addresses().map(|one| one.to_string()).collect();
-        banner.line("listening", &addresses.join("  "));
+        banner.line("listening", &listening.names().join("  "));
         let granted = listening.groups.iter().map(|group| group.receive_buffer_bytes).min();
         banner.line("workers", &workers(plan, granted.unwrap_or(0)));
         for note in &listening.notes {

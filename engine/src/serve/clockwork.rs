@@ -21,10 +21,11 @@ use timeball_sys::{
 use timeball_time::{ClockReading, Publisher, Rate};
 
 use super::EXIT_THREAD_LOST;
+use super::almanac::{Almanac, List};
 use super::keeper::Keeper;
 use super::kernel::Kernel;
 use super::resolver::{Answer, Resolver};
-use crate::config::{Host, Plan, Source, Steering};
+use crate::config::{Host, LeapMode, Plan, Source, Steering};
 use crate::report::Board;
 
 /// The discipline and all it needs, ready to run.
@@ -36,6 +37,7 @@ pub(super) struct Clockwork {
     waiter: Waiter,
     resolver: Resolver,
     kernel: Kernel<KernelClock>,
+    steered: bool,
     /// What steering takes.
     needed: &'static [Capability],
     /// The socket of the request in flight, by source.
@@ -44,6 +46,8 @@ pub(super) struct Clockwork {
     sources: Vec<Source>,
     /// Of the drift file, if there is to be one.
     keeper: Option<Keeper>,
+    /// Of the list of leap seconds, if there is one.
+    almanac: Option<Almanac>,
     stop: Arc<AtomicBool>,
 }
 
@@ -71,11 +75,14 @@ impl Clockwork {
     ///
     /// # Errors
     /// When the system refuses a thread or a file descriptor.
-    pub(super) fn new(config: Config, plan: &Plan, board: Arc<Board>) -> io::Result<Self> {
+    pub(super) fn new(mut config: Config, plan: &Plan, board: Arc<Board>) -> io::Result<Self> {
         let waiter = Waiter::new()?;
         let steered = plan.clock.steering == Steering::Kernel;
         let drift_file = plan.clock.drift_file.clone();
         let drift = drift_file.as_deref().and_then(read_drift);
+        let leap_file = plan.clock.leap_file.clone();
+        let list = leap_file.as_deref().map(List::read).unwrap_or_default();
+        config.leap_table.clone_from(&list.table);
         let discipline = Discipline::new(config, reading(), precision(), drift);
         board.show(discipline.status(reading()));
         Ok(Self {
@@ -84,8 +91,16 @@ impl Clockwork {
             discipline,
             board,
             resolver: Resolver::start(waiter.waker())?,
+            almanac: leap_file
+                .map(|path| Almanac::start(path, &list, waiter.waker()))
+                .transpose()?,
             waiter,
-            kernel: Kernel::new(KernelClock::new(), steered),
+            kernel: Kernel::new(
+                KernelClock::new(),
+                steered,
+                plan.clock.leap_second == LeapMode::Kernel,
+            ),
+            steered,
             needed: if steered { &[Capability::CAP_SYS_TIME] } else { &[] },
             links: plan.sources.iter().map(|_| None).collect(),
             sources: plan.sources.clone(),
@@ -146,6 +161,9 @@ impl Clockwork {
             while let Some(answer) = self.resolver.answer() {
                 self.resolved(answer);
             }
+            if let Some(table) = self.almanac.as_ref().and_then(Almanac::table) {
+                self.discipline.on_leap_table(table, reading(), &mut self.actions);
+            }
             if woken.deadline {
                 self.on_timer(reading());
             }
@@ -159,8 +177,14 @@ impl Clockwork {
     }
 
     fn on_timer(&mut self, now: ClockReading) {
-        if let Some(frequency) = self.kernel.frequency() {
-            self.discipline.on_kernel_frequency(frequency, now, &mut self.actions);
+        if let Some(state) = self.kernel.state() {
+            self.discipline.on_kernel_leap(state.leap());
+            if self.steered {
+                self.discipline.on_kernel_frequency(state.frequency, now, &mut self.actions);
+            }
+        }
+        if let Some(offset_s) = self.discipline.tai_offset_s(now) {
+            self.kernel.announce_tai(offset_s);
         }
         self.discipline.on_timer(now, &mut random, &mut self.actions);
     }

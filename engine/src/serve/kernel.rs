@@ -8,21 +8,24 @@
 //! Must never: touch the clock with virtual steering.
 
 use timeball_discipline::{Steer, Steered};
-use timeball_sys::{SteerClock, SteerError};
-use timeball_time::{Interval, Leap, Rate, Snapshot};
+use timeball_sys::{ClockState, SteerClock, SteerError};
+use timeball_time::{Interval, Leap, Snapshot};
 
 /// A kernel clock, steered or left alone.
 #[derive(Debug)]
 pub(super) struct Kernel<Clock> {
     clock: Clock,
     steered: bool,
+    /// The kernel is told of leap seconds, to make them itself.
+    leaps: bool,
     announced: Option<Leap>,
+    tai_told: Option<i32>,
 }
 
 impl<Clock: SteerClock> Kernel<Clock> {
-    /// Over `clock`, which is only touched if `steered`.
-    pub(super) const fn new(clock: Clock, steered: bool) -> Self {
-        Self { clock, steered, announced: None }
+    /// Over `clock`, which is only touched if `steered`, and makes leap seconds itself if it `leaps`.
+    pub(super) const fn new(clock: Clock, steered: bool, leaps: bool) -> Self {
+        Self { clock, steered, leaps, announced: None, tai_told: None }
     }
 
     /// Carries out one command; what the kernel said is for the discipline's books.
@@ -41,10 +44,20 @@ impl<Clock: SteerClock> Kernel<Clock> {
         outcome.unwrap_or(Steered::Refused)
     }
 
-    /// The frequency the kernel applies, whoever set it; `None` with virtual steering.
-    pub(super) fn frequency(&self) -> Option<Rate> {
-        let state = self.steered.then(|| self.clock.state())?;
-        state.ok().map(|state| state.frequency)
+    /// What the kernel does now, whoever told it to; `None` if it does not say.
+    pub(super) fn state(&self) -> Option<ClockState> {
+        self.clock.state().ok()
+    }
+
+    /// Tells the machine TAI − UTC, once, and again when it has changed.
+    pub(super) fn announce_tai(&mut self, offset_s: i32) {
+        if !self.steered || self.tai_told == Some(offset_s) {
+            return;
+        }
+        match self.clock.set_tai_offset(offset_s) {
+            Ok(()) => self.tai_told = Some(offset_s),
+            Err(error) => tracing::debug!("{error}"),
+        }
     }
 
     /// Tells the machine what is told to clients: leap indicator and error bound.
@@ -62,12 +75,15 @@ impl<Clock: SteerClock> Kernel<Clock> {
         } else {
             self.clock.set_max_error(bound, snapshot.root_dispersion.max(Interval::ZERO))
         };
+        // A kernel that is stepped or slewed after the leap must not make it as well.
+        let warned = matches!(snapshot.leap, Leap::Insert | Leap::Delete);
+        let leap = if warned && !self.leaps { Leap::None } else { snapshot.leap };
         let told = told.and_then(|()| match self.announced {
-            Some(leap) if leap == snapshot.leap => Ok(()),
-            _ => self.clock.set_leap(snapshot.leap),
+            Some(announced) if announced == leap => Ok(()),
+            _ => self.clock.set_leap(leap),
         });
         match told {
-            Ok(()) => self.announced = Some(snapshot.leap),
+            Ok(()) => self.announced = Some(leap),
             Err(error) => tracing::debug!("{error}"),
         }
     }
@@ -76,7 +92,7 @@ impl<Clock: SteerClock> Kernel<Clock> {
 #[cfg(test)]
 mod tests {
     use timeball_sys::{RecordingClock, SteerCommand};
-    use timeball_time::{NtpShort, Timestamp};
+    use timeball_time::{NtpShort, Rate, Timestamp};
 
     use super::*;
 
@@ -92,7 +108,7 @@ mod tests {
 
     #[test]
     fn commands_reach_the_kernel_and_its_answer_comes_back() {
-        let mut kernel = Kernel::new(RecordingClock::default(), true);
+        let mut kernel = Kernel::new(RecordingClock::default(), true, true);
         let rate = Rate::from_ppb(10_000);
         let Steered::Frequency(applied) = kernel.obey(Steer::Frequency(rate)) else {
             panic!("the kernel took it");
@@ -105,27 +121,28 @@ mod tests {
             kernel.clock.commands,
             [SteerCommand::Frequency(rate), SteerCommand::Step(step)]
         );
-        assert_eq!(kernel.frequency(), Some(applied));
+        assert_eq!(kernel.state().map(|state| state.frequency), Some(applied));
     }
 
     #[test]
     fn with_virtual_steering_the_clock_is_never_touched() {
-        let mut kernel = Kernel::new(RecordingClock::default(), false);
+        let mut kernel = Kernel::new(RecordingClock::default(), false, true);
         assert_eq!(kernel.obey(Steer::Step(Interval::from_secs(1))), Steered::Refused);
         kernel.announce(&snapshot(Leap::None));
-        assert_eq!((kernel.clock.commands.len(), kernel.frequency()), (0, None));
+        kernel.announce_tai(37);
+        assert_eq!(kernel.clock.commands, []);
     }
 
     #[test]
     fn a_refusal_is_handed_on() {
         let clock = RecordingClock { refuse: true, ..RecordingClock::default() };
-        let mut kernel = Kernel::new(clock, true);
+        let mut kernel = Kernel::new(clock, true, true);
         assert_eq!(kernel.obey(Steer::Step(Interval::from_secs(1))), Steered::Refused);
     }
 
     #[test]
     fn the_machine_is_told_what_clients_are_told() {
-        let mut kernel = Kernel::new(RecordingClock::default(), true);
+        let mut kernel = Kernel::new(RecordingClock::default(), true, true);
         kernel.announce(&snapshot(Leap::Unsynchronised));
         kernel.announce(&snapshot(Leap::None));
         kernel.announce(&snapshot(Leap::None));
@@ -135,5 +152,19 @@ mod tests {
             kernel.clock.commands,
             [leap(Leap::Unsynchronised), bound, leap(Leap::None), bound]
         );
+    }
+
+    #[test]
+    fn a_kernel_that_is_to_make_leap_seconds_is_told_of_them_and_another_is_not() {
+        for (leaps, told) in [(true, Leap::Insert), (false, Leap::None)] {
+            let mut kernel = Kernel::new(RecordingClock::default(), true, leaps);
+            kernel.announce(&snapshot(Leap::Insert));
+            assert_eq!(kernel.clock.commands[1], SteerCommand::Leap(told));
+            kernel.announce_tai(37);
+            kernel.announce_tai(37);
+            kernel.announce_tai(38);
+            let tai = SteerCommand::TaiOffset;
+            assert_eq!(kernel.clock.commands[2..], [tai(37), tai(38)]);
+        }
     }
 }

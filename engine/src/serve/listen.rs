@@ -8,7 +8,7 @@
 
 use std::net::SocketAddr;
 
-use timeball_sys::{ControlSocket, ListenError, ListenGroup, ListenOptions, listen};
+use timeball_sys::{ControlSocket, ListenError, ListenGroup, ListenOptions, ServerSocket, listen};
 
 use crate::config::{Listen, Server};
 
@@ -17,6 +17,8 @@ use crate::config::{Listen, Server};
 pub(super) struct Listening {
     /// One group per address.
     pub groups: Vec<ListenGroup>,
+    /// The same, for smeared time.
+    pub smeared: Vec<ListenGroup>,
     /// What the operator should know about them.
     pub notes: Vec<String>,
 }
@@ -27,23 +29,25 @@ impl Listening {
     /// # Errors
     /// The first [`ListenError`] that the config does not allow to work around.
     pub(super) fn open(server: &Server, spread_key: u32) -> Result<Self, ListenError> {
-        let options = |address| ListenOptions {
-            workers: server.cores.len(),
-            receive_buffer_bytes: server.receive_buffer_bytes,
-            spread: server.spread.into(),
-            spread_key,
-            cores: server.cores.clone(),
-            control: true,
-            ..ListenOptions::new(address)
-        };
+        let options = |address| options(server, spread_key, address);
+        let smeared = server.listen_smeared.iter().map(|&address| listen(&options(address)));
+        let smeared = smeared.collect::<Result<_, _>>()?;
+        Ok(Self { smeared, ..Self::open_utc(server, &options)? })
+    }
+
+    fn open_utc(
+        server: &Server,
+        options: &impl Fn(SocketAddr) -> ListenOptions,
+    ) -> Result<Self, ListenError> {
         if let Listen::At(addresses) = &server.listen {
             let groups = addresses.iter().map(|&address| listen(&options(address)));
-            return Ok(Self { groups: groups.collect::<Result<_, _>>()?, notes: Vec::new() });
+            let groups = groups.collect::<Result<_, _>>()?;
+            return Ok(Self { groups, smeared: Vec::new(), notes: Vec::new() });
         }
-        let usual = Self::open_what_exists(&server.listen.addresses(), &options);
+        let usual = Self::open_what_exists(&server.listen.addresses(), options);
         match (usual, server.listen.fallback()) {
             (Err(ListenError::PermissionDenied(address)), Some(fallback)) => {
-                let mut listening = Self::open_what_exists(&fallback, &options)?;
+                let mut listening = Self::open_what_exists(&fallback, options)?;
                 listening.notes.push(format!(
                     "port {} needs CAP_NET_BIND_SERVICE, which this process has not: using port {}",
                     address.port(),
@@ -77,17 +81,69 @@ impl Listening {
         }
         match missing {
             Some(error) if groups.is_empty() => Err(error),
-            _ => Ok(Self { groups, notes }),
+            _ => Ok(Self { groups, smeared: Vec::new(), notes }),
         }
     }
 
     /// Takes the sockets for control out of the groups.
     pub(super) fn control_sockets(&mut self) -> Vec<ControlSocket> {
-        self.groups.iter_mut().filter_map(|group| group.control.take()).collect()
+        let groups = self.groups.iter_mut().chain(&mut self.smeared);
+        groups.filter_map(|group| group.control.take()).collect()
+    }
+
+    /// What each worker serves: the sockets for UTC of each core, then those for smeared time.
+    pub(super) fn sockets(self) -> Vec<Share> {
+        let utc = by_worker(self.groups).into_iter();
+        let smeared = by_worker(self.smeared).into_iter();
+        utc.map(|sockets| Share { sockets, smeared: false })
+            .chain(smeared.map(|sockets| Share { sockets, smeared: true }))
+            .collect()
     }
 
     /// The addresses really bound.
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.groups.iter().map(|group| group.address)
+        self.groups.iter().chain(&self.smeared).map(|group| group.address)
+    }
+
+    /// The same, for people.
+    pub(super) fn names(&self) -> Vec<String> {
+        let utc = self.groups.iter().map(|group| group.address.to_string());
+        let smeared = self.smeared.iter().map(|group| format!("{} (smeared)", group.address));
+        utc.chain(smeared).collect()
+    }
+}
+
+/// What one worker serves.
+#[derive(Debug)]
+pub(super) struct Share {
+    /// One of every group.
+    pub(super) sockets: Vec<ServerSocket>,
+    /// In smeared time.
+    pub(super) smeared: bool,
+}
+
+/// The sockets of each worker: one of every group.
+fn by_worker(groups: Vec<ListenGroup>) -> Vec<Vec<ServerSocket>> {
+    let mut workers = Vec::new();
+    for group in groups {
+        for (worker, socket) in group.sockets.into_iter().enumerate() {
+            if workers.len() <= worker {
+                workers.push(Vec::new());
+            }
+            workers[worker].push(socket);
+        }
+    }
+    workers
+}
+
+fn options(server: &Server, spread_key: u32, address: SocketAddr) -> ListenOptions {
+    ListenOptions {
+        workers: server.cores.len(),
+        receive_buffer_bytes: server.receive_buffer_bytes,
+        spread: server.spread.into(),
+        spread_key,
+        cores: server.cores.clone(),
+        control: true,
+        ..ListenOptions::new(address)
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Must never: say it is ready before every worker can answer, or leave a socket open without a worker.
 
+mod almanac;
 mod banner;
 mod clockwork;
 mod gatekeeper;
@@ -126,22 +127,23 @@ impl Running {
         drop_privileges(user.as_ref(), &needed_capabilities(&plan))?;
 
         let banner = Banner::new(&plan, &listening, door.as_ref().map(Door::path));
-        let addresses = listening.addresses().map(|address| address.to_string()).collect();
+        let addresses = listening.names();
         let sockets = listening.control_sockets();
+        let notes = std::mem::take(&mut listening.notes);
         let board = Arc::new(Board::default());
         let clockwork = Clockwork::new(clock, &plan, Arc::clone(&board))
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
         let policy = Arc::new(Policy { access: first_table(&plan.access), keys });
-        let exchanges = plan.server.cores.iter().map(|_| policy_exchange(Arc::clone(&policy)));
+        let exchanges = (0..plan.server.workers()).map(|_| policy_exchange(Arc::clone(&policy)));
         let (senders, receivers) = exchanges.unzip();
         let workers =
-            Workers::start(&plan.server, listening.groups, clockwork.publisher(), receivers)?;
+            Workers::start(&plan.server, listening.sockets(), clockwork.publisher(), receivers)?;
         let gatekeeper = Gatekeeper::start(&plan.access, &policy, senders, Arc::clone(&board))
             .map_err(StartError::system("cannot start the gatekeeper"))?;
         let witness = Witness {
             started: begun,
             listening: addresses,
-            notes: listening.notes,
+            notes,
             carriers: workers.carriers().map(str::to_owned).collect(),
             names: plan.source_names(),
             counters: workers.counters(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use timeball_discipline::{Config, LocalConfig, SourceConfig, Steering, Target};
 use timeball_wire::Keys;
 
-use crate::config::{Backend, Host, LogLevel, Plan, Source, Spread, UringReplies};
+use crate::config::{Backend, Host, LeapMode, LogLevel, Plan, Source, Spread, UringReplies};
 
 impl Plan {
     /// The sources as configured, in the discipline's order.
@@ -37,6 +37,7 @@ impl Plan {
             step_threshold: self.clock.step_threshold,
             panic_threshold: self.clock.panic_threshold,
             max_root_distance: self.clock.max_root_distance,
+            slew_leaps: self.clock.leap_second == LeapMode::Slew,
             own_addresses,
             ..Config::default()
         }

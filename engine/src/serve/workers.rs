@@ -13,13 +13,14 @@ use crossbeam::channel::{Sender, bounded};
 use crossbeam::utils::CachePadded;
 use timeball_responder::{Counters, PolicyReceiver, Totals, Worker};
 use timeball_sys::{
-    Carrier, CarrierError, CpuError, ListenGroup, PrivilegeError, ServerSocket, UringOptions,
-    Waker, drop_privileges, monotonic,
+    Carrier, CarrierError, CpuError, PrivilegeError, ServerSocket, UringOptions, Waker,
+    drop_privileges, monotonic,
 };
 use timeball_time::{Interval, Publisher, Reader};
 use timeball_wire::Wait;
 
 use super::EXIT_THREAD_LOST;
+use super::listen::Share;
 use crate::config::Server;
 
 /// The running workers.
@@ -41,7 +42,7 @@ struct Thread {
 struct Job {
     core: usize,
     server: Server,
-    sockets: Vec<ServerSocket>,
+    share: Share,
     clock: Reader,
     policy: PolicyReceiver,
     counters: Arc<CachePadded<Counters>>,
@@ -73,26 +74,27 @@ pub(super) enum StartError {
 }
 
 impl Workers {
-    /// Starts one worker per core of `server`, each with one of `policies`, and returns when all can answer.
+    /// Starts a worker for each of `shares`, core after core of `server`, with one of `policies` each, and
+    /// returns when all can answer.
     ///
     /// # Errors
     /// The first [`StartError`]; the process is then to be ended.
     pub(super) fn start(
         server: &Server,
-        groups: Vec<ListenGroup>,
+        shares: Vec<Share>,
         clock: &Publisher,
         policies: Vec<PolicyReceiver>,
     ) -> Result<Self, StartError> {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Vec::with_capacity(server.cores.len());
-        let parts = by_worker(groups).into_iter().zip(policies);
-        for (&core, (sockets, policy)) in server.cores.iter().zip(parts) {
+        let mut threads = Vec::with_capacity(shares.len());
+        let parts = shares.into_iter().zip(policies);
+        for (&core, (share, policy)) in server.cores.iter().cycle().zip(parts) {
             let (started, report) = bounded(1);
             let counters = Arc::default();
             let job = Job {
                 core,
                 server: server.clone(),
-                sockets,
+                share,
                 clock: clock.reader(),
                 policy,
                 counters: Arc::clone(&counters),
@@ -137,8 +139,8 @@ impl Workers {
 /// The life of one worker thread.
 fn work(job: Job) {
     let will = LastWill;
-    let Job { core, server, sockets, clock, policy, counters, stop, started } = job;
-    let carrier = match prepare(core, &server, sockets) {
+    let Job { core, server, share, clock, policy, counters, stop, started } = job;
+    let carrier = match prepare(core, &server, share.sockets) {
         Ok((carrier, why)) => {
             let report = Started { waker: carrier.waker(), carrier: why };
             let _ = started.send(Ok(report));
@@ -151,6 +153,9 @@ fn work(job: Job) {
         }
     };
     let mut worker = Worker::new(carrier, clock, policy, counters);
+    if share.smeared {
+        worker = worker.smearing(server.smear);
+    }
     if let Err(error) = serve(&mut worker, &stop) {
         tracing::error!("worker on core {core}: {error}; ending, because its clients would starve");
         std::process::exit(EXIT_THREAD_LOST);
@@ -190,20 +195,6 @@ impl Drop for LastWill {
     fn drop(&mut self) {
         std::process::abort();
     }
-}
-
-/// The sockets of each worker: one of every group.
-fn by_worker(groups: Vec<ListenGroup>) -> Vec<Vec<ServerSocket>> {
-    let mut workers = Vec::new();
-    for group in groups {
-        for (worker, socket) in group.sockets.into_iter().enumerate() {
-            if workers.len() <= worker {
-                workers.push(Vec::new());
-            }
-            workers[worker].push(socket);
-        }
-    }
-    workers
 }
 
 /// How long a worker may take over what is left in its sockets: all of a second's SIGTERM but half.

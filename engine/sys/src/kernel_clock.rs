@@ -10,7 +10,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 
-use timeball_time::{Interval, Leap, Rate};
+use timeball_time::{Interval, Leap, LeapKind, Rate};
 
 /// Reads the kernel clock's state.
 pub trait ReadClock {
@@ -50,6 +50,12 @@ pub trait SteerClock: ReadClock {
     /// [`SteerError`].
     fn set_leap(&mut self, leap: Leap) -> Result<(), SteerError>;
 
+    /// Tells other programs on this machine TAI − UTC, in seconds (`CLOCK_TAI`).
+    ///
+    /// # Errors
+    /// [`SteerError`].
+    fn set_tai_offset(&mut self, seconds: i32) -> Result<(), SteerError>;
+
     /// Tells other programs on this machine the error bound and the estimated error, to the
     /// microsecond.
     ///
@@ -78,6 +84,17 @@ pub struct ClockState {
 }
 
 impl ClockState {
+    /// The leap second the kernel will make at the end of its day.
+    pub const fn leap(&self) -> Option<LeapKind> {
+        if self.status & libc::STA_INS != 0 {
+            Some(LeapKind::Insert)
+        } else if self.status & libc::STA_DEL != 0 {
+            Some(LeapKind::Delete)
+        } else {
+            None
+        }
+    }
+
     /// True when the kernel's own PLL is on: some other program disciplines this clock.
     pub const fn is_kernel_disciplined(&self) -> bool {
         self.status & libc::STA_PLL != 0
@@ -159,6 +176,14 @@ impl SteerClock for KernelClock {
         adjust(&mut timex)
     }
 
+    fn set_tai_offset(&mut self, seconds: i32) -> Result<(), SteerError> {
+        let mut timex = blank();
+        timex.modes = libc::ADJ_TAI;
+        // The kernel takes it from `constant`, and gives it back in `tai`.
+        timex.constant = seconds.into();
+        adjust(&mut timex)
+    }
+
     fn set_max_error(&mut self, bound: Interval, estimate: Interval) -> Result<(), SteerError> {
         let mut timex = blank();
         timex.modes = libc::ADJ_MAXERROR | libc::ADJ_ESTERROR;
@@ -179,6 +204,8 @@ pub enum SteerCommand {
     Slew(Interval),
     /// [`SteerClock::set_leap`].
     Leap(Leap),
+    /// [`SteerClock::set_tai_offset`].
+    TaiOffset(i32),
     /// [`SteerClock::set_max_error`].
     MaxError(Interval, Interval),
 }
@@ -224,6 +251,10 @@ impl SteerClock for RecordingClock {
 
     fn set_leap(&mut self, leap: Leap) -> Result<(), SteerError> {
         self.record(SteerCommand::Leap(leap))
+    }
+
+    fn set_tai_offset(&mut self, seconds: i32) -> Result<(), SteerError> {
+        self.record(SteerCommand::TaiOffset(seconds))
     }
 
     fn set_max_error(&mut self, bound: Interval, estimate: Interval) -> Result<(), SteerError> {
@@ -299,6 +330,14 @@ mod tests {
     }
 
     #[test]
+    fn what_the_kernel_is_told_of_leaps_is_read_from_its_status() {
+        let leap = |status| ClockState { status, ..ClockState::default() }.leap();
+        assert_eq!(leap(libc::STA_INS | libc::STA_UNSYNC), Some(LeapKind::Insert));
+        assert_eq!(leap(libc::STA_DEL), Some(LeapKind::Delete));
+        assert_eq!(leap(libc::STA_NANO), None);
+    }
+
+    #[test]
     fn rates_become_the_kernels_unit_and_stop_at_500_ppm() {
         assert_eq!(scaled_ppm(Rate::from_ppb(1_000)), 65_536);
         assert_eq!(scaled_ppm(Rate::from_ppb(-900_000)), -500 << 16);
@@ -333,6 +372,7 @@ mod tests {
                 clock.set_frequency(Rate::ZERO).map(drop),
                 clock.step(Interval::ZERO),
                 clock.set_leap(Leap::Unsynchronised),
+                clock.set_tai_offset(37),
                 clock.set_max_error(Interval::from_secs(1), Interval::from_secs(1)),
             ]
         });

@@ -44,6 +44,11 @@ impl Smear {
         Self { length: length.clamp(Interval::from_secs(3_600), Interval::from_secs(172_800)) }
     }
 
+    /// How many smeared seconds the window has.
+    pub const fn length(self) -> Interval {
+        self.length
+    }
+
     /// Smeared time of `leap` at the `unbroken` count.
     pub(crate) fn at(self, leap: &LeapSecond, unbroken: Timestamp<Served>) -> Smeared {
         let (begin, shift) = (leap.midnight - self.length.half(), leap.kind.shift());
