@@ -19,8 +19,8 @@ use crate::host::Host;
 use crate::load::{self, Outcome, Spec};
 use crate::place::{Arrivals, On, Place};
 use crate::server::{Seat, Server};
-use crate::table::{Table, invalid_text, micros, percent, thousands};
 use crate::throughput::closed_loop;
+use timeball_load::table::{Table, invalid_text, micros, percent, thousands};
 
 /// Measures and prints.
 pub(crate) fn run(options: &AccuracyOptions, stop: &AtomicBool) -> Result<(), BenchError> {

@@ -26,7 +26,6 @@ mod process;
 mod rounds;
 mod server;
 mod start;
-mod table;
 mod throughput;
 
 use std::process::ExitCode;

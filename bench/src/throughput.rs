@@ -18,7 +18,7 @@ use crate::load::{self, Outcome, Spec};
 use crate::place::{Arrivals, On, Place};
 use crate::rounds::Spread;
 use crate::server::{Seat, Server};
-use crate::table::{Table, invalid_text, micros, percent, thousands};
+use timeball_load::table::{Table, invalid_text, micros, percent, thousands};
 
 /// Measures and prints.
 pub(crate) fn run(options: &ThroughputOptions, stop: &AtomicBool) -> Result<(), BenchError> {

@@ -21,7 +21,7 @@ use timeball_time::Interval;
 /// Serialized it is a [`Distribution`] for the reader and, beside it, both sides whole in the compressed
 /// HdrHistogram V2 encoding, so that what was stored can be added up later.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Stored", try_from = "Stored")]
+#[serde(into = "PackedHistogram", try_from = "PackedHistogram")]
 pub struct SignedHistogram {
     /// Magnitudes of the values below zero.
     below: Histogram<u64>,
@@ -112,6 +112,15 @@ impl SignedHistogram {
         }
     }
 
+    /// How many values lie from `low` on and below `high`.
+    pub fn count_between(&self, low: i64, high: i64) -> u64 {
+        let within = |side: &Histogram<u64>, low: i64, high: i64| match u64::try_from(high) {
+            Ok(high) => side.count_between(low.max(0) as u64, high),
+            Err(_) => 0,
+        };
+        within(&self.above, low, high - 1) + within(&self.below, 1 - high, -low)
+    }
+
     /// The usual figures.
     pub fn distribution(&self) -> Distribution {
         let count = self.count();
@@ -172,11 +181,12 @@ fn side() -> Histogram<u64> {
         .unwrap_or_else(|_| unreachable!("{DIGITS} digits are allowed"))
 }
 
-/// A histogram as it is stored.
-#[derive(Serialize, Deserialize)]
-struct Stored {
+/// A histogram as it is stored: its figures, and beside them the whole of it in a few hundred octets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PackedHistogram {
+    /// The usual figures.
     #[serde(flatten)]
-    distribution: Distribution,
+    pub distribution: Distribution,
     /// Magnitudes of the values below zero, in nanoseconds: V2, compressed, base64.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     below: String,
@@ -185,8 +195,14 @@ struct Stored {
     above: String,
 }
 
-impl From<SignedHistogram> for Stored {
+impl From<SignedHistogram> for PackedHistogram {
     fn from(histogram: SignedHistogram) -> Self {
+        Self::from(&histogram)
+    }
+}
+
+impl From<&SignedHistogram> for PackedHistogram {
+    fn from(histogram: &SignedHistogram) -> Self {
         Self {
             distribution: histogram.distribution(),
             below: encode(&histogram.below),
@@ -195,10 +211,18 @@ impl From<SignedHistogram> for Stored {
     }
 }
 
-impl TryFrom<Stored> for SignedHistogram {
+impl TryFrom<PackedHistogram> for SignedHistogram {
     type Error = DamagedHistogram;
 
-    fn try_from(stored: Stored) -> Result<Self, DamagedHistogram> {
+    fn try_from(stored: PackedHistogram) -> Result<Self, DamagedHistogram> {
+        Self::try_from(&stored)
+    }
+}
+
+impl TryFrom<&PackedHistogram> for SignedHistogram {
+    type Error = DamagedHistogram;
+
+    fn try_from(stored: &PackedHistogram) -> Result<Self, DamagedHistogram> {
         let (below, above) = (decode(&stored.below)?, decode(&stored.above)?);
         let count = below.len() + above.len();
         if count != stored.distribution.count {
@@ -214,8 +238,14 @@ impl TryFrom<Stored> for SignedHistogram {
 #[error("a stored histogram is damaged: {0}")]
 pub struct DamagedHistogram(String);
 
+impl DamagedHistogram {
+    pub(crate) const fn new(how: String) -> Self {
+        Self(how)
+    }
+}
+
 /// The compressed V2 encoding in base64; empty for an empty histogram.
-pub(crate) fn encode(histogram: &Histogram<u64>) -> String {
+fn encode(histogram: &Histogram<u64>) -> String {
     if histogram.is_empty() {
         return String::new();
     }
@@ -227,7 +257,7 @@ pub(crate) fn encode(histogram: &Histogram<u64>) -> String {
 }
 
 /// The reverse of [`encode`], within this module's bounds.
-pub(crate) fn decode(text: &str) -> Result<Histogram<u64>, DamagedHistogram> {
+fn decode(text: &str) -> Result<Histogram<u64>, DamagedHistogram> {
     let mut histogram = side();
     if text.is_empty() {
         return Ok(histogram);
@@ -270,6 +300,17 @@ mod tests {
         assert_eq!(of(-100..=-1).quantile(0.99), -2);
         assert_eq!(of([-7]).quantile(0.5), -7);
         assert_eq!(of([]).distribution(), Distribution::default());
+    }
+
+    #[test]
+    fn values_are_counted_between_bounds_of_either_sign() {
+        let histogram = of(-500..500);
+        assert_eq!(histogram.count_between(-500, 500), 1_000);
+        assert_eq!(histogram.count_between(-10, 20), 30);
+        assert_eq!(histogram.count_between(-20, -10), 10);
+        assert_eq!(histogram.count_between(10, 20), 10);
+        assert_eq!(histogram.count_between(0, 1), 1);
+        assert_eq!(histogram.count_between(-1, 0), 1);
     }
 
     #[test]

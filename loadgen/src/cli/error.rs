@@ -3,8 +3,9 @@
 //! Must never: give one code to two things a script would treat differently.
 
 use std::io;
+use std::path::PathBuf;
 
-use crate::LoadError;
+use crate::{DamagedHistogram, Document, DocumentError, LoadError};
 
 /// How a command that measured something ended; its number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,19 @@ pub(super) enum Ending {
     Interrupted = 130,
 }
 
+impl Ending {
+    /// What `document` says about how it was made.
+    pub(super) fn of(document: &Document) -> Self {
+        if document.was_interrupted() {
+            Self::Interrupted
+        } else if document.answered() == 0 {
+            Self::Unanswered
+        } else {
+            Self::Measured
+        }
+    }
+}
+
 /// Why a command did nothing, or not what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
@@ -26,6 +40,20 @@ pub(super) enum CommandError {
     /// What was asked makes no sense together; the message says what does.
     #[error("{0}")]
     Usage(String),
+    /// A stored result cannot be used.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A stored histogram cannot be used.
+    #[error(transparent)]
+    Histogram(#[from] DamagedHistogram),
+    /// A file cannot be written.
+    #[error("{path}: cannot be written: {cause}; choose another place")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// Signals cannot be handled.
     #[error("cannot handle signals: {0}")]
     Signals(io::Error),

@@ -202,7 +202,8 @@ impl SenderArgs {
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+/// A number of seconds, up to an hour.
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
     if (0.001..=3_600.0).contains(&seconds) {
         Ok(seconds)

@@ -5,8 +5,10 @@
 mod error;
 mod load_args;
 mod output_args;
+mod report;
 mod run;
 mod signals;
+mod watch_args;
 
 use std::process::ExitCode;
 
@@ -23,7 +25,11 @@ pub struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Offer one load and report.
-    Run(run::Args),
+    Run(Box<run::Args>),
+    /// Show one stored result.
+    Report(report::ReportArgs),
+    /// Add up what many generators measured at the same time.
+    Merge(report::MergeArgs),
 }
 
 impl Cli {
@@ -31,6 +37,8 @@ impl Cli {
     pub fn run(&self) -> ExitCode {
         let result: Result<Ending, CommandError> = match &self.command {
             Command::Run(args) => run::run(args),
+            Command::Report(args) => report::report(args),
+            Command::Merge(args) => report::merge(args),
         };
         match result {
             Ok(ending) => ExitCode::from(ending as u8),

@@ -4,12 +4,12 @@
 
 use std::net::SocketAddr;
 
-use crate::run as offer;
-
 use super::error::{CommandError, Ending};
 use super::load_args::LoadArgs;
 use super::output_args::OutputArgs;
 use super::signals;
+use super::watch_args::WatchArgs;
+use crate::{Document, Experiment, Machine};
 
 /// Offer one load and report.
 #[derive(Debug, clap::Args)]
@@ -20,20 +20,18 @@ pub(super) struct Args {
     #[command(flatten)]
     load: LoadArgs,
     #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
+    args.output.check()?;
+    let options = args.load.options(args.target)?;
     let stop = signals::stop_flag()?;
-    let report = offer(&args.load.options(args.target)?, &stop)?;
-    if args.output.json {
-        println!("{}", serde_json::json!({ "report": report }));
-    } else {
-        println!("{report:#?}");
-    }
-    Ok(match report {
-        _ if report.interrupted => Ending::Interrupted,
-        _ if report.answered == 0 => Ending::Unanswered,
-        _ => Ending::Measured,
-    })
+    let machine = Machine::look();
+    let trial = args.watch.offer(&options, &stop, &format!("load on {}", args.target))?;
+    let document = Document::new(Experiment::Run, machine, vec![trial]);
+    args.output.put(&document)?;
+    Ok(Ending::of(&document))
 }

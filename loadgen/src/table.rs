@@ -4,27 +4,27 @@
 
 use std::collections::BTreeMap;
 
-use timeball_load::Report;
+use crate::Report;
 
 /// Rows of text under a header; the first column is aligned left, the others right.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these columns.
-    pub(crate) fn new(header: &[&str]) -> Self {
+    pub fn new(header: &[&str]) -> Self {
         Self { rows: vec![header.iter().map(|&cell| cell.to_owned()).collect()] }
     }
 
     /// Adds a row; missing cells stay empty.
-    pub(crate) fn row(&mut self, cells: Vec<String>) {
+    pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
     /// The whole table, each line ending in a newline.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
@@ -51,7 +51,7 @@ impl Table {
 }
 
 /// Says for each named report that has any what was invalid about its replies; empty if none has.
-pub(crate) fn invalid_text<'a>(reports: impl Iterator<Item = (String, &'a Report)>) -> String {
+pub fn invalid_text<'a>(reports: impl Iterator<Item = (String, &'a Report)>) -> String {
     let mut lines = BTreeMap::<String, BTreeMap<&str, u64>>::new();
     for (name, report) in reports {
         for (fault, count) in report.faults.seen() {
@@ -66,7 +66,7 @@ pub(crate) fn invalid_text<'a>(reports: impl Iterator<Item = (String, &'a Report
 }
 
 /// A count with spaces between the thousands.
-pub(crate) fn thousands(value: f64) -> String {
+pub fn thousands(value: f64) -> String {
     if !value.is_finite() {
         return "-".to_owned();
     }
@@ -82,22 +82,21 @@ pub(crate) fn thousands(value: f64) -> String {
 }
 
 /// Nanoseconds as microseconds.
-pub(crate) fn micros(nanos: i64) -> String {
+pub fn micros(nanos: i64) -> String {
     let micros = nanos as f64 / 1_000.0;
     let digits = if micros.abs() < 10.0 { 2 } else { usize::from(micros.abs() < 1_000.0) };
     format!("{micros:.digits$}")
 }
 
 /// A share of one as a percentage.
-pub(crate) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.1} %", share * 100.0) } else { "-".to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
-    use timeball_load::Fault;
-
     use super::*;
+    use crate::Fault;
 
     #[test]
     fn columns_are_aligned() {

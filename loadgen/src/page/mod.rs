@@ -1,0 +1,368 @@
+//! A result as one HTML page that needs nothing else: style, drawings and figures are in it.
+//!
+//! The page is made to be sent around and opened years later: no script, no font, no address to fetch. It
+//! follows the reader's light or dark setting, and every command that made it is on it.
+//!
+//! Must never: fetch anything, or show a figure that the stored result does not hold.
+
+mod chart;
+mod charts;
+mod scale;
+
+use crate::table::{micros, percent, thousands};
+use crate::text::{MEASURES, load_text, ratio_verdict, remarks, utc};
+use crate::{Comparison, Document, Experiment, Method, Trial};
+
+use chart::{escaped, interval_svg, put};
+use scale::{Scale, Unit};
+
+/// The whole page.
+pub fn html(document: &Document) -> String {
+    let title = title(document);
+    let mut body = format!("<h1>{}</h1>", escaped(&title));
+    if let Some(first) = document.trials.first() {
+        put(
+            &mut body,
+            format_args!(
+                "<p class=\"sub\">{} · {} · from {}</p>",
+                utc(first.started_unix_ns),
+                escaped(&document.program),
+                if document.generators.len() == 1 {
+                    "one generator".to_owned()
+                } else {
+                    format!("{} generators", document.generators.len())
+                },
+            ),
+        );
+    }
+    for remark in remarks(document) {
+        put(&mut body, format_args!("<p class=\"note\">{}</p>", escaped(&remark)));
+    }
+    match document.trials.as_slice() {
+        [trial] => run(&mut body, trial),
+        trials => steps(&mut body, document, trials),
+    }
+    generators(&mut body, document);
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{}</title>\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><style>{STYLE}</style>\
+         </head><body><main>{body}</main></body></html>\n",
+        escaped(&title)
+    )
+}
+
+fn title(document: &Document) -> String {
+    let target = document.trials.first().map_or(String::new(), |it| it.target.to_string());
+    match (document.kind, document.trials.as_slice()) {
+        (Experiment::Compare, _) => match &document.comparison {
+            Some(Comparison { a, b, .. }) => format!("{a} against {b}"),
+            None => "Comparison".to_owned(),
+        },
+        (_, [trial]) => format!("{target}: {}", load_text(trial)),
+        (Experiment::Find, _) => format!("{target}: the highest rate that meets the service level"),
+        (_, trials) => format!("{target} under {} loads", trials.len()),
+    }
+}
+
+fn run(body: &mut String, trial: &Trial) {
+    tiles(body, trial);
+    body.push_str("<div class=\"cards\">");
+    card(body, "Latency by percentile", LATENCY_WHY, &charts::percentiles(&[trial]));
+    if trial.report.offset.count() > 0 {
+        card(body, "Served-time error", ERROR_WHY, &charts::error_bars(trial));
+    }
+    if trial.series.len() > 1 {
+        card(body, "Rate over time", "Requests sent and valid replies.", &charts::rates(trial));
+        card(body, "Latency over time", "By interval.", &charts::latency_over_time(trial));
+        if trial.report.offset.count() > 0 {
+            card(
+                body,
+                "Served-time error over time",
+                "By interval.",
+                &charts::error_over_time(trial),
+            );
+        }
+        if trial.report.lost + trial.report.faults.total() > 0 {
+            let why = "Requests without a valid reply in time, by interval.";
+            card(body, "Loss over time", why, &charts::loss_over_time(trial));
+        }
+    }
+    body.push_str("</div>");
+    card(body, "Distributions", "All in µs.", &measures_table(trial));
+}
+
+fn steps(body: &mut String, document: &Document, trials: &[Trial]) {
+    if let Some(comparison) = &document.comparison {
+        card(body, "B divided by A", &method_text(comparison), &comparison_table(comparison));
+    }
+    body.push_str("<div class=\"cards\">");
+    if trials.iter().all(|trial| trial.offered_per_s.is_some())
+        && document.kind != Experiment::Compare
+    {
+        card(body, "Throughput against offered rate", KNEE_WHY, &charts::throughput(trials));
+        card(body, "Latency against offered rate", "", &charts::latency_by_rate(trials));
+        card(body, "Loss against offered rate", LOSS_WHY, &charts::loss_by_rate(trials));
+        if trials.iter().any(|trial| trial.report.offset.count() > 0) {
+            card(
+                body,
+                "Served-time error against offered rate",
+                ERROR_WHY,
+                &charts::error_by_rate(trials),
+            );
+        }
+    }
+    let some = charts::chosen(trials);
+    card(body, "Latency by percentile", LATENCY_WHY, &charts::percentiles(&some));
+    body.push_str("</div>");
+    card(body, "Every load", "Latency in µs.", &trials_table(trials));
+}
+
+fn tiles(body: &mut String, trial: &Trial) {
+    let report = &trial.report;
+    let latency = report.latency.distribution();
+    let error = report.offset.magnitudes();
+    let time = |nanos: i64| Unit::Nanos.text(nanos as f64);
+    let mut tiles = vec![
+        (thousands(report.answered_per_s()), "answered a second"),
+        (percent(report.answered_share()), "of requests answered"),
+        (time(latency.p50_ns), "median latency"),
+        (time(latency.p99_ns), "p99 latency"),
+        (time(latency.p99_9_ns), "p99.9 latency"),
+    ];
+    if !error.is_empty() {
+        tiles.push((time(error.value_at_quantile(0.99) as i64), "p99 of served-time error"));
+    }
+    body.push_str("<div class=\"tiles\">");
+    for (figure, what) in tiles {
+        put(body, format_args!("<div class=\"tile\"><b>{figure}</b><span>{what}</span></div>"));
+    }
+    body.push_str("</div>");
+}
+
+fn card(body: &mut String, title: &str, why: &str, content: &str) {
+    put(
+        body,
+        format_args!(
+            "<section class=\"card\"><h2>{}</h2><p class=\"why\">{}</p>{content}</section>",
+            escaped(title),
+            escaped(why)
+        ),
+    );
+}
+
+fn measures_table(trial: &Trial) -> String {
+    let header = ["", "count", "min", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
+    let named = MEASURES.iter().filter_map(|(key, name)| {
+        let (_, histogram) =
+            trial.report.measures().into_iter().find(|(stored, _)| stored == key)?;
+        (histogram.count() > 0).then_some((name, histogram.distribution()))
+    });
+    let rows = named.map(|(name, it)| {
+        let mut cells = vec![(*name).to_owned(), thousands(it.count as f64)];
+        let figures =
+            [it.min_ns, it.p50_ns, it.p90_ns, it.p99_ns, it.p99_9_ns, it.p99_99_ns, it.max_ns];
+        cells.extend(figures.map(micros));
+        cells
+    });
+    table(&header, rows)
+}
+
+fn trials_table(trials: &[Trial]) -> String {
+    let header = [
+        "load",
+        "sent/s",
+        "answered/s",
+        "answered",
+        "lost",
+        "invalid",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+    ];
+    let rows = trials.iter().map(|trial| {
+        let (report, latency) = (&trial.report, trial.report.latency.distribution());
+        let subject =
+            trial.subject.as_ref().map_or(String::new(), |subject| format!("{subject}: "));
+        let mut cells = vec![
+            format!("{subject}{}", load_text(trial)),
+            thousands(report.sent_per_s()),
+            thousands(report.answered_per_s()),
+            percent(report.answered_share()),
+            thousands(report.lost as f64),
+            thousands(report.faults.total() as f64),
+        ];
+        let figures = [latency.p50_ns, latency.p99_ns, latency.p99_9_ns, latency.max_ns];
+        cells.extend(figures.map(micros));
+        cells
+    });
+    table(&header, rows)
+}
+
+fn comparison_table(comparison: &Comparison) -> String {
+    let ratios = comparison.figures.iter().map(|it| it.ratio);
+    let ends = ratios.flat_map(|ratio| [ratio.low, ratio.high, 1.0]);
+    let scale = Scale::log(ends.collect::<Vec<_>>().into_iter());
+    let mut html = String::from(
+        "<div class=\"scroll\"><table><tr><th></th><th>A</th><th>B</th><th>B / A</th>\
+         <th>95 % interval</th><th></th><th>verdict</th></tr>",
+    );
+    for it in &comparison.figures {
+        let colour = if it.ratio.differs() { "b" } else { "a" };
+        put(
+            &mut html,
+            format_args!(
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.3} – {:.3}</td><td>{}</td>\
+                 <td>{}</td></tr>",
+                escaped(&it.name),
+                figure(it.a),
+                figure(it.b),
+                it.ratio.ratio,
+                it.ratio.low,
+                it.ratio.high,
+                interval_svg(scale, it.ratio, colour),
+                ratio_verdict(it.ratio),
+            ),
+        );
+    }
+    html.push_str("</table></div>");
+    html
+}
+
+fn figure(value: f64) -> String {
+    if value >= 1_000.0 { thousands(value) } else { format!("{value:.2}") }
+}
+
+fn method_text(comparison: &Comparison) -> String {
+    let Comparison { a, b, method, .. } = comparison;
+    let method = match method {
+        Method::Paired => "Rounds in turns; Student's t on log B − log A within each round.",
+        Method::Unpaired => "Two sets of results; Welch's t on the logarithms of each.",
+    };
+    format!("A is {a}, B is {b}. {method}")
+}
+
+fn generators(body: &mut String, document: &Document) {
+    for generator in &document.generators {
+        let facts = generator.machine.facts().into_iter();
+        let device = [("device to the server", generator.device.text())];
+        let cores: Vec<_> = document.trials[0]
+            .senders
+            .iter()
+            .map(|sender| sender.core.map_or("anywhere".to_owned(), |core| core.to_string()))
+            .collect();
+        let pinning = [("senders on core", cores.join(", "))];
+        let rows = facts.chain(device).chain(pinning);
+        let mut html = String::from("<table class=\"facts\">");
+        for (name, fact) in rows {
+            put(
+                &mut html,
+                format_args!("<tr><td>{}</td><td>{}</td></tr>", escaped(name), escaped(&fact)),
+            );
+        }
+        put(
+            &mut html,
+            format_args!("</table><pre>{}</pre>", escaped(&shell_words(&generator.command))),
+        );
+        card(body, "Made on", "And the command that made it.", &html);
+    }
+}
+
+/// A command line that a shell takes as it is.
+fn shell_words(words: &[String]) -> String {
+    let plain = |word: &str| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(letter))
+    };
+    let quoted = words.iter().map(|word| {
+        if plain(word) { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let row = |cells: Vec<String>, tag: &str| {
+        let cells: String =
+            cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect();
+        format!("<tr>{cells}</tr>")
+    };
+    let header = row(header.iter().map(|&cell| cell.to_owned()).collect(), "th");
+    let rows: String = rows.map(|cells| row(cells, "td")).collect();
+    format!("<div class=\"scroll\"><table>{header}{rows}</table></div>")
+}
+
+const STYLE: &str = include_str!("style.css");
+
+const LATENCY_WHY: &str = "From the moment each request was meant to be sent to the kernel's stamp of its \
+    reply, so that a server that stops is charged for all who waited.";
+const ERROR_WHY: &str = "θ = ((T2 − T1) + (T3 − T4)) / 2 with kernel stamps for T1 and T4, client and server \
+    on one clock: any offset is error.";
+const KNEE_WHY: &str = "Valid replies a second while load was offered. The dashed line is a server that \
+    answers everything; the knee is the highest rate of which 99 % was answered.";
+const LOSS_WHY: &str = "Requests without a valid reply in time.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::tests::trial;
+    use crate::{Machine, Ratio};
+
+    fn pages() -> [String; 3] {
+        let document = |kind, trials| Document::new(kind, Machine::look(), trials);
+        let rates = [1_000, 5_000, 20_000];
+        let mut compared =
+            document(Experiment::Compare, vec![trial(900, 5_000), trial(1_000, 9_000)]);
+        let (a, b) = (&compared.trials[0], &compared.trials[1]);
+        compared.comparison =
+            Some(Comparison::of(("<A>", "B & co"), &[a, a], &[b, b], Method::Paired));
+        [
+            document(Experiment::Run, vec![trial(20_000, 5_000)]),
+            document(Experiment::Sweep, rates.map(|rate| trial(rate, 5_000)).into()),
+            compared,
+        ]
+        .map(|document| html(&document))
+    }
+
+    #[test]
+    fn a_page_fetches_nothing_and_runs_nothing() {
+        for page in pages() {
+            for word in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link"]
+            {
+                assert!(!page.contains(word), "{word}");
+            }
+            assert!(page.contains("<svg") && page.contains("prefers-color-scheme: dark"));
+        }
+    }
+
+    #[test]
+    fn each_kind_of_result_has_its_charts() {
+        let [run, sweep, compared] = pages();
+        for title in ["Latency by percentile", "Served-time error", "Rate over time", "Made on"] {
+            assert!(run.contains(title), "{title}");
+        }
+        for title in ["Throughput against offered rate", "knee 20 k/s", "Loss against offered rate"]
+        {
+            assert!(sweep.contains(title), "{title}");
+        }
+        assert!(
+            compared.contains("B divided by A")
+                && compared.contains("&lt;A&gt; against B &amp; co")
+        );
+        assert!(!compared.contains("NaN") && !run.contains("NaN") && !sweep.contains("NaN"));
+    }
+
+    #[test]
+    fn commands_are_quoted_for_a_shell() {
+        let words = ["timeball-load", "run", "127.0.0.1:123", "it's", "a b"].map(str::to_owned);
+        assert_eq!(shell_words(&words), r"timeball-load run 127.0.0.1:123 'it'\''s' 'a b'");
+    }
+
+    #[test]
+    fn an_interval_that_leaves_out_one_is_shown_in_another_colour() {
+        let scale = Scale::Linear { low: 0.5, high: 1.5 };
+        let ratio = Ratio { ratio: 1.1, low: 1.05, high: 1.15 };
+        assert!(interval_svg(scale, ratio, "b").contains("var(--b)"));
+    }
+}

@@ -1,0 +1,238 @@
+//! A result for people, on a terminal of any width from 80 columns on.
+//!
+//! Must never: show a figure that another view of the same result would show otherwise.
+
+mod bars;
+mod words;
+
+use crate::table::{Table, micros, percent, thousands};
+use crate::{Comparison, Document, Experiment, Method, SignedHistogram, Trial};
+
+use bars::bars;
+pub(crate) use words::{MEASURES, load_text, ratio_verdict, utc};
+
+/// The whole result.
+pub fn text(document: &Document) -> String {
+    let mut text = String::new();
+    match document.trials.as_slice() {
+        [trial] => text.push_str(&run_text(trial)),
+        trials => text.push_str(&steps_text(document.kind, trials)),
+    }
+    if let Some(comparison) = &document.comparison {
+        text.push_str(&comparison_text(comparison));
+    }
+    for trial in document.trials.iter().filter(|trial| trial.report.faults.total() > 0) {
+        let reasons: Vec<_> = trial
+            .report
+            .faults
+            .seen()
+            .map(|(fault, count)| format!("{} {}", thousands(count as f64), fault.text()))
+            .collect();
+        text.push_str(&format!("invalid at {}: {}\n", load_text(trial), reasons.join(", ")));
+    }
+    for remark in remarks(document) {
+        text.push_str(&format!("! {remark}\n"));
+    }
+    for generator in &document.generators {
+        text.push_str(&format!(
+            "\n{}\nvia {}\n{}\n",
+            generator.machine.text(),
+            generator.device.text(),
+            generator.command.join(" ")
+        ));
+    }
+    text
+}
+
+/// What a reader must know to believe the result: the document's remarks, and what its figures say.
+pub(crate) fn remarks(document: &Document) -> Vec<String> {
+    let mut remarks = document.remarks.clone();
+    for trial in &document.trials {
+        let place = if document.trials.len() > 1 {
+            format!("{}: ", load_text(trial))
+        } else {
+            String::new()
+        };
+        let limits = trial.report.limits();
+        remarks.extend(
+            limits.iter().map(|limit| format!("{place}the generator was a limit: {limit}")),
+        );
+    }
+    if document.was_interrupted() {
+        remarks.push("interrupted: this is what was counted until then".to_owned());
+    }
+    if document.answered() == 0 {
+        remarks.push(
+            "not one valid answer: is the server running, on this port, and synchronised? (a server that \
+             only echoes needs --echo)"
+                .to_owned(),
+        );
+    }
+    remarks
+}
+
+fn count_text(count: usize, noun: &str) -> String {
+    if count == 1 { format!("one {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn run_text(trial: &Trial) -> String {
+    let report = &trial.report;
+    let share = |count: u64| percent(count as f64 / report.sent.max(1) as f64);
+    let per_s = |rate: f64| format!("{}/s", thousands(rate));
+    let mut counts = Table::new(&["", "requests", "share", "rate"]);
+    let mut row = |name: &str, count: u64, share: String, rate: String| {
+        counts.row(vec![name.to_owned(), thousands(count as f64), share, rate]);
+    };
+    row("sent", report.sent, String::new(), per_s(report.sent_per_s()));
+    if report.unsent > 0 {
+        row("no room to send", report.unsent, share(report.unsent), String::new());
+    }
+    row("answered", report.answered, share(report.answered), per_s(report.answered_per_s()));
+    row("lost", report.lost, share(report.lost), String::new());
+    row("invalid", report.faults.total(), share(report.faults.total()), String::new());
+    let mut times =
+        Table::new(&["µs", "count", "min", "p50", "p90", "p99", "p99.9", "p99.99", "max"]);
+    for (name, histogram) in measures(trial) {
+        let it = histogram.distribution();
+        let mut cells = vec![name.to_owned(), thousands(it.count as f64)];
+        let figures =
+            [it.min_ns, it.p50_ns, it.p90_ns, it.p99_ns, it.p99_9_ns, it.p99_99_ns, it.max_ns];
+        cells.extend(figures.map(micros));
+        times.row(cells);
+    }
+    format!(
+        "{} to {}, {} clients, from {} for {:.1} s\n\n{}\n{}{}{}",
+        load_text(trial),
+        trial.target,
+        thousands(trial.clients as f64),
+        utc(trial.started_unix_ns),
+        report.elapsed_s,
+        counts.text(),
+        times.text(),
+        bars("latency", &report.latency),
+        senders_text(trial),
+    )
+}
+
+/// The distributions that hold anything, with what people call them.
+pub(crate) fn measures(trial: &Trial) -> impl Iterator<Item = (&'static str, &SignedHistogram)> {
+    let named = trial.report.measures().into_iter().filter_map(|(key, histogram)| {
+        let (_, name) = MEASURES.iter().find(|(stored, _)| *stored == key)?;
+        Some((*name, histogram))
+    });
+    named.filter(|(_, histogram)| histogram.count() > 0)
+}
+
+fn senders_text(trial: &Trial) -> String {
+    if trial.senders.len() < 2 {
+        return String::new();
+    }
+    let mut table = Table::new(&["sender", "sent/s", "answered/s", "no room", "late p99 µs"]);
+    for (number, sender) in trial.senders.iter().enumerate() {
+        let per_s = |count: u64| thousands(count as f64 / trial.report.elapsed_s.max(1e-9));
+        let core = sender.core.map_or(String::new(), |core| format!(", core {core}"));
+        table.row(vec![
+            format!("{number}{core}"),
+            per_s(sender.sent),
+            per_s(sender.answered),
+            thousands(sender.unsent as f64),
+            micros(sender.lag_p99_ns),
+        ]);
+    }
+    format!("\n{}", table.text())
+}
+
+fn steps_text(kind: Experiment, trials: &[Trial]) -> String {
+    let Some(first) = trials.first() else { return String::new() };
+    let mut table = Table::new(&[
+        "load",
+        "sent/s",
+        "answered/s",
+        "answered",
+        "lost",
+        "invalid",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "|error| p99 µs",
+    ]);
+    for trial in trials {
+        let report = &trial.report;
+        let latency = report.latency.distribution();
+        let error = report.offset.magnitudes();
+        let name = match (&trial.subject, kind) {
+            (Some(subject), Experiment::Compare) => subject.clone(),
+            _ => trial
+                .offered_per_s
+                .map_or_else(|| load_text(trial), |rate| format!("{}/s", thousands(rate))),
+        };
+        table.row(vec![
+            name,
+            thousands(report.sent_per_s()),
+            thousands(report.answered_per_s()),
+            percent(report.answered_share()),
+            thousands(report.lost as f64),
+            thousands(report.faults.total() as f64),
+            micros(latency.p50_ns),
+            micros(latency.p99_ns),
+            micros(latency.p99_9_ns),
+            if error.is_empty() {
+                "-".to_owned()
+            } else {
+                micros(error.value_at_quantile(0.99) as i64)
+            },
+        ]);
+    }
+    let what = match kind {
+        Experiment::Compare => "loads in turns".to_owned(),
+        _ => format!("{} to {}", count_text(trials.len(), "load"), first.target),
+    };
+    format!("{what}, from {}\n\n{}\n", utc(first.started_unix_ns), table.text())
+}
+
+fn comparison_text(comparison: &Comparison) -> String {
+    let Comparison { a, b, method, figures } = comparison;
+    let mut table = Table::new(&["figure", "A", "B", "B / A", "95 % interval", "verdict"]);
+    for it in figures {
+        table.row(vec![
+            it.name.clone(),
+            figure(it.a),
+            figure(it.b),
+            format!("{:.3}", it.ratio.ratio),
+            format!("{:.3}–{:.3}", it.ratio.low, it.ratio.high),
+            ratio_verdict(it.ratio),
+        ]);
+    }
+    let method = match method {
+        Method::Paired => "rounds in turns; Student's t on log B − log A within each round",
+        Method::Unpaired => "two sets of results; Welch's t on the logarithms of each",
+    };
+    let none = if figures.is_empty() {
+        "no figure of which both have at least two rounds: run more rounds, or name more results\n"
+    } else {
+        ""
+    };
+    format!("A = {a}\nB = {b}\n\n{}{none}\n{method}\n", table.text())
+}
+
+fn figure(value: f64) -> String {
+    if value >= 10_000.0 { thousands(value) } else { format!("{value:.3}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::tests::trial;
+
+    #[test]
+    fn a_run_shows_counts_times_bars_and_where_it_was_made() {
+        let machine = crate::Machine::look();
+        let mut document = Document::new(Experiment::Run, machine, vec![trial(50_000, 1_000)]);
+        document.trials[0].report.interrupted = true;
+        let text = text(&document);
+        for words in ["sent", "50 000", "latency", "p99.99", "█", "Linux", "! interrupted"] {
+            assert!(text.contains(words), "{words} in\n{text}");
+        }
+        assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
+    }
+}
