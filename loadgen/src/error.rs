@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use timeball_sys::traffic::LinkError;
 use timeball_time::Interval;
 
+use crate::scope::is_own;
 use crate::{BehaviourError, OutOfScope};
 
 /// Why no load was offered, or why it ended early.
@@ -72,8 +73,10 @@ impl LoadError {
     /// What a failed send from `client` to `target` means.
     pub(crate) fn of_send(cause: io::Error, target: SocketAddr, client: IpAddr) -> Self {
         match cause.raw_os_error() {
-            // The sources are the one thing about a message that can be wrong.
-            Some(EINVAL | EADDRNOTAVAIL) => Self::NotLocal { address: client },
+            // Kernels differ in what they call a source that is not theirs.
+            Some(EINVAL | EADDRNOTAVAIL | ENETUNREACH) if !is_own(client) => {
+                Self::NotLocal { address: client }
+            }
             Some(ENETUNREACH | EHOSTUNREACH | ENETDOWN) => Self::Unreachable { target, cause },
             _ => Self::Socket(cause),
         }

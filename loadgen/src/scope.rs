@@ -62,7 +62,7 @@ pub enum OutOfScope {
 }
 
 /// Whether an address is one of this machine's: only those can be bound to.
-fn is_own(address: IpAddr) -> bool {
+pub(crate) fn is_own(address: IpAddr) -> bool {
     !address.is_unspecified() && UdpSocket::bind((address, 0)).is_ok()
 }
 

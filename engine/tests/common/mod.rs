@@ -15,17 +15,10 @@ pub struct Host {
 impl Host {
     /// Makes a namespace; fails the test with the reason if the system does not allow it.
     pub fn new() -> Self {
-        let mut holder = Command::new("unshare")
-            .args(["--user", "--map-root-user", "--net", "sh", "-c"])
-            .arg("ip link set lo up && echo up && exec cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare (package util-linux) starts");
-        let mut line = String::new();
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line.trim(), "up", "unprivileged user namespaces and `ip` are needed");
-        Self { holder }
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
+        command.arg("ip link set lo up && echo up && exec cat");
+        Self { holder: hold(command) }
     }
 
     /// A command that will run inside.
@@ -41,9 +34,28 @@ impl Host {
 
     /// `timeball` inside, with `arguments`.
     pub fn timeball(&self, arguments: &[&str]) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_timeball"));
+        let mut command = self.command(timeball_program());
         command.args(arguments);
         command
+    }
+
+    /// A second host, joined to this one by a `veth`: `here` is this one's device, `there` the other's.
+    pub fn neighbour(&self, here: &str, there: &str) -> Self {
+        let mut command = self.command("unshare");
+        command.args(["--net", "sh", "-c", "ip link set lo up && echo up && exec cat"]);
+        let neighbour = Self { holder: hold(command) };
+        let number = neighbour.holder.id().to_string();
+        self.ip(&format!("link add {here} type veth peer name {there} netns {number}"));
+        for (host, device) in [(self, here), (&neighbour, there)] {
+            host.ip(&format!("link set {device} up"));
+        }
+        neighbour
+    }
+
+    /// Runs `ip` inside.
+    pub fn ip(&self, arguments: &str) {
+        let output = self.command("ip").args(arguments.split(' ')).output().unwrap();
+        assert!(output.status.success(), "ip {arguments}: {}", text(&output));
     }
 
     /// `timeball serve` inside with the given config, ready to answer.
@@ -159,6 +171,24 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts a namespace's holder and waits until its network is up.
+fn hold(mut command: Command) -> Child {
+    let holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut holder = holder.expect("unshare (package util-linux) starts");
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "up", "unprivileged user namespaces and `ip` are needed");
+    holder
+}
+
+/// The server's program; for tests of another package, the one built beside them.
+pub fn timeball_program() -> PathBuf {
+    option_env!("CARGO_BIN_EXE_timeball").map_or_else(
+        || std::env::current_exe().unwrap().parent().unwrap().with_file_name("timeball"),
+        PathBuf::from,
+    )
 }
 
 fn forward(stream: impl Read + Send + 'static, lines: std::sync::mpsc::Sender<String>) {
