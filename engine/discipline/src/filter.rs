@@ -23,6 +23,11 @@
 //! met no queue then weighs hundreds of times more than one that did; no sample is thrown away. `s`
 //! covers networks whose errors the delay does not show.
 //!
+//! **What is certain.** Whatever the noise, a right server's answer is off by at most half its delay:
+//! |y_k − θ(t_k)| ≤ δ_k/2. Each hypothesis is confined to that after each answer ([`crate::kalman`]).
+//! On a path that is mostly queue this is where the precision comes from; on a long quiet one it says
+//! nothing and costs a comparison.
+//!
 //! **Unknown noise.** q, s and how far the first frequency may be from the expected one are
 //! unknown. A Kalman filter runs over the history for each of a small grid of hypotheses, each is
 //! weighed by its likelihood (the product of its innovations' densities) times a prior, and the
@@ -47,6 +52,7 @@ use timeball_time::{Free, Interval, Rate, Timestamp};
 
 use crate::estimate::{Covariance, Estimate};
 use crate::exchange::FREQUENCY_TOLERANCE;
+use crate::kalman::State;
 
 /// What is expected of the frequency before anything was measured.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -234,9 +240,7 @@ impl Filter {
 
 /// The history as differences, ready for the filters.
 struct Problem {
-    /// Seconds since the point before, offset against the first point's, excess variance,
-    /// resolution².
-    steps: Vec<[f64; 4]>,
+    steps: Vec<Step>,
     first: Interval,
     epoch: Timestamp<Free>,
     /// Mean measurement variance at scale 1.
@@ -258,47 +262,53 @@ impl Problem {
         let mut steps = Vec::with_capacity(points.len());
         for point in points {
             let resolution = point.resolution.as_secs_f64().max(RESOLUTION_FLOOR_S);
-            steps.push([
-                (point.time - previous).as_secs_f64(),
-                (point.offset - first.offset).as_secs_f64(),
-                (excess(point) + residual).powi(2) / 12.0,
-                resolution.powi(2),
-            ]);
+            steps.push(Step {
+                gap: (point.time - previous).as_secs_f64(),
+                offset: (point.offset - first.offset).as_secs_f64(),
+                queueing: (excess(point) + residual).powi(2) / 12.0,
+                reading: resolution.powi(2),
+                reach: point.delay.half().as_secs_f64() + resolution,
+            });
             previous = point.time;
         }
-        let variance = steps.iter().map(|step| step[2] + step[3]).sum::<f64>() / n;
+        let variance = steps.iter().map(|step| step.queueing + step.reading).sum::<f64>() / n;
         Some(Self { steps, first: first.offset, epoch: last.time, variance })
     }
 
     /// One Kalman filter over the whole history.
     fn run(&self, wander: f64, scale: f64, prior: FrequencyPrior) -> Run {
-        let q = wander * wander;
-        let variance_of = |step: &[f64; 4]| scale * scale * step[2] + step[3];
-        let mut state = [self.steps[0][1], prior.mean];
-        let offset = variance_of(&self.steps[0]);
-        let mut covariance = Covariance { offset, cross: 0.0, frequency: prior.sd.powi(2) };
+        let variance_of = |step: &Step| scale * scale * step.queueing + step.reading;
+        let first = &self.steps[0];
+        let covariance =
+            Covariance { offset: variance_of(first), cross: 0.0, frequency: prior.sd.powi(2) };
+        let mut state = State { offset: first.offset, frequency: prior.mean, covariance };
         let mut cost = 0.0;
         for step in &self.steps[1..] {
-            state[0] += state[1] * step[0];
-            covariance = covariance.after(step[0], q);
-            let innovation = step[1] - state[0];
-            let expected = covariance.offset + variance_of(step);
-            cost += 0.5 * (expected.ln() + innovation * innovation / expected);
-            let gain = [covariance.offset / expected, covariance.cross / expected];
-            state[0] += gain[0] * innovation;
-            state[1] += gain[1] * innovation;
-            covariance.frequency -= gain[1] * covariance.cross;
-            covariance.cross *= 1.0 - gain[0];
-            covariance.offset *= 1.0 - gain[0];
+            state.predict(step.gap, wander * wander);
+            cost += state.measure(step.offset, variance_of(step));
+            cost += state.confine(step.offset, step.reach);
         }
-        Run { state, covariance, cost, scale }
+        Run { state, cost, scale }
     }
+}
+
+/// One measurement, in seconds.
+struct Step {
+    /// Since the one before.
+    gap: f64,
+    /// Against the first one's.
+    offset: f64,
+    /// Variance by the time spent in queues.
+    queueing: f64,
+    /// Variance of reading the clocks.
+    reading: f64,
+    /// By how much the offset may be wrong at the most.
+    reach: f64,
 }
 
 /// Where one hypothesis ends up; `cost` is minus its log likelihood.
 struct Run {
-    state: [f64; 2],
-    covariance: Covariance,
+    state: State,
     cost: f64,
     scale: f64,
 }
@@ -322,13 +332,13 @@ impl Mixture {
         let mean = |of: &dyn Fn(f64, &Run) -> f64| {
             self.runs.iter().map(|(w, run)| weight(run) * of(*w, run)).sum::<f64>() / total
         };
-        let offset = mean(&|_, run| run.state[0]);
-        let frequency = mean(&|_, run| run.state[1]);
-        let spread = |run: &Run| [run.state[0] - offset, run.state[1] - frequency];
+        let offset = mean(&|_, run| run.state.offset);
+        let frequency = mean(&|_, run| run.state.frequency);
+        let spread = |run: &Run| [run.state.offset - offset, run.state.frequency - frequency];
         let covariance = Covariance {
-            offset: mean(&|_, run| run.covariance.offset + spread(run)[0].powi(2)),
-            cross: mean(&|_, run| run.covariance.cross + spread(run)[0] * spread(run)[1]),
-            frequency: mean(&|_, run| run.covariance.frequency + spread(run)[1].powi(2)),
+            offset: mean(&|_, run| run.state.covariance.offset + spread(run)[0].powi(2)),
+            cross: mean(&|_, run| run.state.covariance.cross + spread(run)[0] * spread(run)[1]),
+            frequency: mean(&|_, run| run.state.covariance.frequency + spread(run)[1].powi(2)),
         };
         let scale = mean(&|_, run| run.scale.powi(2));
         Estimate::new(

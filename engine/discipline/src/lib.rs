@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `exchange`, `request`, `rejection` | one question and its answer, and why one is not believed |
 //! | `source`, `pace` | one association: whom to ask, and how often |
-//! | `filter`, `estimate` | offset and frequency from a history of answers |
+//! | `filter`, `kalman`, `estimate` | offset and frequency from a history of answers |
 //! | `distance` | how far off an estimate may be, whatever the filter believes |
 //! | `selection`, `combine`, `election` | whom to believe, and what they say together |
 //! | `servo`, `publish` | the served clock, its error bound, the snapshot |
@@ -28,6 +28,7 @@ mod election;
 mod estimate;
 mod exchange;
 mod filter;
+mod kalman;
 mod kernel;
 mod leap;
 mod leap_table;

@@ -7,7 +7,8 @@
 //! The interval then doubles while the oscillator's wander over the next one, `wander·τ^(3/2)/√3`,
 //! stays below [`WANDER_SHARE`] of a single measurement's jitter: asking more often would only
 //! measure noise. It takes [`RAMP_POINTS`] answers per doubling, because wander is not known from a
-//! few.
+//! few; and [`RAMP_POINTS_VAGUE`] while the estimate is off by milliseconds, because there each answer
+//! still improves it much.
 //!
 //! Must never: be faster than a server asked us to be.
 
@@ -62,9 +63,10 @@ impl Pace {
             self.burst += 1;
             return Interval::from_secs(seconds);
         }
-        // Up to 1/64 longer or shorter, so that clients do not meet again and again at one server.
+        // Up to 1/32 longer, so that clients do not meet again and again at one server; never
+        // shorter than agreed.
         let nominal = Interval::from_poll(self.poll());
-        let share = (random % 2048) as i64 - 1024;
+        let share = (random % 2048) as i64;
         nominal + Interval::from_nanos((nominal.nanos() >> 16) * share)
     }
 
@@ -93,7 +95,10 @@ impl Pace {
     /// An answer was taken in: the interval grows or shrinks by one step at most.
     pub(crate) fn adapt(&mut self, estimate: &Estimate, points: usize) {
         self.rechecks = 0;
-        let ramp = (points.saturating_sub(RAMP_START) / RAMP_POINTS) as i8;
+        let next = estimate.epoch() + Interval::from_poll(self.poll + 1);
+        let vague = estimate.offset_sd_at(next) > VAGUE_SD_S;
+        let per_doubling = if vague { RAMP_POINTS_VAGUE } else { RAMP_POINTS };
+        let ramp = (points.saturating_sub(RAMP_START) / per_doubling) as i8;
         let ceiling = self.min_poll.saturating_add(ramp).min(self.max_poll);
         let allowed = WANDER_SHARE * estimate.jitter();
         let mut poll = self.min_poll;
@@ -139,6 +144,10 @@ const WANDER_SHARE: f64 = 0.3;
 /// Points before the interval may grow, and per doubling after.
 const RAMP_START: usize = 6;
 const RAMP_POINTS: usize = 2;
+/// The same while the estimate is vague.
+const RAMP_POINTS_VAGUE: usize = 7;
+/// An estimate less sure than this is vague: more answers help it more than they cost.
+const VAGUE_SD_S: f64 = 5e-3;
 
 #[cfg(test)]
 mod tests {
@@ -153,17 +162,16 @@ mod tests {
     #[test]
     fn a_burst_is_eight_requests_then_the_poll_interval() {
         let mut pace = pace(true);
-        let gaps: Vec<i64> =
-            (0..9).map(|_| pace.gap(false, 1024).nanos() / 1_000_000_000).collect();
+        let gaps: Vec<i64> = (0..9).map(|_| pace.gap(false, 0).nanos() / 1_000_000_000).collect();
         assert_eq!(gaps, [2, 2, 2, 4, 8, 16, 32, 64, 64]);
     }
 
     #[test]
-    fn gaps_differ_by_a_64th_at_most() {
+    fn gaps_are_longer_by_a_32nd_at_most_and_never_shorter() {
         let mut pace = pace(false);
         for random in [0, 1, 1024, 2047, u64::MAX] {
             let gap = pace.gap(false, random).as_secs_f64();
-            assert!((gap - 64.0).abs() <= 1.0, "{gap}");
+            assert!((64.0..66.0).contains(&gap), "{gap}");
         }
     }
 

@@ -153,7 +153,8 @@ fn a_server_that_calls_itself_unsynchronised_is_dropped_at_once() {
     let mut world = with_liars(1, 0);
     world.run_to(2_000);
     world.servers[0].leap = Leap::Unsynchronised;
-    world.run_to(3_000);
+    // The longest gap between two requests, and a little.
+    world.run_to(3_100);
     assert_eq!(tallies(&world), " ");
     let status = world.discipline.status(world.reading());
     assert_eq!(status.sources[0].unfit, Some(Rejection::Unsynchronised));
