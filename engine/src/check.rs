@@ -16,35 +16,39 @@ use serde_json::{Value, json};
 
 use crate::config::{
     Access, Backend, ConfigError, Family, Host, KeyFile, LeapMode, Listen, Machine, Plan, Position,
-    Problem, Problems, Source, Spread, Steering, UringReplies, Whom, Words, example,
+    Problem, Source, Spread, Steering, UringReplies, Whom, Words, example,
 };
+use crate::given::{Given, Loaded};
+use crate::import::Imported;
 use crate::{names, output};
 
 /// Check a configuration file and show the plan it makes.
 ///
 /// Exit codes: 0 the file is right, 1 there are problems in it, 2 it could not be read.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").args(["config", "ntp_conf", "example"]).required(true))]
 pub struct Args {
-    /// Configuration file (TOML).
-    #[arg(value_name = "CONFIG", required_unless_present = "example")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    given: Given,
 
     /// Print the plan, or the problems, as JSON on standard output.
     #[arg(long)]
     json: bool,
 
     /// Print a commented example with every setting, and check nothing.
-    #[arg(long, conflicts_with_all = ["config", "json"])]
+    #[arg(long, conflicts_with_all = ["config", "ntp_conf", "json"])]
     example: bool,
 }
 
 /// Runs the command: the plan goes to standard output, problems to standard error.
 pub fn run(args: &Args) -> ExitCode {
-    let Some(path) = &args.config else {
+    if args.example {
         output::print(&example());
         return ExitCode::SUCCESS;
-    };
-    let outcome = check(path, &Machine::this(), names::look_up);
+    }
+    let path = args.given.config.as_ref().or(args.given.ntp_conf.as_ref());
+    let path = path.expect("the command line requires one of the two");
+    let outcome = check(&args.given, &Machine::this(), names::look_up);
     match (&outcome, args.json) {
         (outcome, true) => output::print(&format!("{:#}\n", to_json(path, outcome))),
         (Ok(report), false) => output::print(&format!("{report}\n")),
@@ -52,24 +56,25 @@ pub fn run(args: &Args) -> ExitCode {
     }
     match outcome {
         Ok(_) => ExitCode::SUCCESS,
-        Err(ConfigError::Wrong(_)) => ExitCode::from(EXIT_WRONG),
+        Err(ConfigError::Wrong(_) | ConfigError::Imported(_)) => ExitCode::from(EXIT_WRONG),
         Err(ConfigError::Unreadable { .. }) => ExitCode::from(EXIT_UNREADABLE),
     }
 }
 
-/// Reads the file at `path`, plans for `machine`, and asks `resolve` for every name in the plan.
+/// Reads what was given, plans for `machine`, and asks `resolve` for every name in the plan.
 ///
 /// # Errors
 ///
-/// Those of [`Plan::load`]; and, if the file itself is right, [`ConfigError::Wrong`] with every
-/// source that has no address to ask.
+/// Those of [`Given::load`]; and, if the file itself is right, one with every source that has no
+/// address to ask, and every access rule about a name without one.
 pub fn check(
-    path: &Path,
+    given: &Given,
     machine: &Machine,
     resolve: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Sync,
 ) -> Result<Report, ConfigError> {
-    let plan = Plan::load(path, machine)?;
-    let keys = plan.load_keys(path)?;
+    let loaded = given.load(machine)?;
+    let keys = loaded.keys()?;
+    let plan = &loaded.plan;
     // Side by side: a resolver that does not answer takes many seconds for each name.
     let (outcomes, unknown): (Vec<_>, Vec<_>) = thread::scope(|scope| {
         let rules: Vec<_> = plan
@@ -93,10 +98,11 @@ pub fn check(
     let of_sources = outcomes.iter().filter_map(|one| one.as_ref().err().cloned());
     let problems: Vec<_> = of_sources.chain(unknown).collect();
     if !problems.is_empty() {
-        return Err(Problems::new(path, problems).into());
+        return Err(loaded.blame(problems));
     }
     let addresses = outcomes.into_iter().flatten().collect();
-    Ok(Report { path: path.to_owned(), plan, keys, addresses })
+    let Loaded { path, plan, imported } = loaded;
+    Ok(Report { path, plan, imported, keys, addresses })
 }
 
 fn addresses_of(
@@ -137,6 +143,8 @@ pub struct Report {
     pub path: PathBuf,
     /// The plan it makes.
     pub plan: Plan,
+    /// What became of each of its lines, if it was written for another program.
+    pub imported: Option<Imported>,
     /// The keys it names.
     pub keys: KeyFile,
     /// The addresses of each source, in the order of [`Plan::sources`]; none of them empty.
@@ -146,6 +154,9 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { server, clock, local, sources, access, control, log_level, .. } = &self.plan;
+        for finding in self.imported.iter().flat_map(|imported| &imported.findings) {
+            writeln!(f, "{finding}")?;
+        }
         writeln!(f, "{} is right; timeball would", self.path.display())?;
         writeln!(f, "  listen on   {}", comma_list(&server.listen.addresses()))?;
         if let Some(fallback) = server.listen.fallback() {
@@ -306,6 +317,10 @@ fn to_json(path: &Path, outcome: &Result<Report, ConfigError>) -> Value {
         }
         Err(ConfigError::Wrong(wrong)) => {
             let problems: Vec<_> = wrong.problems.iter().map(problem_json).collect();
+            json!({ "file": file, "ok": false, "problems": problems })
+        }
+        Err(ConfigError::Imported(problems)) => {
+            let problems: Vec<_> = problems.iter().map(|cause| json!({ "cause": cause })).collect();
             json!({ "file": file, "ok": false, "problems": problems })
         }
     }

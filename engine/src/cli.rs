@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use crate::{check, query, serve, status};
+use crate::{check, import, query, serve, status};
 
 /// A high-performance NTP server: one clock, read by every core at once, at no cost per reader.
 #[derive(Debug, clap::Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Status(status::Args),
     /// Read a config, look up its names and print what `serve` would do with it.
     Check(check::Args),
+    /// Turn an ntp.conf or chrony.conf into a timeball config.
+    Import(import::Args),
 }
 
 impl Cli {
@@ -34,6 +36,7 @@ impl Cli {
             Command::Query(args) => query::run(args),
             Command::Status(args) => status::run(args),
             Command::Check(args) => check::run(args),
+            Command::Import(args) => import::run(args),
         }
     }
 }

@@ -8,6 +8,8 @@ pub mod check;
 pub mod cli;
 pub mod config;
 mod control;
+pub mod given;
+pub mod import;
 pub mod names;
 mod output;
 pub mod query;

@@ -560,7 +560,8 @@ fn check_resolves_names_and_reports_all_that_have_no_address() {
         b"[[source]]\naddress = \"four.example\"\nfamily = \"ipv6\"\n\
           [[source]]\naddress = \"five.example\"\n[[source]]\naddress = \"192.0.2.9\"\n",
     );
-    let error = check::check(&path, &machine(), resolver).expect_err("two sources cannot be asked");
+    let error = check::check(&path.as_path().into(), &machine(), resolver)
+        .expect_err("two sources cannot be asked");
     let expected = format!(
         "{0}:2:11: \"four.example\" has no address that `family = \"ipv6\"` allows; name another \
          server, or leave `family` out\n{0}:5:11: \"five.example\" has no address: unknown name; \
@@ -569,7 +570,8 @@ fn check_resolves_names_and_reports_all_that_have_no_address() {
     );
     assert_eq!(error.to_string(), expected);
     let path = scratch.file(b"[[source]]\naddress = \"four.example\"\n");
-    let report = check::check(&path, &machine(), resolver).expect("it has an address");
+    let report =
+        check::check(&path.as_path().into(), &machine(), resolver).expect("it has an address");
     assert_eq!(report.addresses, [[v4]]);
 }
 
@@ -581,7 +583,8 @@ fn check_shows_the_plan() {
           [[source]]\naddress = \"ntp1.example\"\nprefer = true\n",
     );
     let report =
-        check::check(&path, &machine(), |_| Ok(vec![[192, 0, 2, 1].into()])).expect("right");
+        check::check(&path.as_path().into(), &machine(), |_| Ok(vec![[192, 0, 2, 1].into()]))
+            .expect("right");
     let expected = "\
         listen on   127.0.0.1:1123\n  \
         answer with 1 worker on core 0, at ordinary priority\n  \

@@ -55,12 +55,17 @@ impl Access {
 
     /// The words of `allow` and of `require` that say this.
     pub fn words(&self) -> [Vec<&'static str>; 2] {
-        let chosen = |list: &[(&'static str, Restrictions)], there: bool| {
-            let chosen = list.iter().filter(|(_, less)| self.restrictions.contains(*less) == there);
-            chosen.map(|(word, _)| *word).collect()
-        };
-        [chosen(&ALLOWANCES, false), chosen(&REQUIREMENTS, true)]
+        words_of(self.restrictions)
     }
+}
+
+/// The words of `allow` and of `require` that withhold this.
+pub fn words_of(restrictions: Restrictions) -> [Vec<&'static str>; 2] {
+    let chosen = |list: &[(&'static str, Restrictions)], there: bool| {
+        let chosen = list.iter().filter(|(_, less)| restrictions.contains(*less) == there);
+        chosen.map(|(word, _)| *word).collect()
+    };
+    [chosen(&ALLOWANCES, false), chosen(&REQUIREMENTS, true)]
 }
 
 /// Everybody, in both families.

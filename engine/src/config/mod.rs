@@ -21,7 +21,7 @@ mod section;
 mod settings;
 mod syntax;
 
-pub use access::{Access, Whom, everybody};
+pub use access::{Access, Whom, everybody, words_of};
 pub use address::{Endpoint, Host};
 pub use example::example;
 pub use key_file::KeyFile;
@@ -30,3 +30,5 @@ pub use plan::{
     LogLevel, Machine, Plan, PollRange, Server, Source, Spread, Steering, UringReplies, Words,
 };
 pub use problem::{ConfigError, Position, Problem, Problems};
+pub(crate) use section::nearest;
+pub(crate) use settings::SOURCES_MAX;

@@ -20,11 +20,15 @@ pub enum ConfigError {
     /// The file was read and says something that cannot be done.
     #[error(transparent)]
     Wrong(#[from] Problems),
+    /// The same of a file that was written for another program: a line for each problem, `FILE:LINE: cause;
+    /// remedy`; never empty.
+    #[error("{}", .0.join("\n"))]
+    Imported(Vec<String>),
 }
 
 impl ConfigError {
     /// The error for a file that `error` kept from being read.
-    pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
+    pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Self {
         let (cause, remedy) = match error.kind() {
             io::ErrorKind::NotFound => ("no such file".into(), "check the path"),
             io::ErrorKind::PermissionDenied => {

@@ -392,7 +392,7 @@ fn home_of(name: &str) -> Option<&'static Section> {
 }
 
 /// The name that `written` is most likely a slip of.
-fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let distance = |name: &str| strsim::damerau_levenshtein(written, name);
     names
         .map(|name| (distance(name), name))

@@ -421,4 +421,4 @@ const CORES_MAX: usize = 1024;
 /// As many as a list of networks of a whole country.
 pub(super) const ACCESS_MAX: usize = 100_000;
 /// Selection looks at every pair of sources.
-pub(super) const SOURCES_MAX: usize = 64;
+pub(crate) const SOURCES_MAX: usize = 64;

@@ -19,7 +19,6 @@ mod state_file;
 mod workers;
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,6 +35,8 @@ use timeball_wire::Keys;
 
 use crate::config::{ConfigError, Machine, Plan, Steering};
 use crate::control::{self, Control, Door, DoorError};
+use crate::given::{Given, Loaded};
+use crate::import::{Imported, Verdict};
 use crate::report::{self, Board, Witness};
 use banner::Banner;
 use clockwork::{Clockwork, Going};
@@ -49,9 +50,8 @@ use workers::Workers;
 /// be listened on; 4 something else needed at the start was refused; 70 a thread was lost.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Configuration file (TOML); see `timeball check --example`.
-    #[arg(value_name = "CONFIG")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    given: Given,
 }
 
 /// Runs the command: returns when told to end by a signal.
@@ -87,7 +87,7 @@ enum StartError {
 impl StartError {
     const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(ConfigError::Wrong(_)) => 1,
+            Self::Config(ConfigError::Wrong(_) | ConfigError::Imported(_)) => 1,
             Self::Config(ConfigError::Unreadable { .. }) => 2,
             Self::Listen(_) => 3,
             _ => 4,
@@ -115,23 +115,25 @@ impl Running {
         // Caught from here on: a signal during the start ends the server as soon as it has started.
         let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])
             .map_err(StartError::system("cannot catch signals"))?;
-        let plan = load(args)?;
-        start_log(&plan);
-        let keys = load_keys(args, &plan)?;
+        let loaded = args.given.load(&Machine::this())?;
+        let plan = &loaded.plan;
+        start_log(plan);
+        loaded.imported.iter().for_each(log_import);
+        let keys = load_keys(&loaded)?;
         let spread_key = getrandom::u32().map_err(io::Error::other);
         let spread_key = spread_key.map_err(StartError::system("no randomness"))?;
         let mut listening = Listening::open(&plan.server, spread_key)?;
-        let clock = discipline_config(&plan, &listening, &keys)?;
+        let clock = discipline_config(plan, &listening, &keys)?;
         let user = plan.server.user.as_deref().map(User::named).transpose()?;
-        let door = open_door(&plan, user.as_ref(), &mut listening.notes)?;
-        drop_privileges(user.as_ref(), &needed_capabilities(&plan))?;
+        let door = open_door(plan, user.as_ref(), &mut listening.notes)?;
+        drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
 
-        let banner = Banner::new(&plan, &listening, door.as_ref().map(Door::path));
+        let banner = Banner::new(plan, &listening, door.as_ref().map(Door::path));
         let addresses = listening.names();
         let sockets = listening.control_sockets();
         let notes = std::mem::take(&mut listening.notes);
         let board = Arc::new(Board::default());
-        let clockwork = Clockwork::new(clock, &plan, Arc::clone(&board))
+        let clockwork = Clockwork::new(clock, plan, Arc::clone(&board))
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
         let policy = Arc::new(Policy { access: first_table(&plan.access), keys });
         let exchanges = (0..plan.server.workers()).map(|_| policy_exchange(Arc::clone(&policy)));
@@ -185,11 +187,16 @@ impl Running {
     }
 }
 
-fn load(args: &Args) -> Result<Plan, ConfigError> {
-    let machine = Machine::this();
-    match &args.config {
-        Some(path) => Plan::load(path, &machine),
-        None => Ok(Plan::without_file(&machine)),
+/// Says what became of each line that is not honoured as it was written.
+fn log_import(imported: &Imported) {
+    for finding in imported.of(Verdict::Changed) {
+        tracing::info!("{finding}");
+    }
+    for finding in imported.of(Verdict::Refused) {
+        tracing::warn!("{finding}");
+    }
+    for remark in &imported.remarks {
+        tracing::warn!("{remark}");
     }
 }
 
@@ -208,9 +215,9 @@ fn open_door(
 }
 
 /// The keys of the plan; what could be better about their file is said in the log.
-fn load_keys(args: &Args, plan: &Plan) -> Result<Keys, ConfigError> {
-    let found = plan.load_keys(args.config.as_deref().unwrap_or(Path::new("")))?;
-    if let Some(settings) = &plan.keys {
+fn load_keys(loaded: &Loaded) -> Result<Keys, ConfigError> {
+    let found = loaded.keys()?;
+    if let Some(settings) = &loaded.plan.keys {
         for warning in &found.warnings {
             tracing::warn!("{}:{warning}", settings.file.display());
         }
