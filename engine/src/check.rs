@@ -154,9 +154,7 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { server, clock, local, sources, access, control, log_level, .. } = &self.plan;
-        for finding in self.imported.iter().flat_map(|imported| &imported.findings) {
-            writeln!(f, "{finding}")?;
-        }
+        f.write_str(&findings_text(self.imported.as_ref()))?;
         writeln!(f, "{} is right; timeball would", self.path.display())?;
         writeln!(f, "  listen on   {}", comma_list(&server.listen.addresses()))?;
         if let Some(fallback) = server.listen.fallback() {
@@ -224,6 +222,11 @@ impl fmt::Display for Report {
         }
         write!(f, "  log         {} and above", log_level.word())
     }
+}
+
+fn findings_text(imported: Option<&Imported>) -> String {
+    let findings = imported.iter().flat_map(|imported| &imported.findings);
+    findings.map(|finding| format!("{finding}\n")).collect()
 }
 
 fn access_text(rule: &Access) -> String {
