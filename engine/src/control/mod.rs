@@ -7,10 +7,13 @@
 //!
 //! Must never: wait for one of its clients, or be needed by a worker or by the discipline.
 
+mod allowance;
 mod ask;
 mod connection;
 mod door;
 mod protocol;
+mod query;
+mod variables;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,10 +21,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use timeball_responder::PolicyReceiver;
 use timeball_sys::{ControlSocket, Waiter, Waker, drop_privileges, monotonic};
 use timeball_time::{Interval, Monotonic, Timestamp};
 
 use crate::report::Witness;
+use query::Queries;
 
 pub(crate) use ask::{AskError, ask};
 pub(crate) use door::{Door, DoorError};
@@ -31,6 +36,7 @@ pub(crate) struct Control {
     witness: Witness,
     door: Option<Door>,
     sockets: Vec<ControlSocket>,
+    queries: Queries,
     waiter: Waiter,
     /// Datagrams are not looked at before this.
     resume: Timestamp<Monotonic>,
@@ -57,7 +63,8 @@ impl Going {
 }
 
 impl Control {
-    /// A control plane that tells what `witness` sees, at `door` and on `sockets`.
+    /// A control plane that tells what `witness` sees: at `door` to everybody, on `sockets` to whom `policy`
+    /// allows it.
     ///
     /// # Errors
     /// When the process may open no more file descriptors.
@@ -65,9 +72,11 @@ impl Control {
         witness: Witness,
         door: Option<Door>,
         sockets: Vec<ControlSocket>,
+        policy: PolicyReceiver,
     ) -> io::Result<Self> {
-        let (waiter, resume) = (Waiter::new()?, monotonic());
-        Ok(Self { witness, door, sockets, waiter, resume, stop: Arc::default() })
+        let (waiter, now) = (Waiter::new()?, monotonic());
+        let queries = Queries::new(policy, now);
+        Ok(Self { witness, door, sockets, queries, waiter, resume: now, stop: Arc::default() })
     }
 
     /// Starts the thread.
@@ -119,9 +128,15 @@ impl Control {
         for socket in &mut self.sockets {
             while left > 0 {
                 left -= 1;
-                // An error is of an earlier answer: nobody was there to hear it.
-                if matches!(socket.receive(&mut datagram), Ok(None)) {
-                    break;
+                match socket.receive(&mut datagram) {
+                    Ok(Some(taken)) => {
+                        let bytes = &datagram[..taken.len];
+                        let (witness, now) = (&mut self.witness, monotonic());
+                        self.queries.answer(bytes, &taken, socket, witness, now);
+                    }
+                    Ok(None) => break,
+                    // Of an earlier answer: nobody was there to hear it.
+                    Err(_) => {}
                 }
             }
         }

@@ -136,8 +136,11 @@ impl Running {
         let clockwork = Clockwork::new(clock, plan, Arc::clone(&board))
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
         let policy = Arc::new(Policy { access: first_table(&plan.access), keys });
+        // One for each worker, and one for the control thread, which answers queries.
+        let (query_sender, query_policy) = policy_exchange(Arc::clone(&policy));
         let exchanges = (0..plan.server.workers()).map(|_| policy_exchange(Arc::clone(&policy)));
-        let (senders, receivers) = exchanges.unzip();
+        let (mut senders, receivers): (Vec<_>, _) = exchanges.unzip();
+        senders.push(query_sender);
         let workers =
             Workers::start(&plan.server, listening.sockets(), clockwork.publisher(), receivers)?;
         let gatekeeper = Gatekeeper::start(&plan.access, &policy, senders, Arc::clone(&board))
@@ -154,7 +157,7 @@ impl Running {
         };
         let clockwork =
             clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
-        let control = Control::new(witness.clone(), door, sockets)
+        let control = Control::new(witness.clone(), door, sockets, query_policy)
             .and_then(Control::start)
             .map_err(StartError::system("cannot start the control thread"))?;
         // The threads have what they need; this one needs nothing more.

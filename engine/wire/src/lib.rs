@@ -7,6 +7,7 @@
 //! length it has not checked.
 #![forbid(unsafe_code)]
 
+mod control;
 mod header;
 mod keys;
 mod mac;
@@ -14,6 +15,10 @@ mod network;
 mod packet_io;
 mod trailer;
 
+pub use control::{
+    CONTROL_DATA_MAX, CONTROL_FRAGMENT_MAX, CONTROL_FRAGMENTS_MAX, CONTROL_HEADER_LEN,
+    ControlAnswer, ControlError, ControlRequest, opcode,
+};
 pub use header::{Flags, HEADER_LEN, Header, Mode, field};
 pub use keys::{Keys, Trusted};
 pub use mac::{Algorithm, KEY_ID_LEN, Key, KeyId};
