@@ -93,7 +93,7 @@ impl Discipline {
             .collect();
         let snapshot = Snapshot::unsynchronised(now.realtime, precision);
         let mut discipline = Self {
-            own_ids: config.own_addresses.iter().map(|&own| reference_id_of(own)).collect(),
+            own_ids: reference_ids(&config.own_addresses),
             kernel: KernelSteering::new(config.steering),
             servo: Servo::new(free, frequency, snapshot.dispersion_rate),
             leap: LeapWatch::new(config.leap_table.clone()),
@@ -283,6 +283,11 @@ impl Discipline {
         }
     }
 
+    /// Clients reach this server by these addresses from now on.
+    pub fn on_own_addresses(&mut self, addresses: &[IpAddr]) {
+        self.own_ids = reference_ids(addresses);
+    }
+
     /// Enters what the clocks show; true if readers need a new mapping.
     fn observe(&mut self, now: &ClockReading, out: &mut Actions) -> bool {
         let mut observed = self.books.observe(now);
@@ -455,6 +460,10 @@ impl Discipline {
     pub(crate) fn steps_allowed(&self) -> bool {
         self.config.step_limit.is_none_or(|limit| self.updates <= u64::from(limit))
     }
+}
+
+fn reference_ids(addresses: &[IpAddr]) -> Vec<ReferenceId> {
+    addresses.iter().map(|&address| reference_id_of(address)).collect()
 }
 
 /// A kernel stamp older than this is not this packet's.

@@ -16,7 +16,8 @@ use std::thread::{self, JoinHandle};
 
 use timeball_discipline::{Action, Actions, Config, Discipline, Event, SourceId, drift};
 use timeball_sys::{
-    Capability, ClientSocket, KernelClock, Waiter, Waker, drop_privileges, precision, reading,
+    Capability, ClientSocket, KernelClock, Waiter, Waker, drop_privileges, monotonic, precision,
+    reading,
 };
 use timeball_time::{ClockReading, Publisher, Rate};
 
@@ -25,6 +26,7 @@ use super::almanac::{Almanac, List};
 use super::keeper::Keeper;
 use super::kernel::Kernel;
 use super::resolver::{Answer, Resolver};
+use super::whereabouts::Whereabouts;
 use crate::config::{Host, LeapMode, Plan, Source, Steering};
 use crate::report::Board;
 
@@ -48,6 +50,7 @@ pub(super) struct Clockwork {
     keeper: Option<Keeper>,
     /// Of the list of leap seconds, if there is one.
     almanac: Option<Almanac>,
+    whereabouts: Whereabouts,
     stop: Arc<AtomicBool>,
 }
 
@@ -71,11 +74,17 @@ impl Going {
 }
 
 impl Clockwork {
-    /// A discipline told `config`, which shows its state on `board`.
+    /// A discipline told `config` at the addresses of `whereabouts`, which shows its state on `board`.
     ///
     /// # Errors
     /// When the system refuses a thread or a file descriptor.
-    pub(super) fn new(mut config: Config, plan: &Plan, board: Arc<Board>) -> io::Result<Self> {
+    pub(super) fn new(
+        mut config: Config,
+        plan: &Plan,
+        whereabouts: Whereabouts,
+        board: Arc<Board>,
+    ) -> io::Result<Self> {
+        config.own_addresses = whereabouts.known().to_vec();
         let waiter = Waiter::new()?;
         let steered = plan.clock.steering == Steering::Kernel;
         let drift_file = plan.clock.drift_file.clone();
@@ -94,6 +103,7 @@ impl Clockwork {
             almanac: leap_file
                 .map(|path| Almanac::start(path, &list, waiter.waker()))
                 .transpose()?,
+            whereabouts,
             waiter,
             kernel: Kernel::new(
                 KernelClock::new(),
@@ -144,7 +154,8 @@ impl Clockwork {
                 .enumerate()
                 .filter_map(|(source, link)| Some((source, link.as_ref()?.as_fd())))
                 .collect();
-            let fds: Vec<_> = open.iter().map(|(_, fd)| *fd).collect();
+            let fds: Vec<_> =
+                open.iter().map(|(_, fd)| *fd).chain(self.whereabouts.news()).collect();
             let woken = self.waiter.wait(self.discipline.next_wakeup(), &fds)?;
             let ready: Vec<_> = open
                 .iter()
@@ -152,6 +163,9 @@ impl Clockwork {
                 .filter(|(index, _)| self.waiter.is_ready(*index))
                 .map(|(_, (source, _))| *source)
                 .collect();
+            if let Some(own) = self.whereabouts.changed(monotonic()) {
+                self.discipline.on_own_addresses(own);
+            }
             if woken.clock_set {
                 self.discipline.on_clock_changed(reading(), &mut self.actions);
             }

@@ -16,6 +16,7 @@ mod listen;
 mod plan;
 mod resolver;
 mod state_file;
+mod whereabouts;
 mod workers;
 
 use std::io;
@@ -42,6 +43,7 @@ use banner::Banner;
 use clockwork::{Clockwork, Going};
 use gatekeeper::{Gatekeeper, first_table};
 use listen::Listening;
+use whereabouts::Whereabouts;
 use workers::Workers;
 
 /// Serve time.
@@ -123,7 +125,8 @@ impl Running {
         let spread_key = getrandom::u32().map_err(io::Error::other);
         let spread_key = spread_key.map_err(StartError::system("no randomness"))?;
         let mut listening = Listening::open(&plan.server, spread_key)?;
-        let clock = discipline_config(plan, &listening, &keys)?;
+        let clock = discipline_config(plan, &keys)?;
+        let whereabouts = Whereabouts::new(listening.addresses());
         let user = plan.server.user.as_deref().map(User::named).transpose()?;
         let door = open_door(plan, user.as_ref(), &mut listening.notes)?;
         drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
@@ -133,7 +136,7 @@ impl Running {
         let sockets = listening.control_sockets();
         let notes = std::mem::take(&mut listening.notes);
         let board = Arc::new(Board::default());
-        let clockwork = Clockwork::new(clock, plan, Arc::clone(&board))
+        let clockwork = Clockwork::new(clock, plan, whereabouts, Arc::clone(&board))
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
         let policy = Arc::new(Policy { access: first_table(&plan.access), keys });
         // One for each worker, and one for the control thread, which answers queries.
@@ -229,11 +232,7 @@ fn load_keys(loaded: &Loaded) -> Result<Keys, ConfigError> {
 }
 
 /// What the discipline is told of the plan.
-fn discipline_config(
-    plan: &Plan,
-    listening: &Listening,
-    keys: &Keys,
-) -> Result<discipline::Config, StartError> {
+fn discipline_config(plan: &Plan, keys: &Keys) -> Result<discipline::Config, StartError> {
     let steering = match plan.clock.steering {
         Steering::Virtual => discipline::Steering::Virtual,
         Steering::Kernel => {
@@ -244,10 +243,7 @@ fn discipline_config(
             discipline::Steering::Kernel { frequency: KernelClock::new().state()?.frequency }
         }
     };
-    // By these an upstream that has its time from us would name us. Loopback names whoever says it.
-    let addresses = listening.addresses().map(|address| address.ip());
-    let ours = addresses.filter(|ip| !ip.is_unspecified() && !ip.is_loopback());
-    Ok(plan.discipline(steering, ours.collect(), keys))
+    Ok(plan.discipline(steering, keys))
 }
 
 /// What the threads still have to do that needs a privilege; each of them drops the rest.

@@ -5,7 +5,6 @@
 //!
 //! Must never: decide anything; a choice belongs in the config or in the crate.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use timeball_discipline::{Config, LocalConfig, SourceConfig, Steering, Target};
@@ -19,14 +18,8 @@ impl Plan {
         self.sources.iter().map(|source| source.endpoint.to_string()).collect()
     }
 
-    /// What the discipline is told; `own_addresses` are those this server is reached by, and `keys`
-    /// has every key that a source uses.
-    pub(super) fn discipline(
-        &self,
-        steering: Steering,
-        own_addresses: Vec<IpAddr>,
-        keys: &Keys,
-    ) -> Config {
+    /// What the discipline is told; `keys` has every key that a source uses.
+    pub(super) fn discipline(&self, steering: Steering, keys: &Keys) -> Config {
         Config {
             sources: self.sources.iter().map(|one| source(one, keys)).collect(),
             local: self
@@ -38,7 +31,6 @@ impl Plan {
             panic_threshold: self.clock.panic_threshold,
             max_root_distance: self.clock.max_root_distance,
             slew_leaps: self.clock.leap_second == LeapMode::Slew,
-            own_addresses,
             ..Config::default()
         }
     }

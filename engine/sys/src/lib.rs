@@ -16,6 +16,7 @@
 #[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
 compile_error!("timeball is for 64-bit Linux with glibc: its C structures are laid out for that");
 
+mod addresses;
 #[cfg(feature = "baseline")]
 pub mod baseline;
 mod batch;
@@ -42,6 +43,7 @@ mod uring;
 mod wait;
 mod waker;
 
+pub use addresses::{AddressNews, own_addresses};
 pub use carrier::{Backend, Carrier, CarrierError};
 pub use client::{ClientSocket, ConnectError};
 pub use clock::{monotonic, precision, reading, realtime};
