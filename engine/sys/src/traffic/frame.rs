@@ -50,12 +50,34 @@ impl Template {
         headers_len(self.target.is_ipv6())
     }
 
+    /// What tells the kernel (`struct virtio_net_hdr`) to cut a frame up into datagrams of `segment_len`
+    /// octets and to finish each one's checksums; `None` for a frame that is to go as it is.
+    #[inline]
+    pub(super) fn offload(&self, segment_len: Option<usize>) -> [u8; OFFLOAD_LEN] {
+        let mut octets = [0; OFFLOAD_LEN];
+        let Some(segment_len) = segment_len else { return octets };
+        let udp_start = self.len() - UDP_LEN;
+        octets[0] = VIRTIO_NEEDS_CHECKSUM;
+        octets[1] = VIRTIO_SEGMENT_UDP;
+        let words = [self.len(), segment_len, udp_start, UDP_CHECKSUM];
+        for (at, word) in octets[2..].chunks_exact_mut(2).zip(words) {
+            at.copy_from_slice(&(word as u16).to_ne_bytes());
+        }
+        octets
+    }
+
     /// Writes the headers in front of the payload that `frame` already holds.
     ///
     /// `source` is of the target's family: the caller has checked. Checksums cover the payload, so
-    /// that it must be final.
+    /// that it must be final. If the kernel finishes the checksum, it is given the pseudo-header's sum.
     #[inline]
-    pub(super) fn address(&self, source: IpAddr, port: u16, frame: &mut [u8]) {
+    pub(super) fn address(
+        &self,
+        source: IpAddr,
+        port: u16,
+        kernel_finishes: bool,
+        frame: &mut [u8],
+    ) {
         let len = self.len();
         frame[..len].copy_from_slice(&self.bytes[..len]);
         let udp_len = (frame.len() - len + UDP_LEN) as u16;
@@ -80,9 +102,15 @@ impl Template {
         };
         // The pseudo-header (RFC 768, RFC 8200 section 8.1), then the datagram.
         let pseudo = addresses + u64::from(UDP) + u64::from(udp_len);
-        let checksum = folded(pseudo + sum(udp) + sum(payload));
-        // Zero would say that there is none.
-        let checksum = if checksum == 0 { u16::MAX } else { checksum };
+        let checksum = if kernel_finishes {
+            !folded(pseudo)
+        } else {
+            // Zero would say that there is none.
+            match folded(pseudo + sum(udp) + sum(payload)) {
+                0 => u16::MAX,
+                checksum => checksum,
+            }
+        };
         udp[6..8].copy_from_slice(&checksum.to_be_bytes());
     }
 }
@@ -142,6 +170,13 @@ pub(super) const ETHERNET_LEN: usize = 14;
 pub(super) const V4_LEN_IP: usize = 20;
 pub(super) const V6_LEN_IP: usize = 40;
 const UDP_LEN: usize = 8;
+/// Where the checksum is in a UDP header.
+const UDP_CHECKSUM: usize = 6;
+/// `struct virtio_net_hdr` (uapi/linux/virtio_net.h), in the machine's own byte order: flags, kind, length
+/// of the headers, of a segment, where the checksum begins and where it goes.
+pub(super) const OFFLOAD_LEN: usize = 10;
+const VIRTIO_NEEDS_CHECKSUM: u8 = 1;
+const VIRTIO_SEGMENT_UDP: u8 = 5;
 const V4_LEN: usize = ETHERNET_LEN + V4_LEN_IP + UDP_LEN;
 const V6_LEN: usize = ETHERNET_LEN + V6_LEN_IP + UDP_LEN;
 const ETHERTYPE_V4: u16 = libc::ETH_P_IP as u16;
@@ -168,7 +203,7 @@ mod tests {
         let template = Template::new(&link, target.parse().expect("an address"));
         let mut frame = vec![0xEE; template.len()];
         frame.extend(payload);
-        template.address(source.parse().expect("an address"), 4_660, &mut frame);
+        template.address(source.parse().expect("an address"), 4_660, false, &mut frame);
         frame
     }
 

@@ -44,7 +44,7 @@ pub struct TrafficOptions {
     /// Whether requests may ask for a departure stamp.
     pub departure_stamps: bool,
     /// Most requests of one source handed to the kernel as one message that it cuts up again
-    /// (`UDP_SEGMENT`): 1 for none, up to [`SEGMENTS_MAX`]. UDP only.
+    /// (`UDP_SEGMENT`): 1 for none, up to [`SEGMENTS_MAX`].
     pub segments: usize,
 }
 

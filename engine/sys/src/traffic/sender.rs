@@ -8,13 +8,13 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use socket2::{SockAddr, Socket};
 
-use super::frame::Template;
+use super::frame::{OFFLOAD_LEN, Template};
 use super::{ControlBytes, EMPTY_VECTOR, SEGMENTS_MAX, TrafficOptions, Way, empty_message};
 
 /// Sends batches of requests to one target.
 ///
-/// Over UDP, equally long requests of one source that follow each other can go as one message, which
-/// costs the kernel a quarter and less; what is on the network is the same.
+/// Equally long requests of one source that follow each other can go as one message, which costs the
+/// kernel a quarter and less; what is on the network is the same.
 #[derive(Debug)]
 pub struct Sender {
     pub(super) socket: Socket,
@@ -38,8 +38,20 @@ pub struct Sender {
 enum Envelope {
     /// The kernel's headers, to this address.
     Datagram(SockAddr),
-    /// Our own.
-    Frame(Template),
+    /// Our own; with `segmented`, after what tells the kernel how to cut a frame up.
+    Frame { template: Template, segmented: bool },
+}
+
+impl Envelope {
+    /// Octets before the payload.
+    #[inline]
+    const fn len(&self) -> usize {
+        match self {
+            Self::Datagram(_) => 0,
+            Self::Frame { template, segmented: false } => template.len(),
+            Self::Frame { template, segmented: true } => OFFLOAD_LEN + template.len(),
+        }
+    }
 }
 
 /// One message: requests that follow each other.
@@ -68,15 +80,12 @@ pub struct Sent {
 
 impl Sender {
     pub(super) fn new(socket: Socket, options: &TrafficOptions, len_max: usize) -> Self {
-        let (envelope, header_len, segments) = match &options.way {
-            Way::Udp => {
-                let segments = options.segments.clamp(1, SEGMENTS_MAX);
-                (Envelope::Datagram(options.target.into()), 0, segments)
-            }
+        let segments = options.segments.clamp(1, SEGMENTS_MAX);
+        let envelope = match &options.way {
+            Way::Udp => Envelope::Datagram(options.target.into()),
             Way::Link(link) => {
                 let template = Template::new(link, options.target);
-                let header_len = template.len();
-                (Envelope::Frame(template), header_len, 1)
+                Envelope::Frame { template, segmented: segments > 1 }
             }
         };
         let (source, batch) = (options.target.ip(), options.batch);
@@ -84,10 +93,10 @@ impl Sender {
             Wish { source, port: 0, start: 0, end: 0, request_len: 0, count: 0, stamped: false };
         Self {
             socket,
-            envelope,
             is_ipv6: options.target.is_ipv6(),
             segments,
-            bytes: vec![0; (header_len + len_max) * batch],
+            bytes: vec![0; (envelope.len() + len_max) * batch],
+            envelope,
             filled: 0,
             pushed: 0,
             wishes: vec![nothing; batch],
@@ -110,22 +119,22 @@ impl Sender {
     /// `stamped` asks for a departure stamp, and for a message of its own.
     #[inline]
     pub fn push(&mut self, source: SocketAddr, len: usize, stamped: bool) -> Option<&mut [u8]> {
-        let header_len = match &self.envelope {
-            Envelope::Datagram(_) => 0,
-            Envelope::Frame(template) => template.len(),
-        };
-        let (start, end) = (self.filled, self.filled + header_len + len);
-        if self.room() == 0 || end > self.bytes.len() || source.is_ipv6() != self.is_ipv6 {
-            return None;
-        }
         let segments = self.segments;
         let last = self.wishes[..self.used].last_mut().filter(|last| {
             last.count < segments
                 && last.source == source.ip()
+                && last.port == source.port()
                 && last.request_len == len
                 && !last.stamped
                 && !stamped
         });
+        let start = self.filled;
+        let payload = if last.is_some() { start } else { start + self.envelope.len() };
+        let end = payload + len;
+        let is_full = self.pushed == self.messages.len() || end > self.bytes.len();
+        if is_full || source.is_ipv6() != self.is_ipv6 {
+            return None;
+        }
         if let Some(last) = last {
             last.count += 1;
             last.end = end;
@@ -137,7 +146,7 @@ impl Sender {
         }
         self.pushed += 1;
         self.filled = end;
-        Some(&mut self.bytes[start + header_len..end])
+        Some(&mut self.bytes[payload..end])
     }
 
     /// Sends the batch and empties it.
@@ -181,8 +190,16 @@ impl Sender {
                     header.msg_namelen = target.len();
                     control.ask_udp(&wish)
                 }
-                Envelope::Frame(template) => {
-                    template.address(wish.source, wish.port, bytes);
+                Envelope::Frame { template, segmented } => {
+                    let segment_len = (wish.count > 1).then_some(wish.request_len);
+                    let frame = if *segmented {
+                        let (offload, frame) = bytes.split_at_mut(OFFLOAD_LEN);
+                        offload.copy_from_slice(&template.offload(segment_len));
+                        frame
+                    } else {
+                        &mut *bytes
+                    };
+                    template.address(wish.source, wish.port, segment_len.is_some(), frame);
                     control.ask_link(&wish)
                 }
             };

@@ -43,8 +43,10 @@ pub(super) fn open_udp(options: &TrafficOptions) -> io::Result<Socket> {
 /// A socket that sends frames by `link` and takes none, and one that takes the replies to it.
 pub(super) fn open_link(options: &TrafficOptions, link: &Link) -> io::Result<(Socket, Socket)> {
     let sending = open_packet()?;
-    // Straight to the device: its queue would only add a lock and a place to wait.
-    sockopt::set(sending.as_fd(), libc::SOL_PACKET, PACKET_QDISC_BYPASS, 1)?;
+    // Straight to the device: its queue would only add a lock and a place to wait. But on that way the
+    // kernel does not cut frames up.
+    let option = if options.segments > 1 { PACKET_VNET_HDR } else { PACKET_QDISC_BYPASS };
+    sockopt::set(sending.as_fd(), libc::SOL_PACKET, option, 1)?;
     if options.departure_stamps {
         ask_for_stamps(&sending, options)?;
     }
@@ -131,6 +133,7 @@ fn replies_only(link: &Link, is_ipv6: bool) -> Vec<libc::sock_filter> {
 }
 
 /// uapi/linux/if_packet.h, missing from `libc`.
+const PACKET_VNET_HDR: i32 = 15;
 const PACKET_QDISC_BYPASS: i32 = 20;
 /// A batch of 64 frames takes some 50 KiB with the kernel's bookkeeping.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
