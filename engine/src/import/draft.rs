@@ -42,7 +42,6 @@ pub(super) struct Setting {
 pub(super) struct Source {
     pub(super) host: String,
     pub(super) port: Option<u16>,
-    pub(super) iburst: bool,
     pub(super) min_poll: i64,
     pub(super) max_poll: i64,
     pub(super) prefer: bool,

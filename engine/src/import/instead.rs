@@ -10,6 +10,8 @@ pub(super) const AUTOKEY: Reason = (
     "Autokey (RFC 5906) can be broken by anyone who listens",
     "use symmetric keys (`keys`, AES-CMAC), or NTS",
 );
+/// Without it the first minutes would be spent waiting for the second answer.
+pub(super) const FIRST_BURST: &str = "asked in a burst at the start, as with `iburst`";
 pub(super) const KEYS: Reason =
     ("symmetric keys are not offered", "name sources on a network of your own");
 pub(super) const NTS: Reason =

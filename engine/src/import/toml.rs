@@ -66,7 +66,6 @@ impl Text {
             None => source.host.clone(),
         };
         self.setting("address", &quoted(&address), place);
-        self.setting("iburst", &source.iburst.to_string(), place);
         self.setting("min_poll", &source.min_poll.to_string(), place);
         self.setting("max_poll", &source.max_poll.to_string(), place);
         if source.prefer {

@@ -4,7 +4,7 @@
 
 use super::super::draft::{Draft, Source};
 use super::super::entry::Entry;
-use super::super::instead::{KEYS, NTS};
+use super::super::instead::{FIRST_BURST, KEYS, NTS};
 use super::super::ntp::checked_host;
 use crate::config::Family;
 
@@ -36,7 +36,6 @@ fn source(draft: &mut Draft, entry: &mut Entry) -> bool {
     let mut source = Source {
         host,
         port: None,
-        iburst: false,
         min_poll: 6,
         max_poll: 10,
         prefer: false,
@@ -55,11 +54,11 @@ fn source(draft: &mut Draft, entry: &mut Entry) -> bool {
 
 /// Reads the options; false if the server is to be left out.
 fn options(entry: &mut Entry, source: &mut Source) -> bool {
-    let (mut wanted, mut nts) = (true, false);
+    let (mut wanted, mut nts, mut iburst) = (true, false, false);
     while let Some(option) = entry.next() {
         let option = option.to_ascii_lowercase();
         match option.as_str() {
-            "iburst" => source.iburst = true,
+            "iburst" => iburst = true,
             "prefer" => source.prefer = true,
             "ipv4" => source.family = Family::Ipv4,
             "ipv6" => source.family = Family::Ipv6,
@@ -107,6 +106,9 @@ fn options(entry: &mut Entry, source: &mut Source) -> bool {
     }
     if nts {
         entry.refused(NTS.0, NTS.1);
+    }
+    if wanted && !nts && !iburst {
+        entry.changed(FIRST_BURST);
     }
     wanted && !nts
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::draft::{Draft, Source};
 use super::super::entry::Entry;
-use super::super::instead::{AUTOKEY, KEYS, NTS, REFERENCE_CLOCK};
+use super::super::instead::{AUTOKEY, FIRST_BURST, KEYS, NTS, REFERENCE_CLOCK};
 use super::super::numbers;
 use crate::config::{Family, Host};
 
@@ -59,7 +59,6 @@ fn association(draft: &mut Draft, entry: &mut Entry) -> bool {
     let mut source = Source {
         host,
         port: None,
-        iburst: false,
         min_poll: 6,
         max_poll: 10,
         prefer: false,
@@ -107,11 +106,10 @@ pub(in crate::import) fn checked_host(entry: &mut Entry, host: &str) -> Option<S
 
 /// Reads the options; false if the server is to be left out.
 fn options(entry: &mut Entry, source: &mut Source) -> bool {
-    let mut wanted = true;
-    let mut nts = false;
+    let (mut wanted, mut nts, mut iburst) = (true, false, false);
     while let Some(option) = entry.next() {
         match option.as_str() {
-            "iburst" => source.iburst = true,
+            "iburst" => iburst = true,
             "burst" => entry.changed("`burst`: one request at each poll, to spare the server"),
             "prefer" => source.prefer = true,
             "minpoll" => source.min_poll = poll(entry, &option).unwrap_or(source.min_poll),
@@ -161,6 +159,9 @@ fn options(entry: &mut Entry, source: &mut Source) -> bool {
     }
     if nts {
         entry.refused(NTS.0, NTS.1);
+    }
+    if wanted && !nts && !iburst {
+        entry.changed(FIRST_BURST);
     }
     wanted && !nts
 }
