@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Comparison, DamagedHistogram, Device, Machine, Trial};
+use crate::{Capacity, Comparison, DamagedHistogram, Device, Machine, Trial};
 
 /// Name and version of the format. A reader refuses another.
 pub const SCHEMA: &str = "timeball-load/1";
@@ -28,6 +28,9 @@ pub struct Document {
     pub generators: Vec<Generator>,
     /// The loads offered, in order.
     pub trials: Vec<Trial>,
+    /// What a search for the highest rate found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
     /// What a comparison says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
@@ -74,6 +77,7 @@ impl Document {
             program: concat!("timeball-load ", env!("CARGO_PKG_VERSION")).to_owned(),
             generators: generator.into_iter().collect(),
             trials,
+            capacity: None,
             comparison: None,
             remarks: Vec::new(),
         };

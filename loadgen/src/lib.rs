@@ -18,6 +18,7 @@
 #[cfg(test)]
 mod accuracy;
 mod behaviour;
+mod capacity;
 mod carrier;
 mod check;
 pub mod cli;
@@ -51,6 +52,7 @@ mod text;
 mod trial;
 
 pub use behaviour::{Behaviour, BehaviourError, Chatty, Cohort, Treatment, Treatments};
+pub use capacity::Capacity;
 pub use check::{Asked, Expectation, Fault, FaultTally, Reply};
 pub use comparison::{Comparison, FigureRatio, Method, Ratio};
 pub use document::{Document, DocumentError, Experiment, Generator, SCHEMA};

@@ -14,6 +14,8 @@ pub(super) enum Ending {
     Measured = 0,
     /// Not one valid answer came.
     Unanswered = 4,
+    /// No rate met the service level asked for.
+    LevelNotMet = 5,
     /// Ended from outside; there is a report of what was counted until then.
     Interrupted = 130,
 }

@@ -30,9 +30,9 @@ pub(super) struct LoadArgs {
     /// Requests kept in flight when no rate is given (closed loop).
     #[arg(long, default_value_t = 256)]
     window: u32,
-    /// How long load is offered.
-    #[arg(long, short = 'd', default_value_t = 10.0, value_name = "SECONDS", value_parser = seconds)]
-    duration: f64,
+    /// How long load is offered; 10 s unless given.
+    #[arg(long, short = 'd', value_name = "SECONDS", value_parser = seconds)]
+    duration: Option<f64>,
     /// Packets after which offering ends earlier.
     #[arg(long, default_value_t = u32::MAX, hide_default_value = true)]
     requests: u32,
@@ -128,12 +128,16 @@ enum Rhythm {
 }
 
 impl LoadArgs {
-    /// What the library is to offer to `target`.
-    pub(super) fn options(&self, target: SocketAddr) -> Result<Options, CommandError> {
+    /// What the library is to offer to `target`, for `duration_s` seconds unless told otherwise.
+    pub(super) fn options(
+        &self,
+        target: SocketAddr,
+        duration_s: f64,
+    ) -> Result<Options, CommandError> {
         let mut options = Options::new(target, self.clients.population(target)?);
         options.owned = self.i_own_this_target;
         options.load = self.load();
-        options.duration = Duration::from_secs_f64(self.duration);
+        options.duration = Duration::from_secs_f64(self.duration.unwrap_or(duration_s));
         options.requests_max = self.requests;
         options.timeout = Duration::from_secs_f64(self.timeout);
         options.start_at =
@@ -150,10 +154,12 @@ impl LoadArgs {
     }
 
     fn load(&self) -> Load {
-        self.rate.map_or(Load::Closed { window: self.window }, |rate_hz| Load::Open {
-            pattern: self.pattern(),
-            rate_hz,
-        })
+        self.rate.map_or(Load::Closed { window: self.window }, |rate_hz| self.open_at(rate_hz))
+    }
+
+    /// The open loop asked for, at another rate.
+    pub(super) const fn open_at(&self, rate_hz: u32) -> Load {
+        Load::Open { pattern: self.pattern(), rate_hz }
     }
 
     const fn pattern(&self) -> Pattern {

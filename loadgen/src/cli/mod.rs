@@ -2,12 +2,15 @@
 //!
 //! Must never: measure or compute anything itself; each command is a module.
 
+mod compare;
 mod error;
+mod find;
 mod load_args;
 mod output_args;
 mod report;
 mod run;
 mod signals;
+mod sweep;
 mod watch_args;
 
 use std::process::ExitCode;
@@ -26,6 +29,12 @@ pub struct Cli {
 enum Command {
     /// Offer one load and report.
     Run(Box<run::Args>),
+    /// Offer several rates one after the other: where does throughput bend, and latency rise?
+    Sweep(Box<sweep::Args>),
+    /// Find the highest rate that meets a service level.
+    Find(Box<find::Args>),
+    /// Compare two servers in turns, or two sets of stored results.
+    Compare(Box<compare::Args>),
     /// Show one stored result.
     Report(report::ReportArgs),
     /// Add up what many generators measured at the same time.
@@ -37,6 +46,9 @@ impl Cli {
     pub fn run(&self) -> ExitCode {
         let result: Result<Ending, CommandError> = match &self.command {
             Command::Run(args) => run::run(args),
+            Command::Sweep(args) => sweep::run(args),
+            Command::Find(args) => find::run(args),
+            Command::Compare(args) => compare::run(args),
             Command::Report(args) => report::report(args),
             Command::Merge(args) => report::merge(args),
         };
@@ -57,4 +69,5 @@ Exit codes:
     2  wrong usage
     3  the target is not yours to load
     4  measured, but there was not one valid answer
+    5  measured, but no rate meets the service level (find)
   130  interrupted; what was counted until then is reported";

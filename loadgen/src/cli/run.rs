@@ -27,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
     args.output.check()?;
-    let options = args.load.options(args.target)?;
+    let options = args.load.options(args.target, RUN_S)?;
     let stop = signals::stop_flag()?;
     let machine = Machine::look();
     let trial = args.watch.offer(&options, &stop, &format!("load on {}", args.target))?;
@@ -35,3 +35,6 @@ pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
     args.output.put(&document)?;
     Ok(Ending::of(&document))
 }
+
+/// Unless told otherwise.
+const RUN_S: f64 = 10.0;

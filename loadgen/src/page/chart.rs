@@ -122,13 +122,19 @@ impl Chart {
     }
 
     fn draw_line(&self, svg: &mut String, line: &Line) {
-        let mut path = String::new();
-        for (index, &(x, y)) in line.points.iter().enumerate() {
-            let letter = if index == 0 { 'M' } else { 'L' };
-            put(&mut path, format_args!("{letter}{:.1} {:.1}", self.left(x), self.top(y)));
-        }
         let colour = line.colour;
-        put(svg, format_args!("<path class=\"line\" stroke=\"var(--{colour})\" d=\"{path}\"/>"));
+        // Several measured at one place make no line.
+        if !line.points.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            let mut path = String::new();
+            for (index, &(x, y)) in line.points.iter().enumerate() {
+                let letter = if index == 0 { 'M' } else { 'L' };
+                put(&mut path, format_args!("{letter}{:.1} {:.1}", self.left(x), self.top(y)));
+            }
+            put(
+                svg,
+                format_args!("<path class=\"line\" stroke=\"var(--{colour})\" d=\"{path}\"/>"),
+            );
+        }
         let radius = if line.dots { 3.5 } else { 6.0 };
         let fill = if line.dots { format!("var(--{colour})") } else { "transparent".to_owned() };
         // A point every few pixels says enough; each is an element.

@@ -5,7 +5,6 @@
 use super::chart::{Axis, Chart, Line};
 use super::scale::{Scale, Unit};
 use crate::table::thousands;
-use crate::trial::knee;
 use crate::{Distribution, Point, Trial};
 
 /// Latency by percentile, one curve a load.
@@ -39,7 +38,9 @@ pub(super) fn percentiles(trials: &[&Trial]) -> String {
 /// At most so many loads that their curves can be told apart, from the slowest to the fastest.
 pub(super) fn chosen(trials: &[Trial]) -> Vec<&Trial> {
     let mut sorted: Vec<&Trial> = trials.iter().collect();
-    sorted.sort_by(|a, b| a.report.sent_per_s().total_cmp(&b.report.sent_per_s()));
+    if sorted.iter().all(|trial| trial.subject.is_none()) {
+        sorted.sort_by(|a, b| a.report.sent_per_s().total_cmp(&b.report.sent_per_s()));
+    }
     let count = sorted.len().min(RAMP.len());
     let last = sorted.len().saturating_sub(1);
     (0..count).map(|index| sorted[index * last / (count - 1).max(1)]).collect()
@@ -117,16 +118,13 @@ pub(super) fn loss_over_time(trial: &Trial) -> String {
     Chart { lines, ..Chart::new(time_axis(trial), y) }.html("Loss over time")
 }
 
-/// Valid replies a second by rate offered, with the knee.
-pub(super) fn throughput(trials: &[Trial]) -> String {
+/// Valid replies a second by rate offered, with one rate marked.
+pub(super) fn throughput(trials: &[Trial], mark: Option<(f64, &str)>) -> String {
     let lines = vec![by_rate(trials, "answered", "a", |trial| trial.report.answered_per_s())];
     let values = lines[0].points.iter().map(|(_, y)| *y);
     let y =
         Axis { label: "answered a second", scale: Scale::from_zero(values), unit: Unit::PerSecond };
-    let mark = knee(trials).and_then(|knee| {
-        let rate = knee.offered_per_s?;
-        Some((rate, format!("knee {}/s", Unit::PerSecond.text(rate))))
-    });
+    let mark = mark.map(|(rate, name)| (rate, format!("{name} {}/s", Unit::PerSecond.text(rate))));
     Chart { lines, mark, ideal: true, ..Chart::new(rate_axis(trials), y) }
         .html("Throughput against offered rate")
 }

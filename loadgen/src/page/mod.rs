@@ -11,7 +11,7 @@ mod scale;
 
 use crate::table::{micros, percent, thousands};
 use crate::text::{MEASURES, load_text, ratio_verdict, remarks, utc};
-use crate::{Comparison, Document, Experiment, Method, Trial};
+use crate::{Comparison, Document, Experiment, Method, Trial, knee};
 
 use chart::{escaped, interval_svg, put};
 use scale::{Scale, Unit};
@@ -92,14 +92,22 @@ fn run(body: &mut String, trial: &Trial) {
 }
 
 fn steps(body: &mut String, document: &Document, trials: &[Trial]) {
+    if let Some(capacity) = &document.capacity {
+        let text = escaped(&capacity.text()).replace('\n', "<br>");
+        card(body, "The highest rate", "", &format!("<p class=\"answer\">{text}</p>"));
+    }
     if let Some(comparison) = &document.comparison {
         card(body, "B divided by A", &method_text(comparison), &comparison_table(comparison));
     }
     body.push_str("<div class=\"cards\">");
+    let mark = match &document.capacity {
+        Some(capacity) => Some((f64::from(capacity.found.rate_hz), "found")),
+        None => knee(trials).and_then(|knee| Some((knee.offered_per_s?, "knee"))),
+    };
     if trials.iter().all(|trial| trial.offered_per_s.is_some())
         && document.kind != Experiment::Compare
     {
-        card(body, "Throughput against offered rate", KNEE_WHY, &charts::throughput(trials));
+        card(body, "Throughput against offered rate", KNEE_WHY, &charts::throughput(trials, mark));
         card(body, "Latency against offered rate", "", &charts::latency_by_rate(trials));
         card(body, "Loss against offered rate", LOSS_WHY, &charts::loss_by_rate(trials));
         if trials.iter().any(|trial| trial.report.offset.count() > 0) {
@@ -111,10 +119,24 @@ fn steps(body: &mut String, document: &Document, trials: &[Trial]) {
             );
         }
     }
-    let some = charts::chosen(trials);
+    let merged = by_subject(trials);
+    let some = charts::chosen(if merged.is_empty() { trials } else { &merged });
     card(body, "Latency by percentile", LATENCY_WHY, &charts::percentiles(&some));
     body.push_str("</div>");
     card(body, "Every load", "Latency in µs.", &trials_table(trials));
+}
+
+/// Each side of a comparison as one; empty if there are no sides.
+fn by_subject(trials: &[Trial]) -> Vec<Trial> {
+    let mut sides: Vec<Trial> = Vec::new();
+    for trial in trials.iter().filter(|trial| trial.subject.is_some()) {
+        match sides.iter_mut().find(|side| side.subject == trial.subject) {
+            Some(side) => side.report.merge(&trial.report),
+            None => sides.push(trial.clone()),
+        }
+    }
+    sides.sort_by(|one, other| one.subject.cmp(&other.subject));
+    sides
 }
 
 fn tiles(body: &mut String, trial: &Trial) {

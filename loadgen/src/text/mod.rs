@@ -5,8 +5,13 @@
 mod bars;
 mod words;
 
+use std::mem::discriminant;
+
 use crate::table::{Table, micros, percent, thousands};
-use crate::{Comparison, Document, Experiment, Method, SignedHistogram, Trial};
+use crate::{
+    Cohort, Comparison, Document, Experiment, KNEE_SHARE, Limit, Method, SignedHistogram, Trial,
+    knee,
+};
 
 use bars::bars;
 pub(crate) use words::{MEASURES, load_text, ratio_verdict, utc};
@@ -17,6 +22,9 @@ pub fn text(document: &Document) -> String {
     match document.trials.as_slice() {
         [trial] => text.push_str(&run_text(trial)),
         trials => text.push_str(&steps_text(document.kind, trials)),
+    }
+    if let Some(capacity) = &document.capacity {
+        text.push_str(&format!("{}\n", capacity.text()));
     }
     if let Some(comparison) = &document.comparison {
         text.push_str(&comparison_text(comparison));
@@ -47,17 +55,7 @@ pub fn text(document: &Document) -> String {
 /// What a reader must know to believe the result: the document's remarks, and what its figures say.
 pub(crate) fn remarks(document: &Document) -> Vec<String> {
     let mut remarks = document.remarks.clone();
-    for trial in &document.trials {
-        let place = if document.trials.len() > 1 {
-            format!("{}: ", load_text(trial))
-        } else {
-            String::new()
-        };
-        let limits = trial.report.limits();
-        remarks.extend(
-            limits.iter().map(|limit| format!("{place}the generator was a limit: {limit}")),
-        );
-    }
+    remarks.extend(limits(&document.trials));
     if document.was_interrupted() {
         remarks.push("interrupted: this is what was counted until then".to_owned());
     }
@@ -69,6 +67,28 @@ pub(crate) fn remarks(document: &Document) -> Vec<String> {
         );
     }
     remarks
+}
+
+/// Where the generator was a limit; of each kind the last instance, at the highest rate of a sweep.
+fn limits(trials: &[Trial]) -> Vec<String> {
+    let mut kinds: Vec<(usize, &Trial, Limit)> = Vec::new();
+    for trial in trials {
+        for limit in trial.report.limits() {
+            let kind = discriminant(&limit);
+            match kinds.iter_mut().find(|(_, _, known)| discriminant(known) == kind) {
+                Some(known) => *known = (known.0 + 1, trial, limit),
+                None => kinds.push((1, trial, limit)),
+            }
+        }
+    }
+    let text = |(count, trial, limit): (usize, &Trial, Limit)| match trials.len() {
+        1 => format!("the generator was a limit: {limit}"),
+        all => format!(
+            "in {count} of {all} loads the generator was a limit, last at {}: {limit}",
+            load_text(trial)
+        ),
+    };
+    kinds.into_iter().map(text).collect()
 }
 
 fn count_text(count: usize, noun: &str) -> String {
@@ -101,13 +121,14 @@ fn run_text(trial: &Trial) -> String {
         times.row(cells);
     }
     format!(
-        "{} to {}, {} clients, from {} for {:.1} s\n\n{}\n{}{}{}",
+        "{} to {}, {} clients, from {} for {:.1} s\n\n{}{}\n{}{}{}",
         load_text(trial),
         trial.target,
         thousands(trial.clients as f64),
         utc(trial.started_unix_ns),
         report.elapsed_s,
         counts.text(),
+        others_text(trial),
         times.text(),
         bars("latency", &report.latency),
         senders_text(trial),
@@ -121,6 +142,40 @@ pub(crate) fn measures(trial: &Trial) -> impl Iterator<Item = (&'static str, &Si
         Some((*name, histogram))
     });
     named.filter(|(_, histogram)| histogram.count() > 0)
+}
+
+/// Hostile packets, and clients that do not behave well, where there were any.
+fn others_text(trial: &Trial) -> String {
+    let mut text = String::new();
+    for (kind, it) in trial.report.hostile.all() {
+        if it.sent > 0 {
+            text.push_str(&format!(
+                "hostile, {}: {} sent, {} answered, {} octets for {}\n",
+                kind.name(),
+                thousands(it.sent as f64),
+                thousands(it.answered as f64),
+                thousands(it.octets_answered as f64),
+                thousands(it.octets_sent as f64),
+            ));
+        }
+    }
+    let cohorts = trial.report.cohorts.all();
+    if cohorts.iter().filter(|(_, it)| it.sent > 0).count() > 1 {
+        for (cohort, it) in cohorts {
+            let name = match cohort {
+                Cohort::WellBehaved => "well-behaved clients",
+                Cohort::Chatty => "chatty clients",
+                Cohort::Abuser => "the abuser",
+            };
+            text.push_str(&format!(
+                "{name}: {} sent, {} answered, {} refused\n",
+                thousands(it.sent as f64),
+                thousands(it.answered as f64),
+                thousands(it.refused as f64),
+            ));
+        }
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 fn senders_text(trial: &Trial) -> String {
@@ -187,7 +242,15 @@ fn steps_text(kind: Experiment, trials: &[Trial]) -> String {
         Experiment::Compare => "loads in turns".to_owned(),
         _ => format!("{} to {}", count_text(trials.len(), "load"), first.target),
     };
-    format!("{what}, from {}\n\n{}\n", utc(first.started_unix_ns), table.text())
+    let knee = match knee(trials).filter(|_| kind == Experiment::Sweep) {
+        Some(knee) => format!(
+            "\nknee: {}/s, the highest rate of which {} was answered\n",
+            thousands(knee.offered_per_s.unwrap_or(0.0)),
+            percent(KNEE_SHARE)
+        ),
+        None => String::new(),
+    };
+    format!("{what}, from {}\n\n{}{knee}\n", utc(first.started_unix_ns), table.text())
 }
 
 fn comparison_text(comparison: &Comparison) -> String {
@@ -216,7 +279,11 @@ fn comparison_text(comparison: &Comparison) -> String {
 }
 
 fn figure(value: f64) -> String {
-    if value >= 10_000.0 { thousands(value) } else { format!("{value:.3}") }
+    match value {
+        _ if value >= 1_000.0 => thousands(value),
+        _ if value >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
+    }
 }
 
 #[cfg(test)]

@@ -41,9 +41,16 @@ pub(crate) fn ratio_verdict(ratio: Ratio) -> String {
         format!("{} {}", percent(change.abs()), if change > 0.0 { "more" } else { "less" })
     } else {
         let wide = (ratio.high - 1.0).max(1.0 - ratio.low);
-        format!("same, within {}", percent(wide))
+        if wide <= SAME_MAX {
+            format!("same, within {}", percent(wide))
+        } else {
+            "undecided: run more rounds".to_owned()
+        }
     }
 }
+
+/// An interval that reaches farther from 1 than this says nothing.
+const SAME_MAX: f64 = 0.25;
 
 /// A moment as people write it: 2026-11-23 07:59:23 UTC.
 pub(crate) fn utc(unix_ns: i64) -> String {
@@ -82,5 +89,6 @@ mod tests {
         assert_eq!(ratio(1.1, 1.05, 1.15), "10.0 % more");
         assert_eq!(ratio(0.8, 0.7, 0.9), "20.0 % less");
         assert_eq!(ratio(1.01, 0.97, 1.05), "same, within 5.0 %");
+        assert_eq!(ratio(0.97, 0.3, 3.0), "undecided: run more rounds");
     }
 }
