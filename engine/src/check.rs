@@ -190,7 +190,10 @@ impl fmt::Display for Report {
                 format!("no offset above {} s", threshold.as_secs_f64())
             });
             let step = clock.step_threshold.as_secs_f64();
-            writeln!(f, "              stepping above {step} s, believing {panic}")?;
+            let limit = clock
+                .step_limit
+                .map_or(String::new(), |limit| format!(" in the first {limit} updates"));
+            writeln!(f, "              stepping above {step} s{limit}, believing {panic}")?;
         }
         if let Some(file) = &clock.leap_file {
             writeln!(f, "  believe     the list of leap seconds in {}", file.display())?;
@@ -362,6 +365,7 @@ fn plan_json(report: &Report) -> Value {
             "leap_file": clock.leap_file,
             "leap_second": clock.leap_second.word(),
             "step_threshold_s": clock.step_threshold.as_secs_f64(),
+            "step_limit": clock.step_limit.map_or(-1, i64::from),
             "max_root_distance_s": clock.max_root_distance.as_secs_f64(),
             "panic_threshold_s": clock.panic_threshold.map_or(0.0, |limit| limit.as_secs_f64()),
         },

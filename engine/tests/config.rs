@@ -88,6 +88,7 @@ fn nothing_configured_means_the_documented_defaults() {
     assert_eq!((plan.clock.leap_file, plan.clock.leap_second), (None, LeapMode::Kernel));
     assert_eq!((plan.server.listen_smeared, plan.server.smear), (Vec::new(), Smear::USUAL));
     assert_eq!(plan.clock.step_threshold, Interval::from_millis(128));
+    assert_eq!(plan.clock.step_limit, None);
     assert_eq!(plan.clock.max_root_distance, Interval::from_millis(1_500));
     assert_eq!(plan.clock.panic_threshold, Some(Interval::from_secs(1_000)));
     let local = plan.local.expect("without a source the local clock is served");
@@ -104,7 +105,7 @@ fn every_setting_arrives_in_the_plan() {
          worker_priority = 50\nuser = \"ntp\"\n\
          listen_smeared = [\"192.0.2.7:124\"]\nsmear_s = 7200\n\
          [clock]\nsteering = \"kernel\"\ndrift_file = \"/var/lib/drift\"\nstep_threshold_s = 0.5\n\
-         max_root_distance_s = 3\npanic_threshold_s = 0\n\
+         step_limit = 3\nmax_root_distance_s = 3\npanic_threshold_s = 0\n\
          leap_file = \"/usr/leaps\"\nleap_second = \"slew\"\n\
          [local]\nstratum = 5\nwait_s = 2.5\n[log]\nlevel = \"debug\"\n\
          [[access]]\nnetwork = \"192.0.2.0/24\"\nallow = [\"time\", \"query\"]\n\
@@ -131,6 +132,7 @@ fn every_setting_arrives_in_the_plan() {
     assert_eq!(plan.server.smear, Smear::new(Interval::from_secs(7_200)));
     assert_eq!((plan.server.cores.len(), plan.server.workers()), (1, 2));
     assert_eq!(plan.clock.step_threshold, Interval::from_millis(500));
+    assert_eq!(plan.clock.step_limit, Some(3));
     assert_eq!(plan.clock.max_root_distance, Interval::from_secs(3));
     assert_eq!(plan.clock.panic_threshold, None);
     let local = plan.local.expect("[local] is there");
@@ -141,7 +143,7 @@ fn every_setting_arrives_in_the_plan() {
     assert_eq!(rule.words(), [vec!["time", "query"], vec!["key"]]);
     let [first, second] = &plan.sources[..] else { panic!("two sources") };
     assert_eq!(first.endpoint.host, Host::Name("ntp1.example.net".into()));
-    assert_eq!((first.endpoint.port, first.position.line), (123, 31));
+    assert_eq!((first.endpoint.port, first.position.line), (123, 32));
     assert!(first.iburst && !first.prefer);
     assert_eq!((first.poll.min(), first.poll.max(), first.family), (6, 10, Family::Any));
     assert_eq!(second.endpoint.to_string(), "[2001:db8::1]:456");
@@ -238,7 +240,7 @@ fn the_ranges_and_defaults_that_the_example_states_are_those_enforced() {
         assert!(is_refused(from - step) && is_refused(to + 1.0), "{key}");
         ranges += 1;
     }
-    assert_eq!(ranges, 12);
+    assert_eq!(ranges, 13);
 }
 
 #[test]

@@ -470,6 +470,7 @@ fn thresholds_are_taken_over() {
     assert_eq!(plan.clock.max_root_distance.as_secs_f64(), 3.0);
     let plan = self::plan(&chrony("makestep 0.1 3\nmaxdistance 1e1\nmaxchange 100 1 -1\n"));
     assert_eq!(plan.clock.step_threshold.as_secs_f64(), 0.1);
+    assert_eq!(plan.clock.step_limit, Some(3));
     assert_eq!(plan.clock.max_root_distance.as_secs_f64(), 10.0);
     assert_eq!(plan.clock.panic_threshold.map(|limit| limit.as_secs_f64()), Some(100.0));
 }

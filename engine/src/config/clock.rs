@@ -21,11 +21,14 @@ pub(super) fn read_clock(
     let drift_file = read_file(section, &DRIFT_FILE);
     let max_root_distance = section.seconds(&MAX_ROOT_DISTANCE_S);
     let thresholds = read_thresholds(section);
+    let step_limit = section.whole(&STEP_LIMIT);
     let (step_threshold, panic_threshold) = thresholds?;
     Ok(Clock {
         steering: steering?,
         drift_file: drift_file?,
         step_threshold,
+        // Below zero lies only -1, for no limit.
+        step_limit: u32::try_from(step_limit?.value).ok(),
         max_root_distance: max_root_distance?.value,
         panic_threshold,
         leap_file: leap_file?,

@@ -132,6 +132,8 @@ pub struct Clock {
     pub drift_file: Option<PathBuf>,
     /// Offset above which the served time is stepped instead of slewed.
     pub step_threshold: Interval,
+    /// How many updates after the start may step; `None` for any.
+    pub step_limit: Option<u32>,
     /// Root distance above which the server says that it is not synchronised.
     pub max_root_distance: Interval,
     /// Offset that is not believed once synchronised, above `step_threshold`; `None` to believe

@@ -145,6 +145,7 @@ pub(super) static CLOCK: Section = Section {
         &STEERING,
         &DRIFT_FILE,
         &STEP_THRESHOLD_S,
+        &STEP_LIMIT,
         &MAX_ROOT_DISTANCE_S,
         &PANIC_THRESHOLD_S,
         &LEAP_FILE,
@@ -175,6 +176,13 @@ pub(super) static STEP_THRESHOLD_S: Setting<Seconds> = Setting {
     key: "step_threshold_s",
     about: "An offset above this is stepped, below it slewed (RFC 5905: STEPT).",
     kind: Seconds { range: 0.001..=1000.0, default: 0.128 },
+};
+
+pub(super) static STEP_LIMIT: Setting<Whole> = Setting {
+    key: "step_limit",
+    about: "How many updates of the clock after the start may step it; later ones slew, however \
+            large they are, at up to 10 %. 0 never steps, -1 always may.",
+    kind: Whole { unit: "updates", range: -1..=1_000_000, default: -1 },
 };
 
 pub(super) static MAX_ROOT_DISTANCE_S: Setting<Seconds> = Setting {

@@ -28,6 +28,7 @@ impl Plan {
                 .map(|local| LocalConfig { stratum: local.stratum, wait: local.wait }),
             steering,
             step_threshold: self.clock.step_threshold,
+            step_limit: self.clock.step_limit,
             panic_threshold: self.clock.panic_threshold,
             max_root_distance: self.clock.max_root_distance,
             slew_leaps: self.clock.leap_second == LeapMode::Slew,

@@ -63,7 +63,10 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("logchange", Change("every change of state is logged")),
     row("logdir", Change("measurements are not written to files")),
     row("mailonchange", Change("nobody is sent mail; watch the log")),
-    row("makestep", Map { becomes: "`clock.step_threshold_s`", read: options::makestep }),
+    row(
+        "makestep",
+        Map { becomes: "`clock.step_threshold_s`, `step_limit`", read: options::makestep },
+    ),
     row("manual", Refuse("the time cannot be set by hand", "name a source")),
     row("maxchange", Map { becomes: "`clock.panic_threshold_s`", read: options::maxchange }),
     row("maxclockerror", Change(TUNED)),

@@ -69,7 +69,7 @@ pub(super) fn makestep(draft: &mut Draft, entry: &mut Entry) {
     let (Some(threshold), Some(limit)) = (threshold, limit) else { return };
     draft.set_seconds(entry, STEP, threshold, 0.001..=1000.0);
     if limit >= 0 {
-        entry.changed("larger offsets are stepped whenever they are found, not only at the start");
+        draft.set(entry, "clock", "step_limit", limit.min(1_000_000).to_string());
     }
 }
 
