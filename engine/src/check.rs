@@ -15,8 +15,8 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::config::{
-    Access, Backend, ConfigError, Family, Host, KeyFile, LeapMode, Listen, Machine, Plan, Position,
-    Problem, Source, Spread, Steering, UringReplies, Whom, Words, example,
+    Access, Backend, Clock, ConfigError, Family, Host, KeyFile, LeapMode, Listen, Machine, Plan,
+    Position, Problem, Source, Spread, Steering, UringReplies, Whom, Words, example,
 };
 use crate::given::{Given, Loaded};
 use crate::import::Imported;
@@ -186,14 +186,7 @@ impl fmt::Display for Report {
         }
         if !sources.is_empty() {
             writeln!(f, "  steer       {}", steering_text(clock.steering))?;
-            let panic = clock.panic_threshold.map_or("any offset".into(), |threshold| {
-                format!("no offset above {} s", threshold.as_secs_f64())
-            });
-            let step = clock.step_threshold.as_secs_f64();
-            let limit = clock
-                .step_limit
-                .map_or(String::new(), |limit| format!(" in the first {limit} updates"));
-            writeln!(f, "              stepping above {step} s{limit}, believing {panic}")?;
+            writeln!(f, "              {}", steps_text(clock))?;
         }
         if let Some(file) = &clock.leap_file {
             writeln!(f, "  believe     the list of leap seconds in {}", file.display())?;
@@ -272,6 +265,16 @@ fn carrier_text(backend: Backend, replies: UringReplies) -> String {
         Backend::Uring => ring.into(),
         Backend::Mmsg => "recvmmsg and sendmmsg".into(),
     }
+}
+
+fn steps_text(clock: &Clock) -> String {
+    let step = clock.step_threshold.as_secs_f64();
+    let limit =
+        clock.step_limit.map_or(String::new(), |limit| format!(" in the first {limit} updates"));
+    let panic = clock.panic_threshold.map_or("any offset".into(), |threshold| {
+        format!("no offset above {} s", threshold.as_secs_f64())
+    });
+    format!("stepping above {step} s{limit}, believing {panic}")
 }
 
 fn steering_text(steering: Steering) -> &'static str {
