@@ -3,10 +3,10 @@
 //! Must never: use a source that does not vouch for itself (stratum, leap, reach), whatever its
 //! offset.
 
-use timeball_time::{Free, Interval, Leap, ReferenceId, Stratum, Timestamp};
+use timeball_time::{Free, Interval, Leap, Rate, ReferenceId, Stratum, Timestamp};
 
 use crate::combine::{combine, leap_of_majority};
-use crate::distance::BOUND_SD;
+use crate::distance::{BOUND_SD, Proven};
 use crate::estimate::Estimate;
 use crate::exchange::FREQUENCY_TOLERANCE;
 use crate::selection::{Candidate, Selection, Tally, select};
@@ -25,7 +25,7 @@ pub(crate) struct Reference {
     dispersion: Interval,
     /// What the system peer's answers prove of its error, beyond half the root delay: the least
     /// that may be claimed, however sure the estimate is of itself.
-    proven: Interval,
+    proven: Proven,
     /// When the system peer was heard last.
     heard: Timestamp<Free>,
 }
@@ -35,9 +35,10 @@ impl Reference {
     pub(crate) fn bound(&self, now: Timestamp<Free>) -> Bound {
         let sd = Interval::from_secs_f64(BOUND_SD * self.estimate.offset_sd_at(now));
         let age = (now - self.heard).max(Interval::ZERO);
-        let skew = timeball_time::Rate::from_ratio(BOUND_SD * self.estimate.frequency_sd_at(now));
-        let dispersion = self.dispersion + sd.max(self.proven) + FREQUENCY_TOLERANCE.over(age);
-        Bound::new(now, dispersion, FREQUENCY_TOLERANCE + skew)
+        let skew = Rate::from_ratio(BOUND_SD * self.estimate.frequency_sd_at(now));
+        let error = sd.max(self.proven.after(age));
+        let dispersion = self.dispersion + error + FREQUENCY_TOLERANCE.over(age);
+        Bound::new(now, dispersion, FREQUENCY_TOLERANCE + skew.max(self.proven.skew))
     }
 
     /// Root distance of the estimate at `now`.
@@ -126,7 +127,7 @@ fn refer(
         reference_id: peer.reference_id(),
         root_delay: distance.delay,
         dispersion: sample.root_dispersion.interval() + sample.dispersion + apart,
-        proven: peer.proven(),
+        proven: peer.proven(estimate.frequency()),
         heard: sample.received,
     })
 }

@@ -180,6 +180,11 @@ impl Filter {
         self.points.iter().map(|point| point.delay).min().unwrap_or(Interval::MAX)
     }
 
+    /// The history, oldest first.
+    pub fn points(&self) -> &[Point] {
+        &self.points
+    }
+
     /// The newest point taken.
     pub fn newest(&self) -> Option<&Point> {
         self.points.last()

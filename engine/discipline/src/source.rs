@@ -14,11 +14,11 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use timeball_time::{Free, Interval, Monotonic, ReferenceId, Timestamp};
+use timeball_time::{Free, Interval, Monotonic, Rate, ReferenceId, Timestamp};
 
 use crate::action::{Action, Actions, Event, SourceId};
 use crate::config::{SourceConfig, Target};
-use crate::distance::{Distance, Proof};
+use crate::distance::{Distance, Proof, Proven};
 use crate::exchange::{Exchange, Sample};
 use crate::filter::{Filter, FrequencyPrior, Point, Verdict};
 use crate::limits::ADDRESSES_MAX;
@@ -296,12 +296,7 @@ impl Source {
         if matches!(verdict, Verdict::Taken | Verdict::Jumped) {
             let before = before.filter(|_| verdict == Verdict::Taken);
             self.proof = self.filter.estimate().map(|estimate| {
-                let carried = self.proof.zip(before);
-                Proof::renew(
-                    estimate,
-                    &sample,
-                    carried.map(|(proof, old)| proof.carried(&old, estimate, sample.received)),
-                )
+                Proof::renew(estimate, &sample, self.filter.points(), self.proof.zip(before))
             });
             self.last = Some(sample);
         }
@@ -322,10 +317,14 @@ impl Source {
         verdict
     }
 
-    /// What is proven beyond half the least delay, which the root delay accounts for.
-    pub(crate) fn proven(&self) -> Interval {
-        let error = self.proof.map_or(Interval::ZERO, |proof| proof.error);
-        (error - self.filter.delay_min().half()).max(Interval::ZERO)
+    /// What is proven beyond half the least delay, which the root delay accounts for, of an estimate
+    /// with this `frequency`.
+    pub(crate) fn proven(&self, frequency: f64) -> Proven {
+        let (error, skew) = self
+            .proof
+            .map_or((Interval::ZERO, Rate::ZERO), |proof| (proof.error, proof.skew(frequency)));
+        let error = (error - self.filter.delay_min().half()).max(Interval::ZERO);
+        Proven { error, skew }
     }
 
     fn refuse(&mut self, rejection: Rejection, now: Timestamp<Monotonic>, out: &mut Actions) {
@@ -428,7 +427,8 @@ impl Source {
     /// Root distance by way of it at `now`.
     pub(crate) fn distance(&self, now: Timestamp<Free>) -> Option<Distance> {
         let (sample, estimate) = (self.last.as_ref()?, self.filter.estimate()?);
-        Some(Distance::of(estimate, sample, self.filter.delay_min(), self.proven(), now))
+        let proven = self.proven(estimate.frequency());
+        Some(Distance::of(estimate, sample, self.filter.delay_min(), proven, now))
     }
 
     pub(crate) fn reference_id(&self) -> ReferenceId {

@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Worlds(WorldsOptions),
     /// One run as a picture (SVG, on standard output): offset, estimate and root distance over time.
     Draw(DrawOptions),
+    /// Odd worlds, drawn from seeds, to see whether any promise breaks.
+    Swarm(SwarmOptions),
 }
 
 #[derive(Args, Debug)]
@@ -52,7 +54,7 @@ pub(crate) struct WorldsOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct DrawOptions {
-    /// The world.
+    /// The world; "swarm" for the odd one that the seed draws.
     pub(crate) name: String,
     /// The seed.
     pub(crate) seed: u64,
@@ -65,6 +67,16 @@ pub(crate) struct DrawOptions {
     /// Last second drawn [default: the last].
     #[arg(long, value_name = "SECOND")]
     pub(crate) to: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SwarmOptions {
+    /// How many worlds.
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) count: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) from: u64,
 }
 
 /// Seeds from a first to a last, both included.

@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 
-use timeball_sim::{Broken, Figures, Look, Named, Trace, World, worlds};
+use timeball_sim::{Broken, Chrony, Figures, Look, Scenario, Trace, World, odd_world, worlds};
 
 use crate::cli::DrawOptions;
 use crate::svg::{Area, Svg};
@@ -16,22 +16,19 @@ use crate::table::number;
 use crate::{EXIT_BROKEN, fail};
 
 pub(crate) fn run(options: &DrawOptions) -> ExitCode {
-    let all = worlds();
-    let named = all.iter().find(|world| world.name.eq_ignore_ascii_case(&options.name));
-    let Some(named) = named else {
-        let names: Vec<_> = all.iter().map(|world| world.name).collect();
-        return fail(&format!("no world is called {:?}: {}", options.name, names.join(", ")));
+    let mut subject = match find(&options.name, options.seed) {
+        Ok(subject) => subject,
+        Err(problem) => return fail(&problem),
     };
-    let mut named = named.clone();
     if options.burst {
-        named.scenario = named.scenario.with_burst();
+        subject.scenario = subject.scenario.with_burst();
     }
-    let mut world = named.scenario.open(options.seed);
+    let mut world = subject.scenario.open(options.seed);
     world.trace = Some(Trace::default());
-    let broken = named.scenario.finish(&mut world).err();
+    let broken = subject.scenario.finish(&mut world).err();
     let last = options.to.unwrap_or(world.looks.len()).min(world.looks.len());
     let picture = Picture {
-        named: &named,
+        subject: &subject,
         seed: options.seed,
         world: &world,
         broken: broken.as_ref(),
@@ -42,8 +39,31 @@ pub(crate) fn run(options: &DrawOptions) -> ExitCode {
     if broken.is_some() { ExitCode::from(EXIT_BROKEN) } else { ExitCode::SUCCESS }
 }
 
+/// What is drawn.
+struct Subject {
+    name: &'static str,
+    about: String,
+    scenario: Scenario,
+    chrony: Option<Chrony>,
+}
+
+/// The world of that name; "swarm" is the odd world that `seed` draws.
+fn find(name: &str, seed: u64) -> Result<Subject, String> {
+    if name.eq_ignore_ascii_case("swarm") {
+        let about = "an odd world".to_owned();
+        return Ok(Subject { name: "swarm", about, scenario: odd_world(seed), chrony: None });
+    }
+    let all = worlds();
+    let Some(named) = all.iter().find(|world| world.name.eq_ignore_ascii_case(name)) else {
+        let names: Vec<_> = all.iter().map(|world| world.name).collect();
+        return Err(format!("no world is called {name:?}; there are swarm, {}", names.join(", ")));
+    };
+    let (about, scenario) = (named.about.to_owned(), named.scenario.clone());
+    Ok(Subject { name: named.name, about, scenario, chrony: Some(named.chrony) })
+}
+
 struct Picture<'a> {
-    named: &'a Named,
+    subject: &'a Subject,
     seed: u64,
     world: &'a World,
     broken: Option<&'a Broken>,
@@ -71,17 +91,20 @@ impl Picture<'_> {
     }
 
     fn title(&self, svg: &mut Svg) {
-        let Named { name, about, scenario, .. } = self.named;
+        let Subject { name, about, scenario, chrony } = self.subject;
         svg.label((MARGIN, 30.0), "start", "font-size=\"18\" font-weight=\"bold\"", name);
         let heading = format!("{about}, seed {}", self.seed);
         let after = MARGIN + 14.0 + 11.0 * name.len() as f64;
         svg.label((after, 30.0), "start", &format!("font-size=\"15\" fill=\"{GREY}\""), &heading);
         let figures = Figures::of(self.world, scenario.window);
         let micros = |seconds: f64| number(Some(seconds * 1e6));
+        let chrony = chrony.map_or(String::new(), |chrony| {
+            format!(" (chrony {} µs)", number(Some(chrony.rms_us)))
+        });
         let summary = format!(
-            "RMS {} µs (chrony {} µs) · p95 {} µs · worst {} µs · a request every {} s",
+            "RMS {} µs{} · p95 {} µs · worst {} µs · a request every {} s",
             micros(figures.rms_s),
-            number(Some(self.named.chrony.rms_us)),
+            chrony,
             micros(figures.p95_s),
             micros(figures.worst_s),
             number(Some(figures.poll_s)),

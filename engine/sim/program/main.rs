@@ -7,6 +7,7 @@ mod campaign;
 mod cli;
 mod draw;
 mod svg;
+mod swarm;
 mod table;
 mod worlds;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Worlds(options) => worlds::run(&options),
         Command::Draw(options) => draw::run(&options),
+        Command::Swarm(options) => swarm::run(&options),
     }
 }
 

@@ -13,7 +13,7 @@
 //!
 //! Must never: be seen by the discipline but through a reading.
 
-use timeball_time::{ClockReading, Timestamp};
+use timeball_time::{ClockReading, Monotonic, Realtime, Timestamp};
 
 use crate::S;
 use crate::random::Random;
@@ -145,9 +145,23 @@ impl Clock {
         }
     }
 
-    /// The true instant at which monotonic time will have advanced by `wait_ns`.
-    pub(crate) fn after(&self, wait_ns: i64) -> i64 {
-        self.now + (wait_ns as f64 / (1.0 + self.kernel_rate())).ceil() as i64
+    /// The true instant at which monotonic time comes to `at`, if nothing happens to the clock before.
+    pub(crate) fn when_monotonic(&self, at: Timestamp<Monotonic>) -> i64 {
+        self.when_boottime(at.nanos() + self.suspended)
+    }
+
+    /// The same for realtime.
+    pub(crate) fn when_realtime(&self, at: Timestamp<Realtime>) -> i64 {
+        self.when_boottime(at.nanos() - self.phase)
+    }
+
+    /// Exact, so that it does not depend on when it is asked.
+    fn when_boottime(&self, at: i64) -> i64 {
+        let stands = (i128::from(self.elapsed() + UPTIME) << UNIT_BITS) + self.ahead;
+        let missing = (i128::from(at) << UNIT_BITS) - stands;
+        let rate = (1 << UNIT_BITS) + i128::from(self.rate);
+        let wait = missing.div_euclid(rate) + i128::from(missing.rem_euclid(rate) > 0);
+        self.now + wait as i64
     }
 
     /// Somebody steps realtime.
@@ -226,6 +240,18 @@ mod tests {
             often.advance(EPOCH + k * S / 10);
         }
         assert_eq!(often.reading(), once.reading());
+    }
+
+    #[test]
+    fn an_instant_to_come_is_found_to_the_nanosecond_from_wherever_it_is_asked() {
+        let mut clock = clock(STEADY);
+        let wanted = clock.reading().monotonic + timeball_time::Interval::from_nanos(123_456_789);
+        let at = clock.when_monotonic(wanted);
+        clock.advance(EPOCH + 77_777);
+        assert_eq!(clock.when_monotonic(wanted), at);
+        clock.advance(at);
+        let error = (clock.reading().monotonic - wanted).nanos();
+        assert!((0..=1).contains(&error), "{error}");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod carrier;
 mod clock;
+mod conditions;
 mod figures;
 mod promises;
 mod queue;
@@ -16,19 +17,22 @@ mod random;
 mod scenario;
 mod server;
 mod serving;
+mod swarm;
 mod trace;
 mod truth;
 mod world;
 mod worlds;
 
 pub use clock::{ClockModel, EPOCH, Temperature};
+pub use conditions::{Condition, Outcome, conditions};
 pub use figures::{Figures, Look, Window, median, sign_test};
 pub use promises::{Broken, Promise};
 pub use random::Random;
 pub use scenario::{Incident, Scenario};
 pub use server::{Congestion, Server, Shift, address, answer};
+pub use swarm::odd_world;
 pub use trace::{Answer, Believed, Trace};
-pub use world::{Kernel, World, config};
+pub use world::{Host, Kernel, World, config};
 pub use worlds::{Chrony, Named, worlds};
 
 /// Nanoseconds in a second.

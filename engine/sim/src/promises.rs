@@ -8,8 +8,10 @@
 
 use std::fmt;
 
-use timeball_discipline::{Books, Event};
-use timeball_time::{ClockReading, Interval, Leap, Rate, ReferenceId, Snapshot};
+use timeball_discipline::{Books, Config, Event, SourceConfig, SourceId};
+use timeball_time::{
+    ClockReading, Interval, Leap, Monotonic, Rate, ReferenceId, Snapshot, Timestamp,
+};
 
 use crate::S;
 
@@ -64,6 +66,9 @@ pub enum Promise {
     /// Commands to the kernel are within its limits.
     #[error("commanded the kernel to run at {0:?}")]
     Command(Rate),
+    /// No more requests than the poll interval allows, bursts apart.
+    #[error("{0} was asked more often than its least poll interval and bursts allow")]
+    Budget(SourceId),
     /// The books equal what was really done to the kernel clock, by whomever.
     #[error("the books have the unsteered clock wrong by {0:?}")]
     Books(Interval),
@@ -79,6 +84,8 @@ pub enum Promise {
 #[derive(Clone, Debug)]
 pub(crate) struct Promises {
     limit: Interval,
+    /// One for each source.
+    budgets: Vec<Budget>,
     last_served: i64,
     /// A step was announced since served time was last looked at.
     step_announced: bool,
@@ -95,10 +102,11 @@ pub(crate) struct Promises {
 }
 
 impl Promises {
-    /// Nothing served yet; `limit` is the largest root distance that may be called synchronised.
-    pub(crate) const fn new(limit: Interval) -> Self {
+    /// Nothing served yet by a discipline told `config`.
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
-            limit,
+            limit: config.max_root_distance,
+            budgets: config.sources.iter().map(Budget::new).collect(),
             last_served: i64::MIN,
             step_announced: true,
             measured: true,
@@ -140,8 +148,15 @@ impl Promises {
         self.measured = true;
     }
 
-    /// An event that announces a step of served time excuses one.
-    pub(crate) const fn announced(&mut self, event: &Event) {
+    /// An event that announces a step of served time excuses one; a source that is new again may be
+    /// asked in a burst.
+    pub(crate) fn noted(&mut self, event: &Event) {
+        let everybody = matches!(event, Event::Suspended { .. });
+        for (index, budget) in self.budgets.iter_mut().enumerate() {
+            if everybody || event.source().is_some_and(|source| source.index() == index) {
+                budget.grant(event);
+            }
+        }
         self.step_announced |= matches!(
             event,
             Event::Stepped { .. }
@@ -166,6 +181,14 @@ impl Promises {
         self.published_s = self.at_s;
     }
 
+    /// A request goes to `source`.
+    pub(crate) fn sent(&mut self, source: SourceId, now: &ClockReading) {
+        let spent = self.budgets.get_mut(source.index()).is_none_or(|b| b.spend(now));
+        if !spent {
+            self.fail(Promise::Budget(source));
+        }
+    }
+
     /// The kernel is told to apply `frequency`.
     pub(crate) fn command(&mut self, frequency: Rate) {
         self.commands += 1;
@@ -176,6 +199,9 @@ impl Promises {
 
     /// `books` are held against `free`, what the unsteered clock would really show.
     pub(crate) fn books(&mut self, books: &Books, free: i64, now: &ClockReading) {
+        if self.is_excused() {
+            return;
+        }
         // A step made a moment ago is entered at the next call, whatever that is.
         let mut books = books.clone();
         books.observe(now);
@@ -218,7 +244,7 @@ impl Promises {
     pub(crate) fn served(&mut self, snapshot: &Snapshot, now: &ClockReading) {
         // As if no leap were ahead: its second is not one that runs backwards.
         let served = snapshot.mapped(now.realtime).nanos();
-        let excused = std::mem::take(&mut self.step_announced);
+        let excused = std::mem::take(&mut self.step_announced) || self.is_excused();
         if served < self.last_served && !excused {
             self.fail(Promise::Backwards(Interval::from_nanos(self.last_served - served)));
         }
@@ -248,6 +274,39 @@ impl Promises {
     }
 }
 
+/// Requests that may still be sent to one source: two for each least poll interval, and a burst.
+#[derive(Clone, Debug)]
+struct Budget {
+    per_s: f64,
+    saved: f64,
+    since: Option<Timestamp<Monotonic>>,
+}
+
+impl Budget {
+    fn new(source: &SourceConfig) -> Self {
+        let gap_s = Interval::from_poll(source.min_poll.max(0)).as_secs_f64();
+        // Intervals vary by a 64th, and an answer that looks odd may be looked into.
+        Self { per_s: 2.0 * (1.0 + 1.0 / 64.0) / gap_s, saved: BURST, since: None }
+    }
+
+    fn grant(&mut self, event: &Event) {
+        match event {
+            Event::Reachable { .. } | Event::Suspended { .. } | Event::AddressChanged { .. } => {
+                self.saved = BURST;
+            }
+            Event::SourceJumped { .. } => self.saved = (self.saved + SUSPICION).min(BURST),
+            _ => {}
+        }
+    }
+
+    fn spend(&mut self, now: &ClockReading) -> bool {
+        let passed = self.since.map_or(0.0, |since| (now.monotonic - since).as_secs_f64());
+        self.since = Some(now.monotonic);
+        self.saved = (self.saved + passed * self.per_s).min(BURST) - 1.0;
+        self.saved >= 0.0
+    }
+}
+
 /// Root distance as a client computes it.
 pub(crate) fn distance(snapshot: &Snapshot, now: &ClockReading) -> Interval {
     snapshot.root_delay.interval().half() + snapshot.root_dispersion_at(now.realtime)
@@ -255,6 +314,9 @@ pub(crate) fn distance(snapshot: &Snapshot, now: &ClockReading) -> Interval {
 
 /// Root delay is rounded up to 15 µs on the wire, and the limit looked at once a second.
 const LIMIT_SLACK: Interval = Interval::from_nanos(S / 1000);
+/// Requests in a burst, and to look into two suspicions one after the other.
+const BURST: f64 = 8.0 + 2.0 * SUSPICION;
+const SUSPICION: f64 = 4.0;
 /// How old a snapshot may get.
 const STALE_AFTER: Interval = Interval::from_secs(10);
 /// Roundings to a nanosecond in the books, by time and by command, ns.

@@ -12,7 +12,7 @@ use crate::clock::ClockModel;
 use crate::figures::Window;
 use crate::promises::Broken;
 use crate::server::Server;
-use crate::world::{Kernel, NONCE_STREAM, World, config};
+use crate::world::{Host, Kernel, NONCE_STREAM, World, config};
 
 /// A world that can be run with any seed.
 #[derive(Clone, Debug)]
@@ -27,6 +27,10 @@ pub struct Scenario {
     pub drift: Option<Rate>,
     /// What the kernel does with commands.
     pub kernel: Kernel,
+    /// How fast the machine is.
+    pub host: Host,
+    /// The notice that the clock was set comes before the report of our own step.
+    pub notice_first: bool,
     /// What goes wrong on the way, in order.
     pub incidents: Vec<(i64, Incident)>,
     /// Clients ask every so many seconds on average.
@@ -95,6 +99,8 @@ impl Scenario {
             servers,
             drift: None,
             kernel: Kernel::Obeys,
+            host: Host::default(),
+            notice_first: false,
             incidents: Vec::new(),
             clients_every_s: 10.0,
             leap: None,
@@ -119,11 +125,18 @@ impl Scenario {
         self
     }
 
+    /// Whether the kernel clock is to be steered.
+    pub const fn is_steered(&self) -> bool {
+        matches!(self.config.steering, Steering::Kernel { .. })
+    }
+
     /// Its beginning.
     pub fn open(&self, seed: u64) -> World {
         let (clock, servers) = (self.clock, self.servers.clone());
         let mut world = World::with_drift(seed, self.config.clone(), clock, servers, self.drift);
         world.kernel = self.kernel;
+        world.host = self.host;
+        world.notice_first = self.notice_first;
         world.leap = self.leap;
         world.serve(seed, self.clients_every_s);
         world.use_nonces(seed, self.nonces);

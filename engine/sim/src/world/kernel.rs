@@ -27,10 +27,13 @@ impl World {
         // The kernel's time is not continuous here: what was published before cannot be compared.
         self.promises.measurement();
         self.disturbed = self.clock.now();
+        if seconds.abs() < STEP_NOTICED_S {
+            self.promises.excuse(BELIEVED_WITHIN_S);
+        }
         if told {
             self.discipline.on_clock_changed(self.clock.reading(), &mut self.actions);
             self.carry_out();
-        } else {
+        } else if seconds.abs() >= STEP_NOTICED_S {
             self.promises.excuse(NOTICED_WITHIN_S);
         }
     }
@@ -57,8 +60,7 @@ impl World {
     /// The true instant at which the kernel's own clock comes to the leap it was told to make.
     pub(super) fn kernel_leap(&self) -> i64 {
         let Some(leap) = self.leap.filter(|_| self.kernel_leaps) else { return i64::MAX };
-        let wait = leap.instant().nanos() - self.clock.reading().realtime.nanos();
-        self.clock.after(wait).max(self.clock.now())
+        self.clock.when_realtime(leap.instant().reinterpret()).max(self.clock.now())
     }
 
     pub(super) fn make_kernel_leap(&mut self) {
@@ -100,5 +102,9 @@ impl World {
 
 /// How long a command to the kernel takes, ns.
 const COMMAND_LATENCY: i64 = 5_000;
+/// A step smaller than this may be noise of reading the clocks, seconds; it is believed when it lasts this
+/// long.
+const STEP_NOTICED_S: f64 = 500e-6;
+const BELIEVED_WITHIN_S: f64 = 5.0;
 /// The discipline looks at its clocks at least this often, seconds.
 const NOTICED_WITHIN_S: f64 = 1.1;

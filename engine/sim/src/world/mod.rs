@@ -40,6 +40,17 @@ pub fn config(count: usize) -> Config {
     Config { sources: (0..count).map(source).collect(), ..Config::default() }
 }
 
+/// How fast the client's machine is.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Host {
+    /// By how much a timer, or the looking at a datagram, is late on average, seconds.
+    pub latency_s: f64,
+    /// How long a request waits on average before it leaves, seconds.
+    pub send_s: f64,
+    /// Share of datagrams that the kernel does not stamp.
+    pub unstamped: f64,
+}
+
 /// A run under way.
 #[derive(Debug)]
 pub struct World {
@@ -49,6 +60,8 @@ pub struct World {
     pub servers: Vec<Server>,
     /// What the kernel does with commands.
     pub kernel: Kernel,
+    /// How fast the client's machine is.
+    pub host: Host,
     /// The notice that the clock was set comes before the report of our own step.
     pub notice_first: bool,
     /// Whether error ≤ root distance is to hold (not with a majority of liars).
@@ -78,6 +91,11 @@ pub struct World {
     clock: Clock,
     actions: Actions,
     nonces: Random,
+    delays: Random,
+    /// By how much the next timer will be late, ns.
+    late: i64,
+    /// When the last timer fired.
+    woken: i64,
     links: Vec<Link>,
     queue: Queue<Happening>,
     promises: Promises,
@@ -94,7 +112,9 @@ enum Happening {
     /// A datagram reaches the socket of a source.
     Arrives { source: u16, bytes: Vec<u8> },
     /// It is looked at, with the kernel's stamp of its arrival.
-    Read { source: u16, bytes: Vec<u8>, stamp: i64 },
+    Read { source: u16, bytes: Vec<u8>, stamp: Option<Timestamp<Realtime>> },
+    /// A request leaves.
+    Departs { source: SourceId, remote: SocketAddr, request: Vec<u8> },
     /// The host is told that somebody set the clock.
     ClockSet,
     /// Clients send requests.
@@ -120,7 +140,7 @@ impl World {
         drift: Option<Rate>,
     ) -> Self {
         let clock = Clock::new(model, Random::new(seed, CLOCK_STREAM));
-        let promises = Promises::new(config.max_root_distance);
+        let promises = Promises::new(&config);
         let discipline = Discipline::new(config, clock.reading(), PRECISION, drift);
         Self {
             snapshot: discipline.snapshot(),
@@ -128,6 +148,7 @@ impl World {
             links: (0..servers.len() as u64).map(|index| Link::new(seed, index)).collect(),
             servers,
             kernel: Kernel::Obeys,
+            host: Host::default(),
             notice_first: false,
             honest: true,
             leap: None,
@@ -143,6 +164,9 @@ impl World {
             clock,
             actions: Actions::new(),
             nonces: Random::new(seed, NONCE_STREAM),
+            delays: Random::new(seed, HOST_STREAM),
+            late: 0,
+            woken: model.start,
             queue: Queue::new(),
             promises,
             serving: None,
@@ -186,6 +210,8 @@ impl World {
                 let told = self.leap.filter(|_| self.kernel_leaps).map(|leap| leap.kind);
                 self.discipline.on_kernel_leap(told);
                 self.discipline.on_timer(now, &mut || nonces.bits(), &mut self.actions);
+                self.woken = self.clock.now();
+                self.late = self.delay(self.host.latency_s);
             }
             self.carry_out();
             if next == second {
@@ -204,18 +230,19 @@ impl World {
     }
 
     fn wakeup(&self) -> i64 {
-        let wait = self.discipline.next_wakeup() - self.clock.reading().monotonic;
-        let due = self.clock.after(wait.nanos()).max(self.clock.now() + TIMER_LEAST);
-        due.max(self.stalled_until)
+        let due = self.clock.when_monotonic(self.discipline.next_wakeup()) + self.late;
+        due.max(self.woken + TIMER_LEAST).max(self.stalled_until).max(self.clock.now())
     }
 
     fn happen(&mut self) {
         let Some(happening) = self.queue.pop() else { return };
         match happening {
             Happening::Arrives { source, bytes } => {
-                let stamp = self.clock.reading().realtime.nanos();
+                let stamped = !self.delays.chance(self.host.unstamped);
+                let stamp = stamped.then(|| self.clock.reading().realtime);
+                let wait = READ_LATENCY + self.delay(self.host.latency_s);
                 let read = Happening::Read { source, bytes, stamp };
-                self.queue.push(self.clock.now() + READ_LATENCY, read);
+                self.queue.push(self.clock.now() + wait, read);
             }
             Happening::Read { source, bytes, stamp } if self.clock.now() < self.stalled_until => {
                 self.queue.push(self.stalled_until, Happening::Read { source, bytes, stamp });
@@ -224,12 +251,23 @@ impl World {
                 self.discipline.on_clock_changed(self.clock.reading(), &mut self.actions);
             }
             Happening::Read { source, bytes, stamp } => {
-                self.offer(SourceId(source), &bytes, Some(Timestamp::from_nanos(stamp)));
+                self.offer(SourceId(source), &bytes, stamp);
+            }
+            Happening::Departs { source, remote, request } => {
+                if !self.delays.chance(self.host.unstamped) {
+                    self.discipline.on_transmitted(source, self.clock.reading().realtime);
+                }
+                self.travel(source, remote, &request);
             }
             Happening::Asked => self.ask(),
             Happening::Reaches(request) => self.reach(request),
             Happening::Turn(worker) => self.turn(worker),
         }
+    }
+
+    /// A random delay with this mean, in ns.
+    fn delay(&mut self, mean_s: f64) -> i64 {
+        (mean_s * 1e9 * self.delays.exponential()) as i64
     }
 
     /// Gives the discipline a datagram as if it had arrived now; true if it was believed.
@@ -274,7 +312,11 @@ impl World {
         match action {
             Action::Send { source, remote, request } => {
                 self.sent.push((at, source, remote));
-                self.travel(source, remote, &request);
+                self.promises.sent(source, &self.clock.reading());
+                let after = self.delay(self.host.send_s);
+                let request = request.to_vec();
+                let departs = Happening::Departs { source, remote, request };
+                self.queue.push(self.clock.now() + after, departs);
             }
             Action::Resolve { source } => {
                 self.resolves.push((at, source));
@@ -291,7 +333,7 @@ impl World {
             Action::Steer(steer) => self.steer(steer),
             Action::SaveDrift(rate) => self.drift_saved = Some(rate),
             Action::Note(event) => {
-                self.promises.announced(&event);
+                self.promises.noted(&event);
                 self.events.push((at, event));
             }
         }
@@ -393,10 +435,11 @@ impl World {
 
 /// log2 seconds: the simulated kernel clock's resolution.
 const PRECISION: i8 = -24;
-/// A timer that is already due fires after this, ns.
+/// Timers fire at least so far apart, ns.
 const TIMER_LEAST: i64 = 1_000;
 /// From a datagram's arrival to the discipline's looking at it, ns.
 const READ_LATENCY: i64 = 20_000;
 const CLOCK_STREAM: u64 = 1;
 const CLIENT_STREAM: u64 = 3;
+const HOST_STREAM: u64 = 4;
 pub(crate) const NONCE_STREAM: u64 = 2;
