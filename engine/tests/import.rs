@@ -618,3 +618,44 @@ fn includes_that_go_in_a_circle_or_too_deep_are_named() {
     let wrong: Vec<_> = deep.of(Verdict::Wrong).map(Finding::complaint).collect();
     assert!(wrong.len() == 1 && wrong[0].starts_with(&path("5.conf")), "{wrong:?}");
 }
+
+#[test]
+fn keys_are_taken_over_and_no_server_is_asked_without_its_own() {
+    let text = "keys /etc/ntp.keys\ntrustedkey 4 (10 ... 19)\nserver 192.0.2.1 key 12\n\
+                server 192.0.2.2 key 5\nserver 192.0.2.3\n";
+    let imported = ntp(text);
+    let keyed = plan(&imported);
+    let keys = keyed.keys.expect("[keys]");
+    assert_eq!(
+        (keys.file.as_path(), keys.trusted),
+        (Path::new("/etc/ntp.keys"), Some(vec![4..=4, 10..=19]))
+    );
+    let uses: Vec<_> = keyed
+        .sources
+        .iter()
+        .map(|source| (source.endpoint.to_string(), source.key.map(|used| used.id.0)))
+        .collect();
+    assert_eq!(uses, [("192.0.2.1:123".into(), Some(12)), ("192.0.2.3:123".into(), None)]);
+    assert_eq!(imported.findings[3].verdict, Verdict::Refused, "key 5 is not trusted");
+    assert_eq!(plan(&ntp("keys /etc/ntp.keys\nserver 192.0.2.1\n")).keys, None, "none is trusted");
+    assert!(plan(&ntp("server 192.0.2.1 key 4\n")).sources.is_empty(), "no file");
+    let chronyd = plan(&chrony("keyfile /etc/chrony.keys\nserver 192.0.2.1 key 7\n"));
+    assert_eq!(chronyd.keys.expect("[keys]").trusted, None, "chronyd trusts them all");
+    assert_eq!(chronyd.sources[0].key.map(|used| used.id.0), Some(7));
+    for wrong in
+        ["trustedkey", "trustedkey (4 .. 9)", "trustedkey 0", "trustedkey four", "keys keys"]
+    {
+        assert_eq!(only(&ntp(wrong)).verdict, Verdict::Wrong, "{wrong}");
+    }
+}
+
+#[test]
+fn leap_second_lists_and_modes_are_taken_over() {
+    let list = Path::new("/usr/share/zoneinfo/leap-seconds.list");
+    let leapfile = format!("leapfile {} ignorehash\n", list.display());
+    assert_eq!(plan(&ntp(&leapfile)).clock.leap_file.as_deref(), Some(list));
+    let chronyd = format!("leapseclist {}\nleapsecmode slew\n", list.display());
+    let plan = plan(&chrony(&chronyd));
+    assert_eq!(plan.clock.leap_file.as_deref(), Some(list));
+    assert_eq!(plan.clock.leap_second, timeball::config::LeapMode::Slew);
+}

@@ -8,6 +8,7 @@ use timeball_responder::Restrictions;
 use super::dialect::Dialect;
 use super::entry::Entry;
 use super::finding::{Finding, Place, Verdict};
+use super::keyring::{self, Keyring};
 use super::toml::Text;
 use crate::config::{Family, Whom, everybody};
 
@@ -21,6 +22,7 @@ pub(super) struct Draft {
     pub(super) settings: Vec<Setting>,
     pub(super) sources: Vec<Source>,
     pub(super) access: Vec<Access>,
+    pub(super) keyring: Keyring,
     /// Reference clocks named so far (ntpd's 127.127.t.u), which `fudge` lines are about.
     pub(super) clocks: Vec<Clock>,
     /// The port to listen on and the addresses, if not all.
@@ -46,6 +48,8 @@ pub(super) struct Source {
     pub(super) max_poll: i64,
     pub(super) prefer: bool,
     pub(super) family: Family,
+    /// Requests are to be signed with this key.
+    pub(super) key: Option<u32>,
     pub(super) place: Place,
 }
 
@@ -75,6 +79,7 @@ impl Draft {
             settings: Vec::new(),
             sources: Vec::new(),
             access: Vec::new(),
+            keyring: Keyring::default(),
             clocks: Vec::new(),
             port: None,
             listen: Vec::new(),
@@ -196,6 +201,7 @@ impl Draft {
                     .add(Verdict::Changed, "no `server` line names this clock, so nothing is done");
             }
         }
+        keyring::settle(self, findings);
         if self.sources.is_empty() && !self.settings.iter().any(|s| s.section == "local") {
             self.remarks.push(NO_SOURCE.to_owned());
         }
@@ -239,7 +245,7 @@ impl Draft {
     /// The configuration, and where each of its lines comes from.
     pub(super) fn toml(&self) -> (String, Vec<Option<Place>>) {
         let mut text = Text::default();
-        for section in ["server", "clock", "log", "local"] {
+        for section in ["server", "clock", "log", "local", "keys"] {
             let mut open = false;
             if section == "server" && (self.port.is_some() || !self.listen.is_empty()) {
                 text.section("[server]");
@@ -290,7 +296,7 @@ impl Clock {
 }
 
 /// Does something with the finding of a line.
-fn find(findings: &mut [Finding], place: &Place, then: impl FnOnce(&mut Finding)) {
+pub(super) fn find(findings: &mut [Finding], place: &Place, then: impl FnOnce(&mut Finding)) {
     if let Some(finding) = findings.iter_mut().find(|finding| finding.place == *place) {
         then(finding);
     }

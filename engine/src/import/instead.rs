@@ -12,8 +12,6 @@ pub(super) const AUTOKEY: Reason = (
 );
 /// Without it the first minutes would be spent waiting for the second answer.
 pub(super) const FIRST_BURST: &str = "asked in a burst at the start, as with `iburst`";
-pub(super) const KEYS: Reason =
-    ("symmetric keys are not offered", "name sources on a network of your own");
 pub(super) const NTS: Reason =
     ("NTS is not offered", "a source that needs it is left out rather than asked without");
 pub(super) const REFERENCE_CLOCK: Reason = (

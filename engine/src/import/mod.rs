@@ -13,6 +13,7 @@ mod draft;
 mod entry;
 mod finding;
 mod instead;
+mod keyring;
 mod ntp;
 mod numbers;
 mod reader;

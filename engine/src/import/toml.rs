@@ -71,6 +71,9 @@ impl Text {
         if source.prefer {
             self.setting("prefer", "true", place);
         }
+        if let Some(key) = source.key {
+            self.setting("key", &key.to_string(), place);
+        }
         if source.family != Family::Any {
             self.setting("family", &quoted(source.family.word()), place);
         }

@@ -8,7 +8,8 @@ mod source;
 
 use super::directive::Directive;
 use super::directive::Rule::{Change, Include, Keep, Map, Refuse};
-use super::instead::{KEYS, NTS, REFERENCE_CLOCK};
+use super::instead::{NTS, REFERENCE_CLOCK};
+use super::keyring;
 
 /// What a line may begin with.
 pub(super) static DIRECTIVES: &[Directive] = &[
@@ -50,10 +51,16 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("hwtstimeout", Change("packets are stamped by the kernel, not by the network card")),
     row("include", Include("the files are read in its place, up to 5 deep")),
     row("initstepslew", Map { becomes: "`clock.step_threshold_s`", read: options::initstepslew }),
-    row("keyfile", Refuse(KEYS.0, KEYS.1)),
-    row("leapseclist", Change(LEAP)),
-    row("leapsecmode", Change(LEAP)),
-    row("leapsectz", Change(LEAP)),
+    row(
+        "keyfile",
+        Map { becomes: "`keys.file`, if a server is asked with a key", read: keyring::file },
+    ),
+    row("leapseclist", Map { becomes: "`clock.leap_file`", read: options::leapseclist }),
+    row("leapsecmode", Map { becomes: "`clock.leap_second`", read: options::leapsecmode }),
+    row(
+        "leapsectz",
+        Change("leap seconds are what most sources say, or the list in `clock.leap_file`"),
+    ),
     row("linux_freq_scale", Keep("no longer supported by chronyd either")),
     row("linux_hz", Keep("no longer supported by chronyd either")),
     row("local", Map { becomes: "`[local]`", read: options::local }),
@@ -132,7 +139,6 @@ const fn row(name: &'static str, rule: super::directive::Rule) -> Directive {
 }
 
 const CHRONYC: &str = "chronyc's protocol is not spoken: use `timeball status`, or ntpq";
-const LEAP: &str = "leap seconds are taken from the sources, not from a file";
 const NTS_SERVER: &str = "clients are answered without it";
 const RTC: &str = "the hardware clock is left to the kernel and to the system's start";
 const SELECTED: &str = "sources are selected and combined by their measured error bounds";

@@ -14,6 +14,24 @@ pub(super) fn driftfile(draft: &mut Draft, entry: &mut Entry) {
     }
 }
 
+pub(super) fn leapseclist(draft: &mut Draft, entry: &mut Entry) {
+    if let Some(path) = entry.expect("a file") {
+        draft.set_path(entry, "clock", "leap_file", &path);
+    }
+}
+
+pub(super) fn leapsecmode(draft: &mut Draft, entry: &mut Entry) {
+    let Some(mode) = entry.expect("a mode") else { return };
+    match mode.to_ascii_lowercase().as_str() {
+        "system" => draft.set(entry, "clock", "leap_second", quoted("kernel")),
+        mode @ ("step" | "slew") => draft.set(entry, "clock", "leap_second", quoted(mode)),
+        "ignore" => {
+            entry.refused("a leap second that is ignored makes a wrong clock", "let it be made")
+        }
+        other => entry.unknown(other, &["ignore", "slew", "step", "system"]),
+    }
+}
+
 pub(super) fn port(draft: &mut Draft, entry: &mut Entry) {
     match entry.number::<u16>("port") {
         Some(0) => entry.changed("`port 0` would make no server of it: port 123 is listened on"),

@@ -4,7 +4,7 @@
 
 use super::super::draft::{Draft, Source};
 use super::super::entry::Entry;
-use super::super::instead::{FIRST_BURST, KEYS, NTS};
+use super::super::instead::{FIRST_BURST, NTS};
 use super::super::ntp::checked_host;
 use crate::config::Family;
 
@@ -39,6 +39,7 @@ fn source(draft: &mut Draft, entry: &mut Entry) -> bool {
         min_poll: 6,
         max_poll: 10,
         prefer: false,
+        key: None,
         family: Family::Any,
         place: entry.place().clone(),
     };
@@ -65,11 +66,7 @@ fn options(entry: &mut Entry, source: &mut Source) -> bool {
             "minpoll" => source.min_poll = poll(entry, &option).unwrap_or(source.min_poll),
             "maxpoll" => source.max_poll = poll(entry, &option).unwrap_or(source.max_poll),
             "port" => source.port = entry.number("port"),
-            "key" => {
-                wanted = false;
-                entry.number::<u32>("key");
-                entry.refused(KEYS.0, "the server is left out rather than asked without its key");
-            }
+            "key" => source.key = entry.number("key"),
             "nts" => nts = true,
             "ntsport" | "certset" => {
                 entry.number::<u16>(&option);

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::draft::{Draft, Source};
 use super::super::entry::Entry;
-use super::super::instead::{AUTOKEY, FIRST_BURST, KEYS, NTS, REFERENCE_CLOCK};
+use super::super::instead::{AUTOKEY, FIRST_BURST, NTS, REFERENCE_CLOCK};
 use super::super::numbers;
 use crate::config::{Family, Host};
 
@@ -62,6 +62,7 @@ fn association(draft: &mut Draft, entry: &mut Entry) -> bool {
         min_poll: 6,
         max_poll: 10,
         prefer: false,
+        key: None,
         family,
         place: entry.place().clone(),
     };
@@ -123,11 +124,7 @@ fn options(entry: &mut Entry, source: &mut Source) -> bool {
                 wanted = false;
                 entry.changed("`noselect`: left out, as it would never be used");
             }
-            "key" => {
-                wanted = false;
-                entry.number::<u32>("key");
-                entry.refused(KEYS.0, "the server is left out rather than asked without its key");
-            }
+            "key" => source.key = entry.number("key"),
             "autokey" => {
                 wanted = false;
                 entry.refused(AUTOKEY.0, AUTOKEY.1);

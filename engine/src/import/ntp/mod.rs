@@ -10,7 +10,8 @@ pub(super) use association::checked_host;
 
 use super::directive::Directive;
 use super::directive::Rule::{Change, Include, Keep, Map, Refuse};
-use super::instead::{AUTOKEY, KEYS, NTS, REFERENCE_CLOCK};
+use super::instead::{AUTOKEY, NTS, REFERENCE_CLOCK};
+use super::keyring;
 
 /// What a line may begin with.
 pub(super) static DIRECTIVES: &[Directive] = &[
@@ -43,9 +44,9 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("ident", Refuse(AUTOKEY.0, AUTOKEY.1)),
     row("includefile", Include("the file is read in its place, up to 5 deep")),
     row("interface", Map { becomes: "`server.listen`", read: options::interface }),
-    row("keys", Refuse(KEYS.0, KEYS.1)),
+    row("keys", Map { becomes: "`keys.file`, if any key is trusted", read: keyring::file }),
     row("keysdir", Refuse(AUTOKEY.0, AUTOKEY.1)),
-    row("leapfile", Change(LEAP)),
+    row("leapfile", Map { becomes: "`clock.leap_file`", read: options::leapfile }),
     row("leapsmearinterval", Refuse(SMEAR.0, SMEAR.1)),
     row("logconfig", Change("what changes the server's state is logged; see `log.level`")),
     row("logfile", Change("messages go to standard error, which the service manager keeps")),
@@ -87,7 +88,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("tinker", Map { becomes: "thresholds, below", read: options::tinker }),
     row("tos", Map { becomes: "selection limits, below", read: options::tos }),
     row("trap", Refuse("traps are never sent: a stranger could aim them", "watch the log instead")),
-    row("trustedkey", Refuse(KEYS.0, KEYS.1)),
+    row("trustedkey", Map { becomes: "`keys.trusted`", read: keyring::trusted }),
     row("ttl", Refuse(BROADCAST.0, BROADCAST.1)),
     row("unconfig", Map { becomes: "takes an earlier server back", read: association::unpeer }),
     row("unpeer", Map { becomes: "takes an earlier server back", read: association::unpeer }),
@@ -103,8 +104,10 @@ const fn row(name: &'static str, rule: super::directive::Rule) -> Directive {
 
 const BROADCAST: (&str, &str) =
     ("broadcast, multicast and manycast are not offered", "name each server as a [[source]]");
-const LEAP: &str = "leap seconds are taken from the sources, not from a file";
 const RATE: &str = "answers are not limited in rate";
 const SIGND: &str = "keep the domain controller's own service for domain members";
-const SMEAR: (&str, &str) = ("leap seconds are not smeared", "let every server announce them");
+const SMEAR: (&str, &str) = (
+    "it would smear for every client, of which some ask other servers too",
+    "name an address of its own in `server.listen_smeared`",
+);
 const STATISTICS: &str = "statistics files are not written";

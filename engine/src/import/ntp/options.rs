@@ -14,6 +14,14 @@ pub(super) fn driftfile(draft: &mut Draft, entry: &mut Entry) {
     }
 }
 
+pub(super) fn leapfile(draft: &mut Draft, entry: &mut Entry) {
+    let Some(path) = entry.expect("a file") else { return };
+    draft.set_path(entry, "clock", "leap_file", &path);
+    if entry.takes("ignorehash") || entry.takes("checkhash") {
+        entry.note("its hash is checked in any case");
+    }
+}
+
 pub(super) fn port(draft: &mut Draft, entry: &mut Entry) {
     if let Some(port) = entry.number::<u16>("port") {
         draft.port = Some((port, entry.place().clone()));
