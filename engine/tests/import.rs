@@ -643,7 +643,7 @@ fn keys_are_taken_over_and_no_server_is_asked_without_its_own() {
     assert_eq!(chronyd.keys.expect("[keys]").trusted, None, "chronyd trusts them all");
     assert_eq!(chronyd.sources[0].key.map(|used| used.id.0), Some(7));
     for wrong in
-        ["trustedkey", "trustedkey (4 .. 9)", "trustedkey 0", "trustedkey four", "keys keys"]
+        ["trustedkey", "trustedkey (4 .. 9)", "trustedkey 0", "trustedkey four", "keys keys/"]
     {
         assert_eq!(only(&ntp(wrong)).verdict, Verdict::Wrong, "{wrong}");
     }

@@ -107,18 +107,10 @@ impl Draft {
         }
     }
 
-    /// The setting to the absolute path `path`.
-    pub(super) fn set_path(
-        &mut self,
-        entry: &mut Entry,
-        section: &'static str,
-        key: &'static str,
-        path: &str,
-    ) {
-        if path.starts_with('/') && !path.ends_with('/') {
-            self.set(entry, section, key, quoted(path));
-        } else {
-            entry.changed(format!("left out: {path:?} is not the absolute path of a file"));
+    /// The setting to the path that comes next.
+    pub(super) fn set_path(&mut self, entry: &mut Entry, section: &'static str, key: &'static str) {
+        if let Some(path) = entry.path() {
+            self.set(entry, section, key, quoted(&path));
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Must never: leave a word unread without saying so.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use super::finding::{Finding, Place, Verdict};
@@ -64,6 +65,23 @@ impl Entry {
             self.wrong(format!("`{after}` needs {what} after it"), "add it, or remove the line");
         }
         word
+    }
+
+    /// The next word as the path of a file, from where the program runs if it is relative.
+    pub(super) fn path(&mut self) -> Option<String> {
+        let word = self.expect("a file")?;
+        let path = std::path::absolute(&word).ok().filter(|_| !word.ends_with('/'));
+        match path {
+            Some(path) if Path::new(&word).is_relative() => {
+                self.changed(format!("taken for {}, from where this runs", path.display()));
+                Some(path.display().to_string())
+            }
+            Some(_) => Some(word),
+            None => {
+                self.wrong(format!("{word:?} is not the path of a file"), "write the whole path");
+                None
+            }
+        }
     }
 
     /// The next word as a number, after the option `of`.

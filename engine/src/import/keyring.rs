@@ -20,12 +20,9 @@ pub(super) struct Keyring {
 
 /// `keys FILE` and `keyfile FILE`.
 pub(super) fn file(draft: &mut Draft, entry: &mut Entry) {
-    let Some(path) = entry.expect("a file") else { return };
-    if !path.starts_with('/') || path.ends_with('/') {
-        return entry
-            .wrong(format!("{path:?} is not the absolute path of a file"), "write it whole");
+    if let Some(path) = entry.path() {
+        draft.keyring.file = Some((path, entry.place().clone()));
     }
-    draft.keyring.file = Some((path, entry.place().clone()));
 }
 
 /// `trustedkey 4 8 (10 ... 19)`.

@@ -7,17 +7,14 @@ use super::super::entry::Entry;
 use super::super::numbers;
 
 pub(super) fn driftfile(draft: &mut Draft, entry: &mut Entry) {
-    let Some(path) = entry.expect("a file") else { return };
-    draft.set_path(entry, "clock", "drift_file", &path);
+    draft.set_path(entry, "clock", "drift_file");
     if entry.takes("interval") && entry.number::<f64>("interval").is_some() {
         entry.changed("it is written within the hour when it moved");
     }
 }
 
 pub(super) fn leapseclist(draft: &mut Draft, entry: &mut Entry) {
-    if let Some(path) = entry.expect("a file") {
-        draft.set_path(entry, "clock", "leap_file", &path);
-    }
+    draft.set_path(entry, "clock", "leap_file");
 }
 
 pub(super) fn leapsecmode(draft: &mut Draft, entry: &mut Entry) {

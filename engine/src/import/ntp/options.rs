@@ -7,16 +7,14 @@ use super::super::entry::Entry;
 use super::super::numbers;
 
 pub(super) fn driftfile(draft: &mut Draft, entry: &mut Entry) {
-    let Some(path) = entry.expect("a file") else { return };
-    draft.set_path(entry, "clock", "drift_file", &path);
+    draft.set_path(entry, "clock", "drift_file");
     if entry.number_if_there().is_some() {
         entry.changed("it is written within the hour when it moved, not by a tolerance");
     }
 }
 
 pub(super) fn leapfile(draft: &mut Draft, entry: &mut Entry) {
-    let Some(path) = entry.expect("a file") else { return };
-    draft.set_path(entry, "clock", "leap_file", &path);
+    draft.set_path(entry, "clock", "leap_file");
     if entry.takes("ignorehash") || entry.takes("checkhash") {
         entry.note("its hash is checked in any case");
     }
