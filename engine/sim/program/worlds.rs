@@ -115,8 +115,8 @@ fn measure(
             eprintln!("{:8}  {speed:.1} ms per 10 000 s", world.name);
         }
         let figures: Vec<_> = runs.iter().map(|run| run.figures).collect();
-        let medians = medians(&figures);
-        let met = verdict(world, &medians).is_ok();
+        let medians = Figures::medians(&figures);
+        let met = world.faults(&medians).is_empty();
         let world = world.name.to_owned();
         outcomes.push(Outcome { world, seeds: seeds.clone(), runs: figures, medians, met });
     }
@@ -130,43 +130,14 @@ fn one(scenario: &Scenario, seed: u64) -> Run {
     Run { figures: Figures::of(&world, scenario.window), broken: result.err(), seconds }
 }
 
-fn medians(runs: &[Figures]) -> Figures {
-    let of = |field: fn(&Figures) -> f64| median(runs.iter().map(field));
-    let sync = median(runs.iter().map(|f| f.sync_s.map_or(f64::INFINITY, |s| s as f64)));
-    Figures {
-        rms_s: of(|f| f.rms_s),
-        p95_s: of(|f| f.p95_s),
-        worst_s: of(|f| f.worst_s),
-        sync_s: sync.is_finite().then_some(sync.round() as usize),
-        poll_s: of(|f| f.poll_s),
-        believed_ppm: of(|f| f.believed_ppm),
-        served_ppm: of(|f| f.served_ppm),
-    }
-}
-
 /// What was met, or why it was not.
-fn verdict(world: &Named, medians: &Figures) -> Result<String, String> {
-    let rms_us = medians.rms_s * 1e6;
-    let mut faults = Vec::new();
-    // Written so that a NaN fails.
-    if !matches!(rms_us.partial_cmp(&world.goal_us), Some(order) if order.is_le()) {
-        faults.push(format!("RMS {:+.0} %", 100.0 * (rms_us / world.goal_us - 1.0)));
-    }
-    if let Some(poll_s) = world.chrony.poll_s
-        && medians.poll_s.round() < poll_s
-    {
-        faults.push(format!("packets {:+.0} %", 100.0 * (poll_s / medians.poll_s - 1.0)));
-    }
-    if let (Some(theirs), Some(ours)) = (world.chrony.sync_s, medians.sync_s)
-        && ours as f64 > theirs
-    {
-        faults.push(format!("synchronised {:+.0} s", ours as f64 - theirs));
-    }
+fn verdict(world: &Named, medians: &Figures) -> String {
+    let faults = world.faults(medians);
     if !faults.is_empty() {
-        return Err(format!("missed: {}", faults.join(", ")));
+        return format!("missed: {}", faults.join(", "));
     }
-    let stretched = world.stretch_us.is_some_and(|stretch_us| rms_us <= stretch_us);
-    Ok(if stretched { "met, stretch too".to_owned() } else { "met".to_owned() })
+    let stretched = world.stretch_us.is_some_and(|stretch_us| medians.rms_s * 1e6 <= stretch_us);
+    if stretched { "met, stretch too".to_owned() } else { "met".to_owned() }
 }
 
 fn report(chosen: &[Named], outcomes: &[Outcome], other: Option<&[Outcome]>) -> String {
@@ -193,7 +164,7 @@ fn report(chosen: &[Named], outcomes: &[Outcome], other: Option<&[Outcome]>) -> 
     for (world, outcome) in chosen.iter().zip(outcomes) {
         let (m, chrony) = (&outcome.medians, &world.chrony);
         let micros = |seconds: f64| number(Some(seconds * 1e6));
-        let mut verdict = verdict(world, m).unwrap_or_else(|fault| fault);
+        let mut verdict = verdict(world, m);
         if let Some(other) = other.and_then(|o| o.iter().find(|o| o.world == outcome.world)) {
             verdict = format!("{verdict}; {}", paired(outcome, other));
         }

@@ -81,6 +81,21 @@ impl Figures {
             served_ppm: 1e6 * rms(looks.windows(2).map(|pair| pair[1].error - pair[0].error)),
         }
     }
+
+    /// The median of each figure; a run that never synchronised counts as one that took for ever.
+    pub fn medians(runs: &[Self]) -> Self {
+        let of = |field: fn(&Self) -> f64| median(runs.iter().map(field));
+        let sync = of(|f| f.sync_s.map_or(f64::INFINITY, |second| second as f64));
+        Self {
+            rms_s: of(|f| f.rms_s),
+            p95_s: of(|f| f.p95_s),
+            worst_s: of(|f| f.worst_s),
+            sync_s: sync.is_finite().then_some(sync.round() as usize),
+            poll_s: of(|f| f.poll_s),
+            believed_ppm: of(|f| f.believed_ppm),
+            served_ppm: of(|f| f.served_ppm),
+        }
+    }
 }
 
 /// Root of the mean square; NaN of nothing.

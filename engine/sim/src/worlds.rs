@@ -10,7 +10,7 @@
 //! Must never: be made easier for us than it was for chrony: no burst where it had none.
 
 use crate::clock::ClockModel;
-use crate::figures::Window;
+use crate::figures::{Figures, Window};
 use crate::scenario::{Incident, Scenario};
 use crate::server::Server;
 
@@ -29,6 +29,31 @@ pub struct Named {
     pub goal_us: f64,
     /// A goal beyond that, µs.
     pub stretch_us: Option<f64>,
+}
+
+impl Named {
+    /// What keeps its goal from being met by runs with these `medians`: an error above the goal, more
+    /// packets than chrony's, or a later synchronisation.
+    pub fn faults(&self, medians: &Figures) -> Vec<String> {
+        let rms_us = medians.rms_s * 1e6;
+        let mut faults = Vec::new();
+        // Written so that a NaN fails.
+        if !matches!(rms_us.partial_cmp(&self.goal_us), Some(order) if order.is_le()) {
+            faults.push(format!("RMS {:+.0} %", 100.0 * (rms_us / self.goal_us - 1.0)));
+        }
+        if let Some(poll_s) = self.chrony.poll_s
+            && medians.poll_s.round() < poll_s
+        {
+            faults.push(format!("packets {:+.0} %", 100.0 * (poll_s / medians.poll_s - 1.0)));
+        }
+        let ours = medians.sync_s.map_or(f64::INFINITY, |second| second as f64);
+        if let Some(theirs) = self.chrony.sync_s
+            && ours > theirs
+        {
+            faults.push(format!("synchronised {:+.0} s", ours - theirs));
+        }
+        faults
+    }
 }
 
 /// chrony's figures in a world; none where none was measured.
