@@ -61,6 +61,12 @@ fn alone(header: &str, key: &str, value: &str) -> String {
     let needed = match header {
         "[[source]]" if key != "address" => "address = \"ntp1.example.net\"\n",
         "[[access]]" if key != "network" => "network = \"default\"\n",
+        "[[broadcast]]" if key != "address" => "address = \"224.0.1.1\"\n",
+        "[[manycast_client]]" => match key {
+            "address" => "authenticate = false\n",
+            "authenticate" => "address = \"224.0.1.1\"\n",
+            _ => "address = \"224.0.1.1\"\nauthenticate = false\n",
+        },
         "[keys]" if key != "file" => "file = \"/etc/timeball/keys\"\n",
         _ => "",
     };
@@ -192,6 +198,8 @@ fn the_example_with_everything_uncommented_says_what_it_says() {
         .map(|line| if is_setting(line) { &line[1..] } else { line })
         .flat_map(|line| [line, "\n"])
         .collect();
+    // What finds servers must have a key.
+    let uncommented = uncommented.replace("key = 0", "key = 4");
     let plan = plan(&uncommented);
     let defaults = Plan::without_file(&machine());
     assert_eq!(plan.server.listen.addresses(), defaults.server.listen.addresses());
@@ -240,7 +248,7 @@ fn the_ranges_and_defaults_that_the_example_states_are_those_enforced() {
         assert!(is_refused(from - step) && is_refused(to + 1.0), "{key}");
         ranges += 1;
     }
-    assert_eq!(ranges, 13);
+    assert_eq!(ranges, 21);
 }
 
 #[test]
@@ -252,7 +260,8 @@ fn unknown_names_are_refused_with_the_name_that_was_meant() {
         (
             "[nts]\n",
             "t.toml:1:2: `nts` is no section; remove it, or use one of [server], [clock], [log], \
-             [control], [local], [[access]], [keys], [[source]]",
+             [control], [local], [[access]], [keys], [[source]], [[broadcast]], \
+             [broadcast_client], [manycast_server], [[manycast_client]]",
         ),
         (
             "[server]\nwokers = 2\n",

@@ -97,6 +97,8 @@ pub enum Target {
         /// UDP port.
         port: u16,
     },
+    /// Nowhere yet: a place for a server that is heard of, by broadcast or manycast.
+    Heard,
 }
 
 /// The kernel's own clock as a reference of last resort.

@@ -41,7 +41,7 @@ use crate::status::Basis;
 pub struct Discipline {
     pub(crate) config: Config,
     pub(crate) precision: i8,
-    own_ids: Vec<ReferenceId>,
+    pub(crate) own_ids: Vec<ReferenceId>,
     pub(crate) books: Books,
     pub(crate) sources: Vec<Source>,
     pub(crate) tallies: Vec<Tally>,
@@ -203,14 +203,26 @@ impl Discipline {
         let was_fit = association.is_fit();
         let result = association.on_datagram(datagram, received, now.monotonic, &context, out);
         let withdrawn = was_fit && !association.is_fit();
-        let news = matches!(result, Ok(Verdict::Taken | Verdict::Jumped));
-        if news || withdrawn {
-            let measured = self.hold_election(&now, Some(source.index()), out);
-            self.publish(&now, measured, out);
-        } else if changed {
-            self.publish(&now, false, out);
-        }
+        let news = withdrawn || matches!(result, Ok(Verdict::Taken | Verdict::Jumped));
+        self.heard_from(news.then_some(source.index()), changed, &now, out);
         result.map(|_| ())
+    }
+
+    /// After something arrived: lets the sources decide anew if one has `news`, and publishes what has
+    /// changed.
+    pub(crate) fn heard_from(
+        &mut self,
+        news: Option<usize>,
+        changed: bool,
+        now: &ClockReading,
+        out: &mut Actions,
+    ) {
+        if news.is_some() {
+            let measured = self.hold_election(now, news, out);
+            self.publish(now, measured, out);
+        } else if changed {
+            self.publish(now, false, out);
+        }
     }
 
     /// The kernel's stamp of the departure of `source`'s last request.
@@ -289,7 +301,7 @@ impl Discipline {
     }
 
     /// Enters what the clocks show; true if readers need a new mapping.
-    fn observe(&mut self, now: &ClockReading, out: &mut Actions) -> bool {
+    pub(crate) fn observe(&mut self, now: &ClockReading, out: &mut Actions) -> bool {
         let mut observed = self.books.observe(now);
         if observed.step != Interval::ZERO {
             self.servo.kernel_stepped();
@@ -341,7 +353,7 @@ impl Discipline {
         self.began = now;
     }
 
-    fn prior(&self) -> FrequencyPrior {
+    pub(crate) fn prior(&self) -> FrequencyPrior {
         if self.frequency_known {
             FrequencyPrior::learned(self.frequency)
         } else {
@@ -388,7 +400,8 @@ impl Discipline {
             .iter()
             .filter(|tally| matches!(tally, Tally::Candidate | Tally::SystemPeer))
             .count();
-        if self.basis != Basis::Sources || 2 * survivors > self.sources.len() {
+        let sources = self.sources.iter().filter(|source| !source.is_vacant()).count();
+        if self.basis != Basis::Sources || 2 * survivors > sources {
             return true;
         }
         let Some(own) = &self.reference else { return true };

@@ -197,7 +197,7 @@ impl<S: Timescale> Sample<S> {
 }
 
 /// KoD and TEST6, TEST7: is there a clock behind this reply, and is it good enough to listen to?
-fn check_state(header: &Header) -> Result<(), Rejection> {
+pub(crate) fn check_state(header: &Header) -> Result<(), Rejection> {
     if header.stratum == 0 {
         return Err(Kiss::from_code(header.reference_id)
             .map_or(Rejection::Unsynchronised, Rejection::KissOfDeath));

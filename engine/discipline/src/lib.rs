@@ -7,6 +7,7 @@
 //! | file | is |
 //! |---|---|
 //! | `exchange`, `request`, `rejection` | one question and its answer, and why one is not believed |
+//! | `broadcast`, `manycast` | servers that announce themselves, and finding them |
 //! | `source`, `pace` | one association: whom to ask, and how often |
 //! | `filter`, `kalman`, `estimate` | offset and frequency from a history of answers |
 //! | `distance` | how far off an estimate may be, whatever the filter believes |
@@ -19,6 +20,7 @@
 
 mod action;
 mod books;
+mod broadcast;
 mod combine;
 mod config;
 mod discipline;
@@ -33,6 +35,7 @@ mod kernel;
 mod leap;
 mod leap_table;
 pub mod limits;
+mod manycast;
 mod pace;
 mod publish;
 mod reference_id;
@@ -46,12 +49,14 @@ mod status;
 
 pub use action::{Action, Actions, Event, SourceId, Steer, Steered};
 pub use books::{Books, Observed};
+pub use broadcast::{Announced, Broadcast, open_broadcast};
 pub use config::{Config, LocalConfig, SourceConfig, Steering, Target};
 pub use discipline::Discipline;
 pub use estimate::{Covariance, Estimate};
 pub use exchange::{Exchange, FREQUENCY_TOLERANCE, Sample, TRANSMIT_WAIT_MAX};
 pub use filter::{Filter, FrequencyPrior, HISTORY_MAX, JUMP_SAMPLES, Point, Verdict};
 pub use leap_table::{Flaw, LeapTable, LeapTableError};
+pub use manycast::Search;
 pub use reference_id::reference_id_of;
 pub use rejection::{Kiss, Rejection};
 pub use request::Request;

@@ -52,11 +52,15 @@ pub enum Rejection {
     DelayLong,
     /// The server has its time from us.
     Loop,
+    /// A broadcast no newer than one before: recorded, and sent again.
+    Replayed,
+    /// A broadcast that disagrees with what is known of its server: delayed, or its clock was set.
+    Implausible,
 }
 
 impl Rejection {
     /// How many counters [`Rejection::index`] needs.
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 22;
 
     /// The position of this reason among counters; every kiss shares one.
     pub const fn index(self) -> usize {
@@ -81,6 +85,8 @@ impl Rejection {
             Self::DelayNegative => 17,
             Self::DelayLong => 18,
             Self::Loop => 19,
+            Self::Replayed => 20,
+            Self::Implausible => 21,
         }
     }
 
@@ -106,6 +112,8 @@ impl Rejection {
         Self::DelayNegative,
         Self::DelayLong,
         Self::Loop,
+        Self::Replayed,
+        Self::Implausible,
     ];
 
     /// The name used in reports.
@@ -131,6 +139,8 @@ impl Rejection {
             Self::DelayNegative => "delay_negative",
             Self::DelayLong => "delay_long",
             Self::Loop => "loop",
+            Self::Replayed => "replayed",
+            Self::Implausible => "implausible",
         }
     }
 
@@ -171,6 +181,8 @@ impl fmt::Display for Rejection {
             Self::DelayNegative => "the reply claims to have left after it arrived",
             Self::DelayLong => "the exchange took more than 3 s",
             Self::Loop => "the server has its time from us",
+            Self::Replayed => "a broadcast no newer than one before (recorded, and sent again)",
+            Self::Implausible => "a broadcast that disagrees with what its server said when asked",
         };
         f.write_str(text)
     }

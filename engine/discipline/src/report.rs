@@ -52,12 +52,14 @@ impl Discipline {
             return Waiting::Nothing;
         }
         let pending = self.sources.iter().filter(|source| source.is_pending()).count();
-        let named = |s: &Source| s.remote().is_some();
+        let unnamed = |s: &Source| matches!(s.state(), State::Unresolved | State::Resolving);
         if self.panicked {
             Waiting::Operator
         } else if self.basis == Basis::Sources {
             Waiting::Distance
-        } else if !self.sources.is_empty() && !self.sources.iter().any(named) {
+        } else if self.sources.iter().any(unnamed)
+            && self.sources.iter().all(|s| s.remote().is_none())
+        {
             Waiting::Names
         } else if pending > 0 {
             Waiting::Answers(pending)
@@ -82,7 +84,11 @@ fn source_status(
         remote: source.remote(),
         state: source.state(),
         tally: crate::Tally::Reject,
-        reach: if source.state() == State::Polling { source.reach() } else { 0 },
+        reach: if matches!(source.state(), State::Polling | State::Listening) {
+            source.reach()
+        } else {
+            0
+        },
         poll: source.poll_exponent(),
         when: source.last().map(|sample| free - sample.received),
         next: source.due() - now.monotonic,

@@ -12,6 +12,9 @@
 //! Must never: have two requests open; send faster than a server asked us to in a RATE kiss whose
 //! origin matched; act on one whose origin did not.
 
+mod broadcast;
+mod naming;
+
 use core::net::{IpAddr, SocketAddr};
 
 use timeball_time::{Free, Interval, Monotonic, Rate, ReferenceId, Timestamp};
@@ -21,10 +24,11 @@ use crate::config::{SourceConfig, Target};
 use crate::distance::{Distance, Proof, Proven};
 use crate::exchange::{Exchange, Sample};
 use crate::filter::{Filter, FrequencyPrior, Point, Verdict};
-use crate::limits::ADDRESSES_MAX;
 use crate::pace::{Pace, RECHECK_GAP};
 use crate::reference_id::reference_id_of;
 use crate::rejection::{Kiss, Rejection};
+
+use broadcast::Heard;
 
 /// Where an association stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +41,10 @@ pub enum State {
     Polling,
     /// It denied us service; left alone for hours.
     Refused,
+    /// Its broadcasts are listened to; it was asked before, to learn how far it is.
+    Listening,
+    /// Nobody yet: a place for a server that is heard of.
+    Vacant,
 }
 
 /// One association.
@@ -50,6 +58,8 @@ pub(crate) struct Source {
     /// When to act next.
     due: Timestamp<Monotonic>,
     exchange: Option<Exchange<Free>>,
+    /// The server that holds this place, if it was heard of and not configured.
+    heard: Option<Heard>,
     reach: u8,
     pace: Pace,
     unanswered: u32,
@@ -74,6 +84,7 @@ impl Source {
         let (addresses, state) = match &config.target {
             Target::Address(address) => (vec![address.ip()], State::Polling),
             Target::Name { .. } => (Vec::new(), State::Unresolved),
+            Target::Heard => (Vec::new(), State::Vacant),
         };
         Self {
             id,
@@ -82,8 +93,9 @@ impl Source {
             addresses,
             address: 0,
             state,
-            due: now,
+            due: if state == State::Vacant { NEVER } else { now },
             exchange: None,
+            heard: None,
             reach: 0,
             unanswered: 0,
             requests: 0,
@@ -120,52 +132,10 @@ impl Source {
                 self.state = if self.is_named() { State::Unresolved } else { State::Polling };
             }
             State::Polling => return self.poll(now, free, prior, random, out),
+            State::Listening => return self.miss_broadcast(prior, out),
+            State::Vacant => {}
         }
         false
-    }
-
-    fn resolve(&mut self, now: Timestamp<Monotonic>, out: &mut Actions) {
-        self.state = State::Resolving;
-        self.due = now + RESOLVE_WAIT;
-        out.push(Action::Resolve { source: self.id });
-    }
-
-    pub(crate) fn on_resolved(
-        &mut self,
-        now: Timestamp<Monotonic>,
-        addresses: &[IpAddr],
-        prior: FrequencyPrior,
-        out: &mut Actions,
-    ) {
-        if self.state != State::Resolving {
-            return;
-        }
-        if addresses.is_empty() {
-            if self.resolve_failures == 0 {
-                out.note(Event::ResolveFailed { source: self.id });
-            }
-            let exponent = self.resolve_failures.min(RESOLVE_BACKOFF_MAX);
-            self.resolve_failures += 1;
-            self.state = State::Unresolved;
-            self.due = now + Interval::from_nanos(RESOLVE_RETRY.nanos() << exponent);
-            return;
-        }
-        self.resolve_failures = 0;
-        let before = self.remote();
-        self.addresses = addresses.iter().copied().take(ADDRESSES_MAX).collect();
-        // If the one that went silent is still among them, go on with the one after it.
-        let silent = before.and_then(|b| self.addresses.iter().position(|&a| a == b.ip()));
-        self.address = silent.map_or(0, |at| (at + 1) % self.addresses.len());
-        self.state = State::Polling;
-        self.due = now;
-        self.unanswered = 0;
-        if self.remote() != before {
-            self.pace.forgive();
-            self.restart(now, prior);
-            if let Some(remote) = self.remote() {
-                out.note(Event::AddressChanged { source: self.id, remote });
-            }
-        }
     }
 
     fn poll(
@@ -184,6 +154,10 @@ impl Source {
             self.leave_address(now, prior, out);
             return was_reachable;
         }
+        if self.unanswered >= UNANSWERED_MAX && self.heard.is_some() {
+            self.vacate(prior, out);
+            return was_reachable;
+        }
         let Some(remote) = self.remote() else { return false };
         self.reach <<= 1;
         let exchange = Exchange::new(random(), free, self.config.key.clone());
@@ -196,27 +170,6 @@ impl Source {
             out.note(Event::Unreachable { source: self.id });
         }
         lost
-    }
-
-    /// After too many requests without an answer: the next address, or a new look at the name.
-    fn leave_address(
-        &mut self,
-        now: Timestamp<Monotonic>,
-        prior: FrequencyPrior,
-        out: &mut Actions,
-    ) {
-        self.unanswered = 0;
-        if self.address + 1 >= self.addresses.len() {
-            self.state = State::Unresolved;
-            self.due = now;
-            return;
-        }
-        self.address += 1;
-        self.pace.forgive();
-        self.restart(now, prior);
-        if let Some(remote) = self.remote() {
-            out.note(Event::AddressChanged { source: self.id, remote });
-        }
     }
 
     pub(crate) fn on_transmitted(&mut self, stamp: Timestamp<Free>) {
@@ -243,7 +196,11 @@ impl Source {
     ) -> Result<Verdict, Rejection> {
         let result = self.judge(datagram, received, context);
         match result {
-            Ok(sample) => Ok(self.take_in(sample, now, context, out)),
+            Ok(sample) => {
+                let verdict = self.take_in(sample, now, context, out);
+                self.listen_if_calibrated(now);
+                Ok(verdict)
+            }
             Err(rejection) => {
                 self.refuse(rejection, now, out);
                 Err(rejection)
@@ -375,6 +332,9 @@ impl Source {
         self.answers = 0;
         self.requests = 0;
         self.pace.restart();
+        if self.state == State::Listening {
+            self.state = State::Polling;
+        }
         let asks = matches!(self.state, State::Polling | State::Refused);
         if asks && !self.pace.is_slowed() {
             self.due = now;
@@ -402,7 +362,7 @@ impl Source {
 
     /// Whether its estimate may take part in selection.
     pub(crate) fn is_fit(&self) -> bool {
-        self.state == State::Polling
+        matches!(self.state, State::Polling | State::Listening)
             && self.reach != 0
             && self.unfit.is_none()
             && self.filter.len() >= self.points_needed()
@@ -420,7 +380,7 @@ impl Source {
                     && self.filter.len() < self.points_needed()
                     && (self.reach != 0 || self.requests < patience)
             }
-            State::Refused => false,
+            State::Refused | State::Listening | State::Vacant => false,
         }
     }
 
@@ -439,6 +399,7 @@ impl Source {
         let port = match &self.config.target {
             Target::Address(address) => return Some(*address),
             Target::Name { port, .. } => *port,
+            Target::Heard => return self.heard.as_ref().map(|heard| heard.remote),
         };
         self.addresses.get(self.address).map(|&address| SocketAddr::new(address, port))
     }
@@ -484,11 +445,8 @@ pub(crate) struct Context<'a> {
     pub(crate) own_ids: &'a [ReferenceId],
 }
 
-/// A host that has not reported on a name by now will not.
-const RESOLVE_WAIT: Interval = Interval::from_secs(15);
-/// Wait after a failed look-up; doubles [`RESOLVE_BACKOFF_MAX`] times, to about 17 minutes.
-const RESOLVE_RETRY: Interval = Interval::from_secs(4);
-const RESOLVE_BACKOFF_MAX: u32 = 8;
+/// When a vacant place is due.
+const NEVER: Timestamp<Monotonic> = Timestamp::from_nanos(i64::MAX);
 /// How long a server that denied us service is left alone.
 const REFUSED_WAIT: Interval = Interval::from_secs(8 * 3600);
 /// Requests without an answer before another address is tried: as many as the reach register holds.

@@ -98,6 +98,14 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Refusal> {
     Ok(address)
 }
 
+/// Reads where a broadcast goes: `ADDRESS` or `ADDRESS:PORT`, never a name.
+pub(super) fn parse_group(text: &str, port: u16) -> Option<SocketAddr> {
+    let (host, written) = split_port(text).ok()?;
+    let ip: IpAddr = host.parse().ok()?;
+    let port = written.unwrap_or(port);
+    (port != 0 && !ip.is_unspecified()).then_some(SocketAddr::new(ip, port))
+}
+
 /// Why a text is no address, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {

@@ -130,7 +130,7 @@ impl Plan {
 
     /// Every use of a key.
     pub(super) fn key_uses(&self) -> impl Iterator<Item = KeyUse> {
-        self.sources.iter().filter_map(|source| source.key)
+        self.sources.iter().filter_map(|source| source.key).chain(self.lan.key_uses())
     }
 }
 

@@ -14,6 +14,8 @@ mod example;
 mod key_file;
 mod keys;
 mod kind;
+mod lan;
+mod lan_settings;
 mod parse;
 mod plan;
 mod problem;
@@ -25,6 +27,7 @@ pub use access::{Access, Whom, everybody, words_of};
 pub use address::{Endpoint, Host};
 pub use example::example;
 pub use key_file::KeyFile;
+pub use lan::{BroadcastClient, BroadcastTo, Lan, ManycastClient};
 pub use plan::{
     Backend, Clock, Control, Family, KeyFormat, KeySettings, KeyUse, LeapMode, Listen, Local,
     LogLevel, Machine, Plan, PollRange, Server, Source, Spread, Steering, UringReplies, Words,

@@ -20,6 +20,7 @@ use super::address::{Endpoint, Host, parse_listen};
 use super::clock::read_clock;
 use super::keys::{read_key, read_keys, require_keys};
 use super::kind::{Setting, Text, Texts};
+use super::lan::read_lan;
 use super::plan::{
     Backend, Control, Family, Listen, Local, Machine, Plan, PollRange, Server, Source, UringReplies,
 };
@@ -103,10 +104,12 @@ fn read_plan<'t>(
     let control = document.section(root, &CONTROL).and_then(|section| read_control(&section));
     let local = document.section(root, &LOCAL).and_then(|section| read_local(&section));
     let access = document.repeated(root, &ACCESS).and_then(|sections| read_access(&sections));
+    let lan = read_lan(document, root);
     let keys = read_keys(document, root);
     let sources = sources?;
-    let keys = keys?;
-    let local = (sources.is_empty() || root.contains_key(LOCAL.name)).then_some(local?);
+    let (lan, keys) = (lan?, keys?);
+    let alone = sources.is_empty() && !lan.finds_sources();
+    let local = (alone || root.contains_key(LOCAL.name)).then_some(local?);
     let plan = Plan {
         server: server?,
         clock: clock?,
@@ -114,6 +117,7 @@ fn read_plan<'t>(
         sources,
         access: access?,
         control: control?,
+        lan,
         keys,
         log_level: log_level?,
     };

@@ -13,6 +13,7 @@ use timeball_wire::KeyId;
 
 use super::access::Access;
 use super::address::Endpoint;
+use super::lan::Lan;
 use super::problem::Position;
 
 /// Everything the program needs to know before it starts.
@@ -36,6 +37,8 @@ pub struct Plan {
     pub access: Vec<Access>,
     /// Who may ask the server about itself.
     pub control: Control,
+    /// What is done on the local network.
+    pub lan: Lan,
     /// Where the symmetric keys are; `None` for none.
     pub keys: Option<KeySettings>,
     /// How much is logged.

@@ -10,11 +10,24 @@
 use std::ops::RangeInclusive;
 
 use super::kind::{Choice, Flag, Presence, Seconds, Section, Setting, Text, Texts, Whole, Wholes};
+pub(super) use super::lan_settings::*;
 use super::plan::{Backend, Family, KeyFormat, LeapMode, LogLevel, Spread, Steering, UringReplies};
 
 /// Every section, in the order of the example.
-pub(super) static SECTIONS: [&Section; 8] =
-    [&SERVER, &CLOCK, &LOG, &CONTROL, &LOCAL, &ACCESS, &KEYS, &SOURCE];
+pub(super) static SECTIONS: [&Section; 12] = [
+    &SERVER,
+    &CLOCK,
+    &LOG,
+    &CONTROL,
+    &LOCAL,
+    &ACCESS,
+    &KEYS,
+    &SOURCE,
+    &BROADCAST,
+    &BROADCAST_CLIENT,
+    &MANYCAST_SERVER,
+    &MANYCAST_CLIENT,
+];
 
 /// Sockets and workers.
 pub(super) static SERVER: Section = Section {
@@ -419,7 +432,7 @@ pub(super) static KEY: Setting<Whole> = Setting {
 };
 
 /// RFC 5905 section 7.3 has MAXPOLL 17; below its MINPOLL 4 is for tests and servers of one's own.
-const POLL_EXPONENTS: RangeInclusive<i64> = 0..=17;
+pub(super) const POLL_EXPONENTS: RangeInclusive<i64> = 0..=17;
 /// Sockets are opened for each address and each worker.
 const LISTEN_MAX: usize = 32;
 /// One line of an ntp.conf holds fewer.

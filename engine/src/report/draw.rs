@@ -73,7 +73,7 @@ impl Witness {
             all += more;
         }
         let (now, snapshot) = (realtime(), *self.clock.refresh());
-        let sources = status.sources.iter().zip(&self.names);
+        let sources = status.sources.iter().zip(&self.names).filter(|(one, _)| is_held(one));
         Some(Report {
             version: VERSION,
             program: concat!("timeball ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -94,6 +94,11 @@ impl Witness {
             workers: totals.iter().map(work).collect(),
         })
     }
+}
+
+/// A place for servers that nobody holds is nothing to show.
+fn is_held(one: &discipline::SourceStatus) -> bool {
+    one.state != discipline::State::Vacant
 }
 
 fn header(snapshot: &Snapshot, now: Timestamp<Realtime>) -> Header {
@@ -137,7 +142,9 @@ fn clock(status: &discipline::Status) -> Clock {
         steps: status.steps,
         foreign_steps: status.foreign_steps,
         updates: status.updates,
-        system_peer: status.system_peer,
+        system_peer: status
+            .system_peer
+            .map(|at| status.sources[..at].iter().filter(|one| is_held(one)).count()),
     }
 }
 
@@ -165,6 +172,8 @@ fn source(status: &discipline::SourceStatus, name: &str) -> Source {
             discipline::State::Resolving => "resolving",
             discipline::State::Polling => "polling",
             discipline::State::Refused => "refused",
+            discipline::State::Listening => "listening",
+            discipline::State::Vacant => "vacant",
         }
         .to_owned(),
         tally: status.tally.name().to_owned(),

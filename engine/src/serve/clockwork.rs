@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use timeball_discipline::{Action, Actions, Config, Discipline, Event, SourceId, drift};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use timeball_discipline::{Action, Actions, Announced, Config, Discipline, Event, SourceId, drift};
 use timeball_sys::{
     Capability, ClientSocket, KernelClock, Waiter, Waker, drop_privileges, monotonic, precision,
     reading,
@@ -25,6 +26,7 @@ use super::EXIT_THREAD_LOST;
 use super::almanac::{Almanac, List};
 use super::keeper::Keeper;
 use super::kernel::Kernel;
+use super::lan::Ear;
 use super::resolver::{Answer, Resolver};
 use super::whereabouts::Whereabouts;
 use crate::config::{Host, LeapMode, Plan, Source, Steering};
@@ -44,8 +46,12 @@ pub(super) struct Clockwork {
     needed: &'static [Capability],
     /// The socket of the request in flight, by source.
     links: Vec<Option<ClientSocket>>,
-    /// As configured, in the discipline's order.
+    /// As configured, in the discipline's order; places for servers that are heard of come after them.
     sources: Vec<Source>,
+    /// What all of them are called.
+    names: Vec<String>,
+    /// Servers that were heard of, and the end by which they come.
+    announced: (Sender<Announced>, Receiver<Announced>),
     /// Of the drift file, if there is to be one.
     keeper: Option<Keeper>,
     /// Of the list of leap seconds, if there is one.
@@ -112,8 +118,10 @@ impl Clockwork {
             ),
             steered,
             needed: if steered { &[Capability::CAP_SYS_TIME] } else { &[] },
-            links: plan.sources.iter().map(|_| None).collect(),
+            links: plan.source_names().iter().map(|_| None).collect(),
             sources: plan.sources.clone(),
+            names: plan.source_names(),
+            announced: bounded(ANNOUNCED_MAX),
             keeper: drift_file.map(Keeper::start).transpose()?,
             stop: Arc::new(AtomicBool::new(false)),
         })
@@ -122,6 +130,11 @@ impl Clockwork {
     /// Where workers get their readers; it holds what may be served before the thread runs.
     pub(super) const fn publisher(&self) -> &Publisher {
         &self.publisher
+    }
+
+    /// Where servers that were heard of are to be told of.
+    pub(super) fn ear(&self) -> Ear {
+        Ear { inbox: self.announced.0.clone(), waker: self.waiter.waker() }
     }
 
     /// Starts the thread.
@@ -174,6 +187,10 @@ impl Clockwork {
             }
             while let Some(answer) = self.resolver.answer() {
                 self.resolved(answer);
+            }
+            for announced in self.announced.1.try_iter().take(ANNOUNCED_MAX) {
+                // A refusal is counted per source, and never logged: anybody can cause one.
+                let _ = self.discipline.on_announced(&announced, reading(), &mut self.actions);
             }
             if let Some(table) = self.almanac.as_ref().and_then(Almanac::table) {
                 self.discipline.on_leap_table(table, reading(), &mut self.actions);
@@ -292,15 +309,15 @@ impl Clockwork {
                 *link = Some(socket);
             }
             Err(error) => {
-                tracing::debug!("{}: {error}", self.sources[source.index()].endpoint);
+                tracing::debug!("{}: {error}", self.names[source.index()]);
                 self.discipline.on_send_failed(source);
             }
         }
     }
 
     fn note(&self, event: Event) {
-        match event.source().and_then(|source| self.sources.get(source.index())) {
-            Some(source) => tracing::info!("{}: {event}", source.endpoint),
+        match event.source().and_then(|source| self.names.get(source.index())) {
+            Some(name) => tracing::info!("{name}: {event}"),
             None => tracing::info!("{event}"),
         }
     }
@@ -333,4 +350,6 @@ fn random() -> u64 {
 const DATAGRAM_MAX: usize = 512;
 /// A flood on a client socket gets this much attention per wake-up.
 const DATAGRAMS_PER_WAKEUP: usize = 32;
+/// Servers heard of that may wait; more are told of again.
+const ANNOUNCED_MAX: usize = 32;
 const ROUNDS_MAX: usize = 8;

@@ -12,6 +12,7 @@ mod clockwork;
 mod gatekeeper;
 mod keeper;
 mod kernel;
+mod lan;
 mod listen;
 mod plan;
 mod resolver;
@@ -27,7 +28,7 @@ use std::time::Instant;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use timeball_discipline as discipline;
-use timeball_responder::{Policy, policy_exchange};
+use timeball_responder::{Policy, PolicySender, policy_exchange};
 use timeball_sys::{
     Capability, KernelClock, ListenError, PrivilegeError, ReadClock, SteerError, User,
     drop_privileges,
@@ -42,6 +43,7 @@ use crate::report::{self, Board, Witness};
 use banner::Banner;
 use clockwork::{Clockwork, Going};
 use gatekeeper::{Gatekeeper, first_table};
+use lan::{Lan, LanSockets};
 use listen::Listening;
 use whereabouts::Whereabouts;
 use workers::Workers;
@@ -105,6 +107,7 @@ impl StartError {
 struct Running {
     workers: Workers,
     clockwork: Going,
+    lan: Option<lan::Going>,
     _gatekeeper: Option<Gatekeeper>,
     control: control::Going,
     witness: Witness,
@@ -127,6 +130,7 @@ impl Running {
         let mut listening = Listening::open(&plan.server, spread_key)?;
         let clock = discipline_config(plan, &keys)?;
         let whereabouts = Whereabouts::new(listening.addresses());
+        let lan = LanSockets::open(&plan.lan, &listening.addresses().collect::<Vec<_>>())?;
         let user = plan.server.user.as_deref().map(User::named).transpose()?;
         let door = open_door(plan, user.as_ref(), &mut listening.notes)?;
         drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
@@ -144,6 +148,8 @@ impl Running {
         let exchanges = (0..plan.server.workers()).map(|_| policy_exchange(Arc::clone(&policy)));
         let (mut senders, receivers): (Vec<_>, _) = exchanges.unzip();
         senders.push(query_sender);
+        let lan = start_lan(plan, lan, &policy, &mut senders, &clockwork)
+            .map_err(StartError::system("cannot start the LAN thread"))?;
         let workers =
             Workers::start(&plan.server, listening.sockets(), clockwork.publisher(), receivers)?;
         let gatekeeper = Gatekeeper::start(&plan.access, &policy, senders, Arc::clone(&board))
@@ -168,7 +174,7 @@ impl Running {
         banner.print(workers.carriers(), begun.elapsed());
         tell_service_manager(&[sd_notify::NotifyState::Ready]);
         let running =
-            Self { workers, clockwork, _gatekeeper: gatekeeper, control, witness, signals };
+            Self { workers, clockwork, lan, _gatekeeper: gatekeeper, control, witness, signals };
         Ok(running)
     }
 
@@ -184,6 +190,7 @@ impl Running {
         }
         tell_service_manager(&[sd_notify::NotifyState::Stopping]);
         self.control.finish();
+        self.lan.into_iter().for_each(lan::Going::finish);
         // Workers before the discipline: their last answers still come from a living snapshot.
         let totals = self.workers.finish();
         self.clockwork.finish();
@@ -204,6 +211,24 @@ fn log_import(imported: &Imported) {
     for remark in &imported.remarks {
         tracing::warn!("{remark}");
     }
+}
+
+/// The LAN thread, if there is anything for it to do.
+fn start_lan(
+    plan: &Plan,
+    sockets: LanSockets,
+    policy: &Arc<Policy>,
+    senders: &mut Vec<PolicySender>,
+    clockwork: &Clockwork,
+) -> io::Result<Option<lan::Going>> {
+    if plan.lan.is_idle() {
+        return Ok(None);
+    }
+    let (sender, receiver) = policy_exchange(Arc::clone(policy));
+    senders.push(sender);
+    let clock = clockwork.publisher().reader();
+    let lan = Lan::new(&plan.lan, sockets, &policy.keys, clock, receiver, clockwork.ear())?;
+    lan.start().map(Some)
 }
 
 /// The control socket: where it was asked for, or wherever there can be one.

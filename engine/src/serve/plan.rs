@@ -7,21 +7,30 @@
 
 use std::sync::Arc;
 
+use timeball_discipline::limits::SOURCES_MAX;
 use timeball_discipline::{Config, LocalConfig, SourceConfig, Steering, Target};
 use timeball_wire::Keys;
 
 use crate::config::{Backend, Host, LeapMode, LogLevel, Plan, Source, Spread, UringReplies};
 
 impl Plan {
-    /// The sources as configured, in the discipline's order.
+    /// How many places there are for servers that are heard of.
+    fn places(&self) -> usize {
+        let free = SOURCES_MAX.saturating_sub(self.sources.len());
+        if self.lan.finds_sources() { PLACES_MAX.min(free) } else { 0 }
+    }
+
+    /// The sources as configured, then the places for those heard of: in the discipline's order.
     pub(super) fn source_names(&self) -> Vec<String> {
-        self.sources.iter().map(|source| source.endpoint.to_string()).collect()
+        let places = (1..=self.places()).map(|number| format!("heard {number}"));
+        self.sources.iter().map(|source| source.endpoint.to_string()).chain(places).collect()
     }
 
     /// What the discipline is told; `keys` has every key that a source uses.
     pub(super) fn discipline(&self, steering: Steering, keys: &Keys) -> Config {
+        let places = (0..self.places()).map(|_| SourceConfig::new(Target::Heard));
         Config {
-            sources: self.sources.iter().map(|one| source(one, keys)).collect(),
+            sources: self.sources.iter().map(|one| source(one, keys)).chain(places).collect(),
             local: self
                 .local
                 .as_ref()
@@ -36,6 +45,9 @@ impl Plan {
         }
     }
 }
+
+/// As many as ntpd follows (its `tos maxclock`).
+const PLACES_MAX: usize = 10;
 
 fn source(source: &Source, keys: &Keys) -> SourceConfig {
     let port = source.endpoint.port;

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use timeball_time::{Realtime, Timestamp};
 
 use crate::cmsg::PacketInfo;
-use crate::message;
+use crate::message::{self, Message, Received};
 use crate::server::ServerSocket;
 
 /// A socket for control messages and broadcasts.
@@ -34,6 +34,15 @@ pub struct Taken {
     pub stamp: Option<Timestamp<Realtime>>,
 }
 
+impl Taken {
+    /// What `message` is, if its sender has an address.
+    pub(crate) fn of(message: Message) -> Option<Self> {
+        let Message { received, source, local } = message;
+        let Received { len, truncated, stamp } = received;
+        source.map(|source| Self { len, truncated, source, local, stamp })
+    }
+}
+
 impl From<ServerSocket> for ControlSocket {
     fn from(socket: ServerSocket) -> Self {
         Self(socket)
@@ -46,15 +55,7 @@ impl ControlSocket {
     /// # Errors
     /// As the kernel says, of an earlier answer mostly; the socket is good for more.
     pub fn receive(&mut self, bytes: &mut [u8]) -> io::Result<Option<Taken>> {
-        let Some(message) = message::receive_from(self.as_fd(), bytes, 0)? else { return Ok(None) };
-        let received = message.received;
-        Ok(message.source.map(|source| Taken {
-            len: received.len,
-            truncated: received.truncated,
-            source,
-            local: message.local,
-            stamp: received.stamp,
-        }))
+        Ok(message::receive_from(self.as_fd(), bytes, 0)?.and_then(Taken::of))
     }
 
     /// Sends `bytes` to whoever sent `taken`, from the address it was sent to.

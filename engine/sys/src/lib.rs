@@ -5,6 +5,7 @@
 //!
 //! * Serving: [`listen`] makes the sockets, [`Carrier`] moves their datagrams ([`UringIo`] or
 //!   [`MmsgIo`], both [`timeball_wire::PacketIo`]).
+//! * On a local network: [`LanSocket`] for broadcasts and multicasts.
 //! * Asking: [`ClientSocket`] with kernel stamps both ways, [`Waiter`] to sleep until something
 //!   happens.
 //! * The clock: [`realtime`], [`reading`], [`precision`]; [`ReadClock`] and [`SteerClock`] for
@@ -30,6 +31,7 @@ mod cpu;
 mod departure;
 mod frame;
 mod kernel_clock;
+mod lan;
 mod message;
 mod mmsg;
 mod privileges;
@@ -53,6 +55,7 @@ pub use cpu::{CpuError, allowed_cores, pin, set_realtime_priority};
 pub use kernel_clock::{
     ClockState, KernelClock, ReadClock, RecordingClock, SteerClock, SteerCommand, SteerError,
 };
+pub use lan::LanSocket;
 pub use message::Received;
 pub use mmsg::MmsgIo;
 pub use privileges::{Capability, PrivilegeError, User, drop_privileges};

@@ -181,7 +181,10 @@ pub fn check_free(address: SocketAddr) -> Result<(), ListenError> {
 }
 
 impl ServerSocket {
-    fn bind(address: SocketAddr, receive_buffer_bytes: usize) -> Result<Self, ListenError> {
+    pub(crate) fn bind(
+        address: SocketAddr,
+        receive_buffer_bytes: usize,
+    ) -> Result<Self, ListenError> {
         let explain = |step| move |cause| explained(address, step, cause);
         let socket = open(address).map_err(explain("opening a socket"))?;
         socket.set_reuse_port(true).map_err(explain("sharing the port among workers"))?;
@@ -213,6 +216,10 @@ impl ServerSocket {
     /// would look like an error.
     pub(crate) const fn stamps_departures(&self) -> bool {
         self.sender.is_some()
+    }
+
+    pub(crate) const fn socket(&self) -> &Socket {
+        &self.socket
     }
 
     /// The address it is bound to.
@@ -275,7 +282,7 @@ fn set_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
         .or_else(|_| socket.set_recv_buffer_size(bytes))
 }
 
-fn explained(address: SocketAddr, step: &'static str, cause: io::Error) -> ListenError {
+pub(crate) fn explained(address: SocketAddr, step: &'static str, cause: io::Error) -> ListenError {
     match cause.raw_os_error() {
         Some(libc::EADDRINUSE) => ListenError::AddressInUse(address),
         Some(libc::EACCES | libc::EPERM) => ListenError::PermissionDenied(address),

@@ -52,10 +52,7 @@ pub(crate) fn attach(
         }
     }
     program.extend(chosen(workers));
-    let filter = libc::sock_fprog {
-        len: u16::try_from(program.len()).map_err(io::Error::other)?,
-        filter: program.as_ptr().cast_mut(),
-    };
+    let filter = program_of(&program)?;
     sockopt::set_raw(fd, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &filter)
 }
 
@@ -120,7 +117,13 @@ fn chosen(workers: u32) -> [libc::sock_filter; 2] {
     [constant(libc::BPF_MOD, workers), statement(libc::BPF_RET | libc::BPF_A, 0, 0, 0)]
 }
 
-fn load(offset: i32) -> libc::sock_filter {
+/// `program` as the kernel takes it; it must outlive what is made of it here.
+pub(crate) fn program_of(program: &[libc::sock_filter]) -> io::Result<libc::sock_fprog> {
+    let len = u16::try_from(program.len()).map_err(io::Error::other)?;
+    Ok(libc::sock_fprog { len, filter: program.as_ptr().cast_mut() })
+}
+
+pub(crate) fn load(offset: i32) -> libc::sock_filter {
     statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset as u32)
 }
 
@@ -136,7 +139,7 @@ fn copy_to_x() -> libc::sock_filter {
     statement(libc::BPF_MISC | libc::BPF_TAX, 0, 0, 0)
 }
 
-const fn statement(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+pub(crate) const fn statement(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt, jf, k }
 }
 

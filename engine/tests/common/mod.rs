@@ -136,6 +136,12 @@ impl Daemon {
         }
     }
 
+    /// All lines of output until now.
+    pub fn so_far(&mut self) -> &[String] {
+        self.seen.extend(self.lines.try_iter());
+        &self.seen
+    }
+
     /// The process's number.
     pub fn pid(&self) -> u32 {
         self.child.id()
