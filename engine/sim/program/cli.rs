@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
+use timeball_sim::Waits;
 
 /// Runs the discipline in worlds in which the time is known.
 #[derive(Debug, Parser)]
@@ -35,6 +36,9 @@ pub(crate) struct WorldsOptions {
     /// Start every world with a burst of requests, which chrony's figures do not.
     #[arg(long)]
     pub(crate) burst: bool,
+    /// The shape of all queues: exponential, half-normal, uniform, heavy-tailed or outliers.
+    #[arg(long, value_name = "SHAPE", value_parser = waits)]
+    pub(crate) waits: Option<Waits>,
     /// Compare by seed with the output of an earlier `worlds --json`.
     #[arg(long, value_name = "FILE", conflicts_with = "null")]
     pub(crate) against: Option<PathBuf>,
@@ -77,6 +81,11 @@ pub(crate) struct SwarmOptions {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     pub(crate) from: u64,
+}
+
+fn waits(name: &str) -> Result<Waits, String> {
+    let known = Waits::ALL.into_iter().find(|waits| waits.name() == name);
+    known.ok_or_else(|| format!("shapes are {}", Waits::ALL.map(Waits::name).join(", ")))
 }
 
 /// Seeds from a first to a last, both included.

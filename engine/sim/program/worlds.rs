@@ -89,7 +89,10 @@ fn measure(
     change: impl Fn(Scenario) -> Scenario,
 ) -> (Vec<Outcome>, bool) {
     let scenario = |world: &Named| {
-        let scenario = change(world.scenario.clone());
+        let mut scenario = change(world.scenario.clone());
+        if let Some(waits) = options.waits {
+            scenario.servers.iter_mut().for_each(|server| server.waits = waits);
+        }
         if options.burst { scenario.with_burst() } else { scenario }
     };
     let scenarios: Vec<_> = chosen.iter().map(scenario).collect();

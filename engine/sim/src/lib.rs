@@ -20,6 +20,7 @@ mod serving;
 mod swarm;
 mod trace;
 mod truth;
+mod waits;
 mod world;
 mod worlds;
 
@@ -32,6 +33,7 @@ pub use scenario::{Incident, Scenario};
 pub use server::{Congestion, Server, Shift, address, answer};
 pub use swarm::odd_world;
 pub use trace::{Answer, Believed, Trace};
+pub use waits::Waits;
 pub use world::{Host, Kernel, World, config};
 pub use worlds::{Chrony, Named, worlds};
 

@@ -14,6 +14,7 @@ use timeball_wire::{Flags, Header, Mode};
 use crate::S;
 use crate::random::Random;
 use crate::truth::utc;
+use crate::waits::Waits;
 
 /// How a server and the way to it behave.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -26,6 +27,8 @@ pub struct Server {
     pub base: f64,
     /// Mean of what queues add to it, seconds.
     pub jitter: f64,
+    /// How what queues add is distributed.
+    pub waits: Waits,
     /// The way there is shorter by twice this share, the way back longer; −0.5 to 0.5.
     pub asymmetry: f64,
     /// Share of requests that get no answer.
@@ -62,6 +65,7 @@ impl Default for Server {
             lie_rate: 0.0,
             base: 1e-4,
             jitter: 1e-4,
+            waits: Waits::Exponential,
             asymmetry: 0.0,
             loss: 0.0,
             duplicates: 0.0,
@@ -165,7 +169,7 @@ impl Link {
 }
 
 fn delay(server: &Server, asymmetry: f64, random: &mut Random) -> f64 {
-    (server.base + server.jitter * random.exponential()) * (1.0 + 2.0 * asymmetry)
+    (server.base + server.jitter * server.waits.draw(random)) * (1.0 + 2.0 * asymmetry)
 }
 
 /// Where the server at `index` is.
