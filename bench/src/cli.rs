@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Overload(OverloadOptions),
     /// Error of the served time under load: offset, T2, T3, residence, causality (root).
     Accuracy(AccuracyOptions),
+    /// How fast the load generator itself sends, by the capacity of a server (root).
+    Generator(GeneratorOptions),
     /// Time from the start of a server without configuration to its first answer.
     Start(StartOptions),
     /// Offers one load and prints its outcome; started by the other commands.
@@ -180,6 +182,21 @@ pub(crate) struct AccuracyOptions {
     /// instead of on the clients' core.
     #[arg(long)]
     pub(crate) receive_on_server_core: bool,
+}
+
+/// Options of `generator`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GeneratorOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    #[command(flatten)]
+    pub(crate) servers: ServerOptions,
+    /// Rounds; every way of sending has its turn in each.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Seconds of each load.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) duration: f64,
 }
 
 /// Options of the hidden `load`.

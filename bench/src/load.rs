@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use timeball_load::{Expectation, Load, Options, Population, Report, Senders};
+use timeball_load::{Expectation, Load, Options, Path, Population, Report, Senders};
 
 use crate::busy::Busy;
 use crate::cli::LoadOptions;
@@ -32,6 +32,8 @@ pub(crate) struct Spec {
     pub(crate) requests_max: u32,
     pub(crate) batch: usize,
     pub(crate) segments: usize,
+    /// By frames of the generator's own making, from addresses that nobody has.
+    pub(crate) frames: bool,
     pub(crate) stamp_one_in: u32,
     pub(crate) timeout_s: f64,
     pub(crate) expectation: Expectation,
@@ -109,6 +111,9 @@ impl Spec {
         options.stamp_one_in = self.stamp_one_in;
         options.timeout = duration(self.timeout_s)?;
         options.expectation = self.expectation;
+        if self.frames {
+            options.path = Path::Frames { next_hop: None };
+        }
         options.senders = Senders::Pinned(vec![self.core]);
         Ok(options)
     }

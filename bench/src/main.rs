@@ -17,6 +17,7 @@ mod accuracy;
 mod busy;
 mod cli;
 mod error;
+mod generator;
 mod host;
 mod load;
 mod namespace;
@@ -62,6 +63,7 @@ fn run(cli: Cli, stop: &AtomicBool) -> Result<(), BenchError> {
         Command::Throughput(options) => throughput::run(&options, stop),
         Command::Overload(options) => overload::run(&options, stop),
         Command::Accuracy(options) => accuracy::run(&options, stop),
+        Command::Generator(options) => generator::run(&options, stop),
         Command::Start(options) => start::run(&options, stop),
         Command::Load(options) => load::serve(&options, stop),
         Command::Echo(options) => server::echo(&options),

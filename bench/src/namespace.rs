@@ -1,8 +1,8 @@
 //! Two network namespaces joined by a `veth`: the smallest network that is not loopback.
 //!
 //! The server's end is 198.18.0.1, the clients' 198.18.0.2, and behind it all of 198.19.0.0/16 is
-//! local to the clients (RFC 2544 reserves both for benchmarks). Nothing leads out of either
-//! namespace.
+//! local to the clients (RFC 2544 reserves both for benchmarks). 10.77.0.0/16 is routed to them and
+//! nobody's. Nothing leads out of either namespace.
 //!
 //! Names carry our process id; the pair is deleted when dropped, and what a killed run left behind
 //! is swept away by the next.
@@ -74,7 +74,10 @@ impl Pair {
         output(&words)?;
         let population = format!("{}/{}", POPULATION.0, POPULATION.1);
         ip(&["-n", clients, "route", "add", "local", &population, "dev", "lo"])?;
-        ip(&["-n", server, "route", "add", &population, "via", &CLIENTS.to_string()])?;
+        let forged = format!("{}/{}", FORGED.0, FORGED.1);
+        for network in [population, forged] {
+            ip(&["-n", server, "route", "add", &network, "via", &CLIENTS.to_string()])?;
+        }
         Ok(())
     }
 
@@ -138,6 +141,9 @@ pub(crate) const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
 const CLIENTS: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 2));
 /// Where the clients are.
 pub(crate) const POPULATION: (IpAddr, u8) = (IpAddr::V4(Ipv4Addr::new(198, 19, 0, 0)), 16);
+
+/// Addresses that the server routes to the clients, and that nobody there has: for forged sources.
+pub(crate) const FORGED: (IpAddr, u8) = (IpAddr::V4(Ipv4Addr::new(10, 77, 0, 0)), 16);
 
 /// Deletes the namespaces of runs whose process is gone.
 fn sweep() {

@@ -59,6 +59,7 @@ pub(crate) fn closed_loop(place: &Place, common: &CommonOptions, duration_s: f64
         requests_max: u32::MAX,
         batch: 64,
         segments: common.segments,
+        frames: false,
         stamp_one_in: 0,
         timeout_s: TIMEOUT_S,
         expectation: Expectation::Server,
