@@ -153,7 +153,7 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { server, clock, local, sources, access, control, log_level, .. } = &self.plan;
+        let Plan { server, local, sources, access, control, log_level, .. } = &self.plan;
         f.write_str(&findings_text(self.imported.as_ref()))?;
         writeln!(f, "{} is right; timeball would", self.path.display())?;
         writeln!(f, "  listen on   {}", comma_list(&server.listen.addresses()))?;
@@ -181,24 +181,7 @@ impl fmt::Display for Report {
                 writeln!(f, "              {file}:{warning}")?;
             }
         }
-        for (source, addresses) in sources.iter().zip(&self.addresses) {
-            writeln!(f, "  ask         {}", source_text(source, addresses))?;
-        }
-        if !sources.is_empty() {
-            writeln!(f, "  steer       {}", steering_text(clock.steering))?;
-            writeln!(f, "              {}", steps_text(clock))?;
-        }
-        if let Some(file) = &clock.leap_file {
-            writeln!(f, "  believe     the list of leap seconds in {}", file.display())?;
-        }
-        if clock.steering == Steering::Kernel {
-            writeln!(f, "              and {}", leap_text(clock.leap_second))?;
-        }
-        if let Some(file) = &clock.drift_file {
-            writeln!(f, "  remember    the frequency in {}", file.display())?;
-        }
-        let distance = clock.max_root_distance.as_secs_f64();
-        writeln!(f, "  admit       being unsynchronised above a root distance of {distance} s")?;
+        self.clock_lines(f)?;
         if let Some(local) = local {
             let when = if sources.is_empty() {
                 "at once".to_owned()
@@ -217,6 +200,34 @@ impl fmt::Display for Report {
             writeln!(f, "  tell        its state at {}", socket.display())?;
         }
         write!(f, "  log         {} and above", log_level.word())
+    }
+}
+
+impl Report {
+    /// Where the time comes from and how it is kept.
+    fn clock_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { clock, sources, .. } = &self.plan;
+        for (source, addresses) in sources.iter().zip(&self.addresses) {
+            writeln!(f, "  ask         {}", source_text(source, addresses))?;
+        }
+        if !sources.is_empty() {
+            writeln!(f, "  steer       {}", steering_text(clock.steering))?;
+            writeln!(f, "              {}", steps_text(clock))?;
+        }
+        if let Some(file) = &clock.leap_file {
+            writeln!(f, "  believe     the list of leap seconds in {}", file.display())?;
+        }
+        if clock.steering == Steering::Kernel {
+            writeln!(f, "              and {}", leap_text(clock.leap_second))?;
+        }
+        if let Some(file) = &clock.drift_file {
+            writeln!(f, "  remember    the frequency in {}", file.display())?;
+        }
+        if let Some(file) = &clock.state_file {
+            writeln!(f, "  remember    the state of the clock in {}", file.display())?;
+        }
+        let distance = clock.max_root_distance.as_secs_f64();
+        writeln!(f, "  admit       being unsynchronised above a root distance of {distance} s")
     }
 }
 
@@ -365,6 +376,7 @@ fn plan_json(report: &Report) -> Value {
         "clock": {
             "steering": clock.steering.word(),
             "drift_file": clock.drift_file,
+            "state_file": clock.state_file,
             "leap_file": clock.leap_file,
             "leap_second": clock.leap_second.word(),
             "step_threshold_s": clock.step_threshold.as_secs_f64(),

@@ -91,6 +91,7 @@ fn nothing_configured_means_the_documented_defaults() {
     assert_eq!(plan.server.user, None);
     assert_eq!(plan.clock.steering, Steering::Virtual);
     assert_eq!(plan.clock.drift_file, None);
+    assert_eq!(plan.clock.state_file, None);
     assert_eq!((plan.clock.leap_file, plan.clock.leap_second), (None, LeapMode::Kernel));
     assert_eq!((plan.server.listen_smeared, plan.server.smear), (Vec::new(), Smear::USUAL));
     assert_eq!(plan.clock.step_threshold, Interval::from_millis(128));
@@ -112,7 +113,7 @@ fn every_setting_arrives_in_the_plan() {
          listen_smeared = [\"192.0.2.7:124\"]\nsmear_s = 7200\n\
          [clock]\nsteering = \"kernel\"\ndrift_file = \"/var/lib/drift\"\nstep_threshold_s = 0.5\n\
          step_limit = 3\nmax_root_distance_s = 3\npanic_threshold_s = 0\n\
-         leap_file = \"/usr/leaps\"\nleap_second = \"slew\"\n\
+         state_file = \"/var/lib/state\"\nleap_file = \"/usr/leaps\"\nleap_second = \"slew\"\n\
          [local]\nstratum = 5\nwait_s = 2.5\n[log]\nlevel = \"debug\"\n\
          [[access]]\nnetwork = \"192.0.2.0/24\"\nallow = [\"time\", \"query\"]\n\
          require = [\"key\"]\nfrom_port_123 = true\n\
@@ -132,6 +133,7 @@ fn every_setting_arrives_in_the_plan() {
     assert_eq!(plan.server.user.as_deref(), Some("ntp"));
     assert_eq!(plan.clock.steering, Steering::Kernel);
     assert_eq!(plan.clock.drift_file, Some(PathBuf::from("/var/lib/drift")));
+    assert_eq!(plan.clock.state_file, Some(PathBuf::from("/var/lib/state")));
     assert_eq!(plan.clock.leap_file, Some(PathBuf::from("/usr/leaps")));
     assert_eq!(plan.clock.leap_second, LeapMode::Slew);
     assert_eq!(plan.server.listen_smeared, ["192.0.2.7:124".parse().unwrap()]);
@@ -149,7 +151,7 @@ fn every_setting_arrives_in_the_plan() {
     assert_eq!(rule.words(), [vec!["time", "query"], vec!["key"]]);
     let [first, second] = &plan.sources[..] else { panic!("two sources") };
     assert_eq!(first.endpoint.host, Host::Name("ntp1.example.net".into()));
-    assert_eq!((first.endpoint.port, first.position.line), (123, 32));
+    assert_eq!((first.endpoint.port, first.position.line), (123, 33));
     assert!(first.iburst && !first.prefer);
     assert_eq!((first.poll.min(), first.poll.max(), first.family), (6, 10, Family::Any));
     assert_eq!(second.endpoint.to_string(), "[2001:db8::1]:456");
@@ -362,6 +364,10 @@ fn wrong_types_and_values_are_refused_with_one_that_would_do() {
 #[test]
 fn contradictions_are_refused_where_they_stand() {
     assert_refusals(&[
+        (
+            "[clock]\ndrift_file = \"/a\"\nstate_file = \"/a\"\n",
+            "t.toml:1:2: `state_file = \"/a\"` is the drift file; give each a file of its own",
+        ),
         (
             "[server]\nlisten = [\"[::1]:9\"]\nlisten_smeared = [\"[::1]:9\"]\n",
             "t.toml:3:19: [::1]:9 is listed twice; keep one of them",

@@ -183,3 +183,24 @@ fn the_frequency_is_kept_in_a_whole_file() {
     ours.signal("TERM");
     assert_eq!(ours.finish().0, Some(0));
 }
+
+#[test]
+fn a_restart_serves_at_once_by_the_state_file_even_with_no_upstream_left() {
+    let upstream = KnownUpstream::serving(Interval::from_millis(100), Rate::ZERO);
+    let state = Scratch::file("state", "timeball state 1\nboot of another kind\n");
+    let config = format!(
+        "{}[clock]\nstate_file = \"{}\"\n",
+        config("127.0.0.1:0", &[&upstream.address]),
+        state.path.display()
+    );
+    let (mut ours, _, _file) = serve(&config);
+    ours.wait_for("the state file is damaged; delete it; starting without it");
+    ours.wait_for("synchronised");
+    ours.signal("TERM");
+    assert_eq!(ours.finish().0, Some(0));
+    drop(upstream);
+    let (mut ours, address, _file) = serve(&config);
+    ours.wait_for("serving by what was known");
+    let offset_s = offset_of(&address).expect("at once");
+    assert!((offset_s - 0.1).abs() < 1e-3, "{offset_s}");
+}

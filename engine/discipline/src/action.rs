@@ -10,6 +10,7 @@ use timeball_time::{Interval, LeapKind, LeapSecond, Rate, Snapshot};
 use crate::limits::{ACTIONS_MAX, ACTIONS_RESERVED};
 use crate::rejection::{Kiss, Rejection};
 use crate::request::Request;
+use crate::state::State;
 
 /// The position of a source in [`crate::Config::sources`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -52,6 +53,8 @@ pub enum Action {
     Steer(Steer),
     /// Keep this frequency for the next start.
     SaveDrift(Rate),
+    /// Keep this for a next start soon.
+    SaveState(State),
     /// Tell the operator.
     Note(Event),
 }
@@ -218,6 +221,11 @@ pub enum Event {
         /// For how long, by the kernel's count.
         length: Interval,
     },
+    /// The time goes on where the last run left off.
+    Restored {
+        /// How long ago that was.
+        age: Interval,
+    },
     /// There is a leap second at the end of this day.
     LeapAhead {
         /// Which.
@@ -302,6 +310,11 @@ impl fmt::Display for Event {
             Self::Suspended { length } => {
                 write!(f, "suspended for {:.1} s: not synchronised", length.as_secs_f64())
             }
+            Self::Restored { age } => write!(
+                f,
+                "serving by what was known {:.1} s ago until sources have answered",
+                age.as_secs_f64()
+            ),
             Self::LeapAhead { leap } => write!(f, "leap second tonight: {}", what_is_done(leap)),
             Self::LeapWithdrawn { .. } => f.write_str("no leap second tonight after all"),
             Self::LeapMade { leap } => write!(f, "leap second: {} just now", what_is_done(leap)),

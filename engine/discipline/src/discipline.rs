@@ -34,6 +34,7 @@ use crate::rejection::Rejection;
 use crate::selection::Tally;
 use crate::servo::Servo;
 use crate::source::{Context, Source};
+use crate::state::STATE_SAVE_GAP;
 use crate::status::Basis;
 
 /// Keeps the time: one for a server, driven by one thread.
@@ -68,6 +69,7 @@ pub struct Discipline {
     pub(crate) frequency: Rate,
     frequency_known: bool,
     pub(crate) saved: Option<(Timestamp<Monotonic>, Rate)>,
+    pub(crate) state_saved: Option<Timestamp<Monotonic>>,
     pub(crate) updates: u64,
     pub(crate) steps: u64,
     pub(crate) foreign_steps: u64,
@@ -118,6 +120,7 @@ impl Discipline {
             frequency,
             frequency_known: drift.is_some(),
             saved: drift.map(|drift| (now.monotonic, drift)),
+            state_saved: None,
             updates: 0,
             steps: 0,
             foreign_steps: 0,
@@ -171,12 +174,14 @@ impl Discipline {
             self.publish(&now, false, out);
         }
         self.save_drift(now.monotonic, free, DRIFT_SAVE_GAP, out);
+        self.save_state(&now, STATE_SAVE_GAP, out);
     }
 
     /// The program is about to end: asks for what the next start would like to know.
     pub fn on_stop(&mut self, now: ClockReading, out: &mut Actions) {
         let free = self.books.free(now.realtime);
         self.save_drift(now.monotonic, free, Interval::ZERO, out);
+        self.save_state(&now, Interval::ZERO, out);
     }
 
     /// Judges a datagram that arrived on the socket of `source`; `received` is the kernel's stamp.

@@ -22,12 +22,12 @@ pub(crate) struct Reference {
     pub(crate) reference_id: ReferenceId,
     pub(crate) root_delay: Interval,
     /// Root dispersion without the estimate's own deviation and without age.
-    dispersion: Interval,
+    pub(crate) dispersion: Interval,
     /// What the system peer's answers prove of its error, beyond half the root delay: the least
     /// that may be claimed, however sure the estimate is of itself.
-    proven: Proven,
+    pub(crate) proven: Proven,
     /// When the system peer was heard last.
-    heard: Timestamp<Free>,
+    pub(crate) heard: Timestamp<Free>,
 }
 
 impl Reference {

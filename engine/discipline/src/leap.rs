@@ -68,6 +68,22 @@ impl LeapWatch {
         self.table.as_ref().and_then(|table| table.tai_offset_s(now))
     }
 
+    /// The last leap second made.
+    pub(crate) const fn made(&self) -> Option<LeapSecond> {
+        self.behind
+    }
+
+    /// The one at the end of the day.
+    pub(crate) const fn ahead(&self) -> Option<LeapSecond> {
+        self.ahead
+    }
+
+    /// What the last run of the program knew of.
+    pub(crate) const fn resume(&mut self, ahead: Option<LeapSecond>, made: Option<LeapSecond>) {
+        self.ahead = ahead;
+        self.behind = made;
+    }
+
     /// Decides whether there is a leap tonight; `warned` is what the basis of served time says.
     fn decide(&mut self, now: Timestamp<Served>, warned: Leap, kernel_near: bool) -> Option<Event> {
         let midnight = next_midnight(now);

@@ -45,6 +45,7 @@ mod request;
 mod selection;
 mod servo;
 mod source;
+pub mod state;
 mod status;
 
 pub use action::{Action, Actions, Event, SourceId, Steer, Steered};

@@ -2,6 +2,8 @@
 //!
 //! Must never: let two settings stand that contradict each other.
 
+use std::path::PathBuf;
+
 use timeball_time::Interval;
 
 use super::parse::read_file;
@@ -19,6 +21,7 @@ pub(super) fn read_clock(
     let leap_file = read_file(section, &LEAP_FILE);
     let leap_second = read_leap_second(section, steering, smears);
     let drift_file = read_file(section, &DRIFT_FILE);
+    let state_file = read_state_file(section, drift_file.as_ref().ok());
     let max_root_distance = section.seconds(&MAX_ROOT_DISTANCE_S);
     let thresholds = read_thresholds(section);
     let step_limit = section.whole(&STEP_LIMIT);
@@ -26,6 +29,7 @@ pub(super) fn read_clock(
     Ok(Clock {
         steering: steering?,
         drift_file: drift_file?,
+        state_file: state_file?,
         step_threshold,
         // Below zero lies only -1, for no limit.
         step_limit: u32::try_from(step_limit?.value).ok(),
@@ -67,6 +71,18 @@ fn read_thresholds(section: &SectionReader<'_, '_>) -> Result<(Interval, Option<
         }
         _ => Ok((step.value, panic_threshold)),
     }
+}
+
+fn read_state_file(
+    section: &SectionReader<'_, '_>,
+    drift_file: Option<&Option<PathBuf>>,
+) -> Result<Option<PathBuf>, Noted> {
+    let state_file = read_file(section, &STATE_FILE)?;
+    if state_file.is_some() && drift_file == Some(&state_file) {
+        let cause = format!("`{}` is the drift file", section.as_written(&STATE_FILE));
+        return Err(section.note(section.position, cause, "give each a file of its own"));
+    }
+    Ok(state_file)
 }
 
 fn read_leap_second(

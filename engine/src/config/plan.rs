@@ -133,6 +133,9 @@ pub struct Clock {
     pub steering: Steering,
     /// Where the clock's frequency error is remembered between runs; an absolute path.
     pub drift_file: Option<PathBuf>,
+    /// Where all that is known of the clock is kept for a restart; an absolute path, not that of
+    /// the drift file.
+    pub state_file: Option<PathBuf>,
     /// Offset above which the served time is stepped instead of slewed.
     pub step_threshold: Interval,
     /// How many updates after the start may step; `None` for any.

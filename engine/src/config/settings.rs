@@ -157,6 +157,7 @@ pub(super) static CLOCK: Section = Section {
     settings: &[
         &STEERING,
         &DRIFT_FILE,
+        &STATE_FILE,
         &STEP_THRESHOLD_S,
         &STEP_LIMIT,
         &MAX_ROOT_DISTANCE_S,
@@ -182,6 +183,18 @@ pub(super) static DRIFT_FILE: Setting<Text> = Setting {
         form: "an absolute path",
         absent: "default: not kept",
         example: "/var/lib/timeball/drift",
+    },
+};
+
+pub(super) static STATE_FILE: Setting<Text> = Setting {
+    key: "state_file",
+    about: "Where all that is known of the clock is kept, for a restart on the same machine: with \
+            it the server goes on serving at once, while the sources are asked again. Written \
+            every five minutes and at the end.",
+    kind: Text {
+        form: "an absolute path",
+        absent: "default: not kept; the time is served again after the sources' first answers",
+        example: "/var/lib/timeball/state",
     },
 };
 

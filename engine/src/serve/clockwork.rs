@@ -9,24 +9,26 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use timeball_discipline::{Action, Actions, Announced, Config, Discipline, Event, SourceId, drift};
+use timeball_discipline::{
+    Action, Actions, Announced, Config, Discipline, Event, SourceId, drift, state,
+};
 use timeball_sys::{
     Capability, ClientSocket, KernelClock, Waiter, Waker, drop_privileges, monotonic, precision,
     reading,
 };
-use timeball_time::{ClockReading, Publisher, Rate};
+use timeball_time::{ClockReading, Publisher};
 
 use super::EXIT_THREAD_LOST;
 use super::almanac::{Almanac, List};
 use super::keeper::Keeper;
 use super::kernel::Kernel;
 use super::lan::Ear;
+use super::memory;
 use super::resolver::{Answer, Resolver};
 use super::whereabouts::Whereabouts;
 use crate::config::{Host, LeapMode, Plan, Source, Steering};
@@ -54,6 +56,10 @@ pub(super) struct Clockwork {
     announced: (Sender<Announced>, Receiver<Announced>),
     /// Of the drift file, if there is to be one.
     keeper: Option<Keeper>,
+    /// Of the state file, if there is to be one.
+    state_keeper: Option<Keeper>,
+    /// What this boot of the machine is called.
+    boot: u128,
     /// Of the list of leap seconds, if there is one.
     almanac: Option<Almanac>,
     whereabouts: Whereabouts,
@@ -94,14 +100,26 @@ impl Clockwork {
         let waiter = Waiter::new()?;
         let steered = plan.clock.steering == Steering::Kernel;
         let drift_file = plan.clock.drift_file.clone();
-        let drift = drift_file.as_deref().and_then(read_drift);
+        let state_file = plan.clock.state_file.clone();
+        let boot = memory::boot();
+        let remembered = state_file.as_deref().map(|path| memory::state(path, boot));
+        let remembered = remembered.unwrap_or_default();
+        let drift = drift_file.as_deref().and_then(memory::drift).or(remembered.frequency);
         let leap_file = plan.clock.leap_file.clone();
         let list = leap_file.as_deref().map(List::read).unwrap_or_default();
         config.leap_table.clone_from(&list.table);
-        let discipline = Discipline::new(config, reading(), precision(), drift);
+        let mut discipline = Discipline::new(config, reading(), precision(), drift);
+        let mut actions = Actions::new();
+        if let Some(state) = &remembered.state {
+            let outdated = discipline.restore(state, reading(), &mut actions).err();
+            if let (Some(outdated), Some(path)) = (outdated, &state_file) {
+                let path = path.display();
+                tracing::info!("{path}: {outdated}; of use is only its frequency");
+            }
+        }
         board.show(discipline.status(reading()));
         Ok(Self {
-            actions: Actions::new(),
+            actions,
             publisher: Publisher::new(discipline.snapshot()),
             discipline,
             board,
@@ -123,6 +141,8 @@ impl Clockwork {
             names: plan.source_names(),
             announced: bounded(ANNOUNCED_MAX),
             keeper: drift_file.map(Keeper::start).transpose()?,
+            state_keeper: state_file.map(Keeper::start).transpose()?,
+            boot,
             stop: Arc::new(AtomicBool::new(false)),
         })
     }
@@ -201,7 +221,7 @@ impl Clockwork {
         }
         self.discipline.on_stop(reading(), &mut self.actions);
         self.perform();
-        if let Some(keeper) = self.keeper {
+        for keeper in [self.keeper, self.state_keeper].into_iter().flatten() {
             keeper.finish();
         }
         Ok(())
@@ -288,6 +308,11 @@ impl Clockwork {
                             keeper.keep(drift::format(rate));
                         }
                     }
+                    Action::SaveState(state) => {
+                        if let Some(keeper) = &self.state_keeper {
+                            keeper.keep(state::format(&state, self.boot));
+                        }
+                    }
                     Action::Note(event) => self.note(event),
                 }
             }
@@ -321,23 +346,6 @@ impl Clockwork {
             None => tracing::info!("{event}"),
         }
     }
-}
-
-/// The frequency kept by the last run. A file that is missing or damaged costs the head start, not the
-/// service.
-fn read_drift(path: &Path) -> Option<Rate> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) => {
-            tracing::warn!("{}: {error}; starting without it", path.display());
-            return None;
-        }
-    };
-    let damaged = |error: &_| {
-        tracing::warn!("{}: {error}; starting without it", path.display());
-    };
-    drift::parse(&text).inspect_err(damaged).ok()
 }
 
 /// Unpredictable: a request's nonce is what keeps strangers from answering it.

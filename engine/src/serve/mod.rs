@@ -14,6 +14,7 @@ mod keeper;
 mod kernel;
 mod lan;
 mod listen;
+mod memory;
 mod plan;
 mod resolver;
 mod state_file;

@@ -10,9 +10,11 @@
 
 mod clients;
 mod kernel;
+mod restart;
 
 use std::net::{IpAddr, SocketAddr};
 
+use timeball_discipline::state::State;
 use timeball_discipline::{
     Action, Actions, Config, Discipline, Event, SourceConfig, SourceId, Steer, Target,
 };
@@ -86,6 +88,8 @@ pub struct World {
     pub steers: Vec<Steer>,
     /// The frequency last kept for the next start.
     pub drift_saved: Option<Rate>,
+    /// The state last kept for the next start.
+    pub state_saved: Option<State>,
     /// Kept if there is one at the start.
     pub trace: Option<Trace>,
     clock: Clock,
@@ -160,6 +164,7 @@ impl World {
             resolves: Vec::new(),
             steers: Vec::new(),
             drift_saved: None,
+            state_saved: None,
             trace: None,
             clock,
             actions: Actions::new(),
@@ -332,6 +337,7 @@ impl World {
             }
             Action::Steer(steer) => self.steer(steer),
             Action::SaveDrift(rate) => self.drift_saved = Some(rate),
+            Action::SaveState(state) => self.state_saved = Some(state),
             Action::Note(event) => {
                 self.promises.noted(&event);
                 self.events.push((at, event));
