@@ -16,3 +16,4 @@ pub mod query;
 pub mod report;
 pub mod serve;
 pub mod status;
+pub mod why;

@@ -22,3 +22,14 @@ pub fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
 pub(crate) fn reference(stratum: u8, id: ReferenceId) -> String {
     if stratum < 2 { format!("{id:?}") } else { id.to_string() }
 }
+
+/// What a kiss code says about why a server is not synchronised.
+pub(crate) fn kiss_meaning(code: &str) -> Option<&'static str> {
+    match code {
+        "INIT" => Some("never since its start"),
+        "STEP" => Some("its clock was set and is being checked"),
+        "XSTL" => Some("its clock discipline has stopped"),
+        "XLST" => Some("it has lost its sources for too long"),
+        _ => None,
+    }
+}

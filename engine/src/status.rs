@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use crate::control::{AskError, ask};
+use crate::control::ask;
 use crate::output;
 use crate::report::{Report, text};
 
@@ -23,7 +23,7 @@ pub struct Args {
     /// Print JSON for programs.
     #[arg(long)]
     json: bool,
-    /// Show it anew each second, until interrupted.
+    /// Show it anew each second, until interrupted or the server ends.
     #[arg(long)]
     watch: bool,
 }
@@ -40,10 +40,6 @@ pub fn run(args: &Args) -> ExitCode {
             Ok(report) => {
                 output::print(&shown(args, &report));
                 return ExitCode::SUCCESS;
-            }
-            // While watching, a server that is being restarted is waited for.
-            Err(error) if args.watch && !matches!(error, AskError::NotPermitted(_)) => {
-                output::complain(&format!("timeball status: {error}\n"));
             }
             Err(error) => {
                 output::complain(&format!("timeball status: {error}\n"));
@@ -75,7 +71,7 @@ fn show_again(args: &Args, report: &Report) -> io::Result<()> {
         let lines = text.replace('\n', "\x1b[K\n");
         write!(stdout, "\x1b[H{lines}\x1b[J")?;
     } else {
-        writeln!(stdout, "{text}")?;
+        write!(stdout, "{text}")?;
     }
     stdout.flush()
 }

@@ -3,47 +3,19 @@
 mod common;
 
 use std::net::UdpSocket;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Daemon, Host, PATIENCE, Scratch, chronyd, ntpsec, text};
-use serde_json::Value;
+use common::{Controlled, Host, PATIENCE, chronyd, ntpsec, text};
 
 /// A server in a namespace, asked by ntpq and through its control socket.
 struct Server<'h> {
     host: &'h Host,
-    _daemon: Daemon,
-    socket: PathBuf,
-    _directory: Scratch,
+    asked: Controlled,
 }
 
 impl<'h> Server<'h> {
     fn start(host: &'h Host, config: &str) -> Self {
-        let directory = Scratch::file("placeholder", "");
-        let socket = directory.path.with_file_name("control.sock");
-        let control = format!("[control]\ncontrol_socket = \"{}\"\n", socket.display());
-        let _daemon = host.serve(&format!("{control}{config}"));
-        Self { host, _daemon, socket, _directory: directory }
-    }
-
-    fn report(&self) -> Value {
-        let mut timeball = Command::new(env!("CARGO_BIN_EXE_timeball"));
-        let output = timeball.args(["status", "--json", "--socket"]).arg(&self.socket).output();
-        serde_json::from_slice(&output.unwrap().stdout).expect("a report")
-    }
-
-    /// Waits until `holds` of the report.
-    fn wait_until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let begun = Instant::now();
-        loop {
-            let report = self.report();
-            if holds(&report) {
-                return report;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{what}: {report:#}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        Self { host, asked: Controlled::start(host, config) }
     }
 
     fn ntpq(&self, arguments: &[&str]) -> String {
@@ -95,11 +67,11 @@ fn the_rows_are_those_of_the_server() {
              [[source]]\naddress = \"127.0.0.9:9\"\n"
         ),
     );
-    server.wait_until("eight answers and a choice", |report| {
+    server.asked.wait_until("eight answers and a choice", |report| {
         report["sources"][0]["reach"] == 255 && report["sources"][0]["symbol"] == "*"
     });
     let rows = server.peers(&["-p"]);
-    let report = server.report();
+    let report = server.asked.report();
     let [(good, upstream), (bad, silent), (unused, local)] = &rows[..] else { panic!("{rows:?}") };
     assert_eq!((*good, *bad, *unused), ('*', ' ', ' '), "{rows:?}");
     // remote, refid, st, t, when, poll, reach; then numbers.
@@ -125,7 +97,7 @@ fn every_reading_command_is_answered() {
     let config =
         format!("{LISTEN}[[source]]\naddress = \"127.0.0.1:1123\"\nmin_poll = 0\nmax_poll = 0\n");
     let server = Server::start(&host, &config);
-    let report = server.wait_until("synchronised", |report| report["header"]["leap"] == 0);
+    let report = server.asked.wait_until("synchronised", |report| report["header"]["leap"] == 0);
 
     let variables = server.ntpq(&["-c", "rv"]);
     assert!(variables.contains("associd=0 status=0615 leap_none, sync_ntp, 1 event, clock_sync"));
@@ -187,14 +159,14 @@ fn a_table_of_sixty_four_sources_arrives_in_parts_and_whole() {
 fn nothing_can_be_changed_and_no_clients_are_listed() {
     let host = Host::new();
     let server = Server::start(&host, LISTEN);
-    let before = server.report()["clients"]["received"].clone();
+    let before = server.asked.report()["clients"]["received"].clone();
     for command in [":config server 127.0.0.9", "mrulist", "reslist", "ifstats", "saveconfig x"] {
         let mut ntpq = ntpsec(server.host, "ntpsec/usr/bin/ntpq");
         let output = ntpq.args(["-n", "-k", "/dev/null", "-c", command, "127.0.0.1"]).output();
         let said = text(&output.unwrap());
         assert!(!said.contains("Succeeded") && !said.contains("127.0.0.9"), "{command}: {said}");
     }
-    let report = server.report();
+    let report = server.asked.report();
     assert_eq!(report["sources"].as_array().map(Vec::len), Some(0), "{report:#}");
     assert_eq!(report["clients"]["received"], before, "none of it came to a worker");
 }
@@ -210,17 +182,13 @@ fn strangers_are_told_nothing_unless_the_access_rules_say_so() {
         ("[[access]]\nnetwork = \"127.0.0.0/8\"\nallow = [\"time\", \"query\"]\n", true),
     ] {
         let config = format!("[server]\nlisten = [\"127.0.0.1:0\"]\n{rule}");
-        let file = Scratch::file("timeball.toml", &config);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_timeball"));
-        command.arg("serve").arg(&file.path);
-        let mut daemon = Daemon::start(command);
-        let listening = daemon.wait_for("listening");
-        daemon.wait_for("ready");
-        let address = listening.split_whitespace().last().unwrap().to_owned();
+        let server = Controlled::here(&config);
+        let report = server.report();
+        let address = report["listening"][0].as_str().unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let patience = if answered { PATIENCE } else { Duration::from_millis(500) };
         client.set_read_timeout(Some(patience)).unwrap();
-        client.send_to(&READ_STATUS, &address).unwrap();
+        client.send_to(&READ_STATUS, address).unwrap();
         let mut answer = [0; 500];
         assert_eq!(client.recv(&mut answer).is_ok(), answered, "{rule}");
         if answered {

@@ -28,7 +28,7 @@ use timeball_time::{Interval, Monotonic, Timestamp};
 use crate::report::Witness;
 use query::Queries;
 
-pub(crate) use ask::{AskError, ask};
+pub(crate) use ask::ask;
 pub(crate) use door::{Door, DoorError};
 
 /// The control plane, ready to run.

@@ -10,7 +10,7 @@ use timeball_time::Interval;
 use timeball_wire::Header;
 
 use super::survey::Candidate;
-use crate::names::reference;
+use crate::names::{kiss_meaning, reference};
 
 /// One server's answer, in units for people and programs alike: seconds.
 #[derive(Debug, Serialize)]
@@ -190,13 +190,9 @@ fn reason(candidate: &Candidate) -> String {
 }
 
 fn unsynchronised(header: &Header) -> String {
-    let why = match header.reference_id.code() {
-        Some("INIT") => ", kiss code INIT: never since its start",
-        Some("STEP") => ", kiss code STEP: its clock was set and is being checked",
-        Some("XSTL") => ", kiss code XSTL: its clock discipline has stopped",
-        Some("XLST") => ", kiss code XLST: it has lost its sources for too long",
-        _ => "",
-    };
+    let code = header.reference_id.code().unwrap_or_default();
+    let why = kiss_meaning(code)
+        .map_or_else(String::new, |meaning| format!(", kiss code {code}: {meaning}"));
     format!(
         "it says it is not synchronised (leap {}, stratum {}{why})",
         header.flags.leap.to_bits(),

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use draw::{Board, Witness, work};
-pub(crate) use text::{text, workers_text};
+pub(crate) use text::{span, text, workers_text};
 
 /// The version of the JSON.
 pub const VERSION: u32 = 1;

@@ -51,7 +51,7 @@ fn sources(report: &Report) -> String {
     }
     let width = report.sources.iter().map(|source| source.name.len()).max().unwrap_or(0).max(6);
     let mut text = format!(
-        "  {:width$} refid           st reach poll when  offset       ± error        delay        jitter\n",
+        "  {:width$} refid           st reach  poll  when  offset       ± error        delay        jitter\n",
         "source"
     );
     for source in &report.sources {
@@ -65,7 +65,7 @@ fn row(source: &Source) -> String {
     let refid = last.map_or("-", |last| last.reference_id.as_str());
     let stratum = last.map_or_else(|| "-".to_owned(), |last| last.stratum.to_string());
     let mut row = format!(
-        "{refid:15} {stratum:>2} {:>5o} {:>4} {:>4}  {:12} {:12}   {:12} {}",
+        "{refid:15} {stratum:>2} {:>5o} {:>5} {:>5}  {:12} {:12}   {:12} {}",
         source.reach,
         span(2f64.powi(i32::from(source.poll_log2_s))),
         source.when_s.map_or_else(|| "-".to_owned(), span),
@@ -83,10 +83,10 @@ fn row(source: &Source) -> String {
     row
 }
 
-/// Whole seconds, minutes, hours or days, in four columns.
-fn span(seconds: f64) -> String {
+/// Whole seconds, minutes, hours or days, and the letter of the unit.
+pub(crate) fn span(seconds: f64) -> String {
     match seconds {
-        s if s < 2048.0 => format!("{s:.0}"),
+        s if s < 2048.0 => format!("{s:.0}s"),
         s if s < 300.0 * 60.0 => format!("{:.0}m", s / 60.0),
         s if s < 96.0 * 3600.0 => format!("{:.0}h", s / 3600.0),
         s => format!("{:.0}d", s / 86_400.0),
@@ -122,7 +122,8 @@ pub(crate) fn workers_text(workers: &[Work]) -> String {
     text
 }
 
-const LEGEND: &str = "  * system peer  + combined  - outlier  . spare  x falseticker  (blank) not usable
-  reach: octal, a bit for each of the last eight requests; poll, when: seconds unless m, h, d follows
-  offset: its time minus ours, with its standard deviation; jitter: of a single answer
+const LEGEND: &str =
+    "  * system peer  + combined  - outlier  . spare  x falseticker  (blank) not usable
+  reach: octal, a bit for each of the last eight requests; offset: its time minus ours, by its whole
+  history, with the standard deviation of that; jitter: of a single answer
 ";

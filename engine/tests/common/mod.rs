@@ -234,6 +234,81 @@ impl Drop for Scratch {
     }
 }
 
+/// `timeball serve` with a control socket of the test's own.
+pub struct Controlled {
+    /// The server.
+    pub daemon: Daemon,
+    /// Its control socket.
+    pub socket: PathBuf,
+    /// Its directory, which goes with this.
+    pub directory: Scratch,
+}
+
+impl Controlled {
+    /// Starts it on `host` with the given config.
+    pub fn start(host: &Host, config: &str) -> Self {
+        Self::with(config, |path| {
+            let mut command = host.timeball(&["serve"]);
+            command.arg(path);
+            command
+        })
+    }
+
+    /// Starts it outside of any namespace.
+    pub fn here(config: &str) -> Self {
+        Self::with(config, |path| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_timeball"));
+            command.arg("serve").arg(path);
+            command
+        })
+    }
+
+    fn with(config: &str, command: impl Fn(&Path) -> Command) -> Self {
+        let file = Scratch::file("timeball.toml", "");
+        let socket = file.path.with_file_name("control.sock");
+        let control = format!("[control]\ncontrol_socket = \"{}\"\n", socket.display());
+        std::fs::write(&file.path, format!("{control}{config}")).unwrap();
+        let mut daemon = Daemon::start(command(&file.path));
+        daemon.wait_for("ready");
+        Self { daemon, socket, directory: file }
+    }
+
+    /// Runs `timeball COMMAND` for it.
+    pub fn ask(&self, command: &str, arguments: &[&str]) -> Output {
+        ask_at(&self.socket, command, arguments)
+    }
+
+    /// What it says of itself.
+    pub fn report(&self) -> serde_json::Value {
+        let output = self.ask("status", &["--json"]);
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", text(&output)))
+    }
+
+    /// Waits until `holds` of that, and returns it.
+    pub fn wait_until(
+        &self,
+        what: &str,
+        holds: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let begun = Instant::now();
+        loop {
+            let report = self.report();
+            if holds(&report) {
+                return report;
+            }
+            assert!(begun.elapsed() < 2 * PATIENCE, "{what}: {report:#}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// Runs `timeball COMMAND` for the server with this control socket.
+pub fn ask_at(socket: &Path, command: &str, arguments: &[&str]) -> Output {
+    let mut timeball = Command::new(env!("CARGO_BIN_EXE_timeball"));
+    timeball.args([command, "--socket"]).arg(socket).args(arguments).output().unwrap()
+}
+
 /// Where `tests/peers` has put the real peers; fails the test with the remedy if it has not.
 pub fn peer(path: &str) -> PathBuf {
     let root = std::env::var_os("TIMEBALL_PEERS").map_or_else(
