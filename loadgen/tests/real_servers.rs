@@ -179,7 +179,7 @@ fn a_server_that_is_not_there_and_a_target_that_is_not_ours_are_named() {
         (output.status.code(), text(&output))
     };
     let (code, error) = told("127.0.0.1:123");
-    assert!(code == Some(1) && error.contains("the port is closed"), "{error}");
+    assert!(code == Some(4) && error.contains("the port is closed"), "{error}");
     let (code, error) = told("192.0.2.1:123");
     assert!(code == Some(3) && error.contains("--i-own-this-target"), "{error}");
 }

@@ -64,8 +64,11 @@ pub(super) enum CommandError {
 impl CommandError {
     pub(super) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Load(LoadError::Option(_)) => 2,
+            Self::Usage(_) | Self::Load(LoadError::Option(_) | LoadError::Behaviour(_)) => 2,
             Self::Load(LoadError::OutOfScope(_)) => 3,
+            Self::Load(
+                LoadError::Refused(_) | LoadError::Silent(_) | LoadError::Unreachable { .. },
+            ) => Ending::Unanswered as u8,
             _ => 1,
         }
     }

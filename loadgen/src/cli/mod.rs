@@ -68,6 +68,6 @@ Exit codes:
     1  something failed; stderr says what and what to do
     2  wrong usage
     3  the target is not yours to load
-    4  measured, but there was not one valid answer
+    4  nobody answers: unreachable, port closed, silent, or not one valid answer
     5  measured, but no rate meets the service level (find)
   130  interrupted; what was counted until then is reported";
