@@ -659,3 +659,30 @@ fn leap_second_lists_and_modes_are_taken_over() {
     assert_eq!(plan.clock.leap_file.as_deref(), Some(list));
     assert_eq!(plan.clock.leap_second, timeball::config::LeapMode::Slew);
 }
+
+#[test]
+fn the_broadcast_family_is_taken_over_as_far_as_it_is_authenticated() {
+    let classic = "keys /etc/ntp/keys\ntrustedkey 4\nbroadcast 192.0.2.255 key 4 minpoll 4\n\
+         broadcast 224.0.1.1 ttl 3\nbroadcast 192.0.2.255 key 9\nbroadcast 224.0.1.1 autokey\n\
+         multicastclient\nmanycastserver 239.255.254.254\nmanycastclient 239.255.254.254 key 4\n\
+         manycastclient 239.255.254.253\n";
+    let file = Scratch::file("ntp.conf", classic);
+    let imported = Imported::read(&file.path, Some(Dialect::Ntp)).unwrap();
+    let refused: Vec<_> = (imported.findings.iter())
+        .filter(|finding| finding.verdict == Verdict::Refused)
+        .map(|finding| finding.place.line)
+        .collect();
+    assert_eq!(refused, [5, 6, 10], "{:?}", imported.findings);
+    let taken = plan(&imported);
+    let sent = taken.lan.broadcasts.iter().map(|to| (to.poll, to.ttl, to.key.is_some()));
+    assert_eq!(sent.collect::<Vec<_>>(), [(4, 1, true), (6, 3, false)]);
+    let listens = taken.lan.listens.unwrap();
+    assert!(listens.authenticate && listens.delay.is_none() && listens.groups.len() == 1);
+    assert_eq!((taken.lan.answers.len(), taken.lan.asks.len()), (1, 1));
+    let open = "broadcastclient novolley\ndisable auth\nmanycastclient 239.255.254.254\n";
+    let file = Scratch::file("ntp.conf", open);
+    let taken = plan(&Imported::read(&file.path, Some(Dialect::Ntp)).unwrap());
+    let listens = taken.lan.listens.unwrap();
+    assert!(!listens.authenticate && listens.delay.is_some());
+    assert_eq!(taken.lan.asks.len(), 1);
+}

@@ -9,6 +9,7 @@ use super::dialect::Dialect;
 use super::entry::Entry;
 use super::finding::{Finding, Place, Verdict};
 use super::keyring::{self, Keyring};
+use super::lan::Lan;
 use super::toml::Text;
 use crate::config::{Family, Whom, everybody};
 
@@ -23,6 +24,7 @@ pub(super) struct Draft {
     pub(super) sources: Vec<Source>,
     pub(super) access: Vec<Access>,
     pub(super) keyring: Keyring,
+    pub(super) lan: Lan,
     /// Reference clocks named so far (ntpd's 127.127.t.u), which `fudge` lines are about.
     pub(super) clocks: Vec<Clock>,
     /// The port to listen on and the addresses, if not all.
@@ -80,6 +82,7 @@ impl Draft {
             sources: Vec::new(),
             access: Vec::new(),
             keyring: Keyring::default(),
+            lan: Lan::default(),
             clocks: Vec::new(),
             port: None,
             listen: Vec::new(),
@@ -194,7 +197,8 @@ impl Draft {
             }
         }
         keyring::settle(self, findings);
-        if self.sources.is_empty() && !self.settings.iter().any(|s| s.section == "local") {
+        let found = !self.sources.is_empty() || self.lan.finds_sources();
+        if !found && !self.settings.iter().any(|s| s.section == "local") {
             self.remarks.push(NO_SOURCE.to_owned());
         }
         if self.dialect == Dialect::Chrony {
@@ -257,6 +261,7 @@ impl Draft {
         for source in &self.sources {
             text.source(source);
         }
+        self.lan.write(&mut text);
         text.finish()
     }
 

@@ -86,6 +86,7 @@ pub(super) fn settle(draft: &mut Draft, findings: &mut [Finding]) {
         }
         had
     });
+    draft.lan.settle(|key| keyring.counts(key, dialect), findings);
     match &keyring.file {
         Some((file, place)) if keyring.is_used(draft) => {
             let format = if dialect == Dialect::Ntp { "ntpd" } else { "chrony" };

@@ -14,6 +14,7 @@ mod entry;
 mod finding;
 mod instead;
 mod keyring;
+mod lan;
 mod ntp;
 mod numbers;
 mod reader;

@@ -31,7 +31,8 @@ impl Text {
         self.line(&format!("{key} = {value}"), place);
     }
 
-    fn repeated(&mut self, header: &str, place: &Place) {
+    /// A heading such as `[[source]]`, and where it comes from.
+    pub(super) fn repeated(&mut self, header: &str, place: &Place) {
         self.line("", None);
         self.line(&format!("# {place}"), None);
         self.line(header, Some(place));

@@ -10,6 +10,7 @@ use super::directive::Directive;
 use super::directive::Rule::{Change, Include, Keep, Map, Refuse};
 use super::instead::{NTS, REFERENCE_CLOCK};
 use super::keyring;
+use super::lan;
 
 /// What a line may begin with.
 pub(super) static DIRECTIVES: &[Directive] = &[
@@ -28,7 +29,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("bindcmdaddress", Change(CHRONYC)),
     row("bindcmddevice", Change(CHRONYC)),
     row("binddevice", Change("every device is listened on; name its address in `server.listen`")),
-    row("broadcast", Refuse("broadcasts are not sent", "let clients ask")),
+    row("broadcast", Map { becomes: "a `[[broadcast]]`", read: lan::broadcast_at }),
     row("clientloglimit", Keep("no list of clients is kept")),
     row("clockprecision", Change("the precision is measured")),
     row("cmdallow", Change(CHRONYC)),

@@ -12,15 +12,16 @@ use super::directive::Directive;
 use super::directive::Rule::{Change, Include, Keep, Map, Refuse};
 use super::instead::{AUTOKEY, NTS, REFERENCE_CLOCK};
 use super::keyring;
+use super::lan;
 
 /// What a line may begin with.
 pub(super) static DIRECTIVES: &[Directive] = &[
     row("authenticate", Change("obsolete since ntpd 4: see `enable auth`")),
     row("automax", Refuse(AUTOKEY.0, AUTOKEY.1)),
     row("autokey", Refuse(AUTOKEY.0, AUTOKEY.1)),
-    row("broadcast", Refuse(BROADCAST.0, BROADCAST.1)),
-    row("broadcastclient", Refuse(BROADCAST.0, BROADCAST.1)),
-    row("broadcastdelay", Refuse(BROADCAST.0, BROADCAST.1)),
+    row("broadcast", Map { becomes: "a `[[broadcast]]`", read: lan::broadcast }),
+    row("broadcastclient", Map { becomes: "`[broadcast_client]`", read: lan::broadcast_client }),
+    row("broadcastdelay", Map { becomes: "`broadcast_client.delay_s`", read: lan::delay }),
     row("calldelay", Refuse("it is about telephone calls of a modem clock", REFERENCE_CLOCK.1)),
     row("controlkey", Keep("nothing can be changed by ntpq, so no key is needed for it")),
     row("crypto", Refuse(AUTOKEY.0, AUTOKEY.1)),
@@ -50,13 +51,16 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("leapsmearinterval", Refuse(SMEAR.0, SMEAR.1)),
     row("logconfig", Change("what changes the server's state is logged; see `log.level`")),
     row("logfile", Change("messages go to standard error, which the service manager keeps")),
-    row("manycastclient", Refuse(BROADCAST.0, BROADCAST.1)),
-    row("manycastserver", Refuse(BROADCAST.0, BROADCAST.1)),
+    row("manycastclient", Map { becomes: "a `[[manycast_client]]`", read: lan::manycast_client }),
+    row("manycastserver", Map { becomes: "`manycast_server.groups`", read: lan::manycast_server }),
     row("mdnstries", Keep("nothing is announced by mDNS")),
     row("mem", Change("memory is locked by the service manager's limits, if at all")),
     row("monitor", Change("clients are counted, not listed")),
     row("mru", Change("clients are counted, not listed")),
-    row("multicastclient", Refuse(BROADCAST.0, BROADCAST.1)),
+    row(
+        "multicastclient",
+        Map { becomes: "`broadcast_client.groups`", read: lan::multicast_client },
+    ),
     row("nic", Map { becomes: "`server.listen`", read: options::interface }),
     row("nonvolatile", Change("the drift file is written when it moved by 0.1 ppm")),
     row("ntpsigndsocket", Refuse("signing for Windows domains (MS-SNTP) is not offered", SIGND)),
@@ -89,7 +93,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("tos", Map { becomes: "selection limits, below", read: options::tos }),
     row("trap", Refuse("traps are never sent: a stranger could aim them", "watch the log instead")),
     row("trustedkey", Map { becomes: "`keys.trusted`", read: keyring::trusted }),
-    row("ttl", Refuse(BROADCAST.0, BROADCAST.1)),
+    row("ttl", Change("a group is asked one hop away, then ever twice as far")),
     row("unconfig", Map { becomes: "takes an earlier server back", read: association::unpeer }),
     row("unpeer", Map { becomes: "takes an earlier server back", read: association::unpeer }),
     row(
@@ -102,8 +106,6 @@ const fn row(name: &'static str, rule: super::directive::Rule) -> Directive {
     Directive { name, rule }
 }
 
-const BROADCAST: (&str, &str) =
-    ("broadcast, multicast and manycast are not offered", "name each server as a [[source]]");
 const RATE: &str = "answers are not limited in rate";
 const SIGND: &str = "keep the domain controller's own service for domain members";
 const SMEAR: (&str, &str) = (

@@ -4,6 +4,7 @@
 
 use super::super::draft::Draft;
 use super::super::entry::Entry;
+use super::super::lan;
 use super::super::numbers;
 
 pub(super) fn driftfile(draft: &mut Draft, entry: &mut Entry) {
@@ -129,17 +130,15 @@ pub(super) fn disable(draft: &mut Draft, entry: &mut Entry) {
     switches(draft, entry, false);
 }
 
-fn switches(_: &mut Draft, entry: &mut Entry, on: bool) {
+fn switches(draft: &mut Draft, entry: &mut Entry, on: bool) {
     if entry.peek().is_none() {
         entry.expect("a word");
     }
     while let Some(word) = entry.next() {
         match (word.as_str(), on) {
             ("auth", true) => entry.note("unauthenticated packets make no association"),
-            ("auth", false) => {
-                entry.changed("`auth`: nothing unauthenticated makes an association")
-            }
-            ("bclient", true) => entry.changed("`bclient`: broadcasts are not believed"),
+            ("auth", false) => lan::open(draft, entry),
+            ("bclient", true) => lan::broadcast_client(draft, entry),
             ("bclient", false) | ("calibrate", false) | ("stats", false) | ("mode7", false) => {}
             ("calibrate", true) => entry.changed("`calibrate`: there are no reference clocks"),
             ("kernel", _) => {
