@@ -20,7 +20,7 @@ use crate::config::{
 };
 use crate::given::{Given, Loaded};
 use crate::import::Imported;
-use crate::{names, output};
+use crate::{host, names, output};
 
 /// Check a configuration file and show the plan it makes.
 ///
@@ -96,13 +96,14 @@ pub fn check(
         (finished.collect(), unknown.collect())
     });
     let of_sources = outcomes.iter().filter_map(|one| one.as_ref().err().cloned());
-    let problems: Vec<_> = of_sources.chain(unknown).collect();
+    let problems: Vec<_> = of_sources.chain(unknown).chain(host::problems(plan)).collect();
     if !problems.is_empty() {
         return Err(loaded.blame(problems));
     }
     let addresses = outcomes.into_iter().flatten().collect();
     let Loaded { path, plan, imported } = loaded;
-    Ok(Report { path, plan, imported, keys, addresses })
+    let notes = host::notes(&plan);
+    Ok(Report { path, plan, imported, keys, addresses, notes })
 }
 
 fn addresses_of(
@@ -149,6 +150,8 @@ pub struct Report {
     pub keys: KeyFile,
     /// The addresses of each source, in the order of [`Plan::sources`]; none of them empty.
     pub addresses: Vec<Vec<IpAddr>>,
+    /// What else there is to know on this machine.
+    pub notes: Vec<String>,
 }
 
 impl fmt::Display for Report {
@@ -199,7 +202,8 @@ impl fmt::Display for Report {
         if let Some(socket) = &control.socket {
             writeln!(f, "  tell        its state at {}", socket.display())?;
         }
-        write!(f, "  log         {} and above", log_level.word())
+        write!(f, "  log         {} and above", log_level.word())?;
+        self.notes.iter().try_for_each(|note| write!(f, "\nbut here {note}"))
     }
 }
 
@@ -331,7 +335,9 @@ fn source_text(source: &Source, addresses: &[IpAddr]) -> String {
 fn to_json(path: &Path, outcome: &Result<Report, ConfigError>) -> Value {
     let file = path.display().to_string();
     match outcome {
-        Ok(report) => json!({ "file": file, "ok": true, "plan": plan_json(report) }),
+        Ok(report) => {
+            json!({ "file": file, "ok": true, "plan": plan_json(report), "notes": report.notes })
+        }
         Err(ConfigError::Unreadable { cause, remedy, .. }) => {
             json!({ "file": file, "ok": false, "problems": [{ "cause": cause, "remedy": remedy }] })
         }

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 mod control;
 pub mod given;
+mod host;
 pub mod import;
 pub mod names;
 mod output;

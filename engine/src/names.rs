@@ -3,7 +3,7 @@
 //! Must never: be called by a thread that has time to keep; a name server may take many seconds.
 
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use timeball_time::ReferenceId;
 
@@ -13,9 +13,21 @@ use timeball_time::ReferenceId;
 ///
 /// What the resolver says.
 pub fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
-    let mut addresses: Vec<IpAddr> = (name, 0).to_socket_addrs()?.map(|at| at.ip()).collect();
+    let mut addresses: Vec<_> = look_up_at(name, 0)?.map(|at| at.ip()).collect();
     addresses.dedup();
     Ok(addresses)
+}
+
+/// The same with `port`, and with the interface that an address is good on, where it matters (`fe80::`).
+///
+/// # Errors
+///
+/// What the resolver says.
+pub(crate) fn look_up_at(
+    name: &str,
+    port: u16,
+) -> io::Result<impl Iterator<Item = SocketAddr> + use<>> {
+    (name, port).to_socket_addrs()
 }
 
 /// A reference ID as its stratum makes it: a code below 2, an address (or digest) above.

@@ -44,3 +44,36 @@ fn a_list_of_leap_seconds_that_is_damaged_or_old_is_told_of_and_done_without() {
         assert_eq!(host.query(&["127.0.0.1"])["best"], "127.0.0.1:123");
     }
 }
+
+#[test]
+fn check_says_what_a_config_will_meet_on_this_machine() {
+    let host = Host::new();
+    let list = Scratch::file("leap-seconds.list", "#@ 3900000000\n2272060800 10\n");
+    let config = |user: &str| {
+        let text = format!(
+            "[server]\nlisten = [\"127.0.0.1:123\", \"192.0.2.1:123\"]\n{user}[clock]\n\
+             state_file = \"/nowhere/state\"\nleap_file = \"{}\"\n",
+            list.path.display()
+        );
+        Scratch::file("timeball.toml", &text)
+    };
+    let check = |config: &Scratch| {
+        let output = host.timeball(&["check"]).arg(&config.path).output().unwrap();
+        (output.status.code(), common::text(&output))
+    };
+    let mut server = host.serve("[server]\nlisten = [\"127.0.0.1:123\"]\n");
+    server.wait_for("ready");
+    let (code, said) = check(&config(""));
+    assert_eq!(code, Some(0), "{said}");
+    for note in [
+        "/nowhere: No such file or directory",
+        "is not believed: fetch a new list",
+        "127.0.0.1:123 is in use",
+        "cannot listen on 192.0.2.1:123: no interface has this address",
+    ] {
+        assert!(said.contains(note), "{note}: {said}");
+    }
+    let (code, said) = check(&config("user = \"nobody-of-that-name\"\n"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("timeball.toml:3:8: there is no user \"nobody-of-that-name\""), "{said}");
+}

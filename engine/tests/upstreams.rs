@@ -196,6 +196,12 @@ fn a_restart_serves_at_once_by_the_state_file_even_with_no_upstream_left() {
     let (mut ours, _, _file) = serve(&config);
     ours.wait_for("the state file is damaged; delete it; starting without it");
     ours.wait_for("synchronised");
+    let kept = || std::fs::read_to_string(&state.path).unwrap().contains("digest");
+    let deadline = Instant::now() + common::PATIENCE;
+    while !kept() {
+        assert!(Instant::now() < deadline, "not kept");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     ours.signal("TERM");
     assert_eq!(ours.finish().0, Some(0));
     drop(upstream);

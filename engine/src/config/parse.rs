@@ -147,7 +147,8 @@ fn read_server(section: &SectionReader<'_, '_>, machine: &Machine) -> Result<Ser
         spread: spread?.value,
         receive_buffer_bytes: receive_buffer_bytes?.value as usize,
         worker_priority: NonZeroU8::new(worker_priority?.value as u8),
-        user: user?,
+        user: user?.map(|user| user.value.to_owned()),
+        user_position: user?.map(|user| user.position),
     })
 }
 
@@ -235,7 +236,7 @@ fn read_uring_replies(
     }
 }
 
-fn read_user(section: &SectionReader<'_, '_>) -> Result<Option<String>, Noted> {
+fn read_user<'d>(section: &SectionReader<'d, '_>) -> Result<Option<Written<&'d str>>, Noted> {
     let Some(user) = section.text(&USER)? else { return Ok(None) };
     let is_name = (1..=USER_CHARS_MAX).contains(&user.value.len())
         && user.value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
@@ -245,7 +246,7 @@ fn read_user(section: &SectionReader<'_, '_>) -> Result<Option<String>, Noted> {
         let remedy = "write a name from /etc/passwd as in `user = \"timeball\"`";
         return Err(section.note(user.position, cause, remedy));
     }
-    Ok(Some(user.value.to_owned()))
+    Ok(Some(user))
 }
 
 fn read_control(section: &SectionReader<'_, '_>) -> Result<Control, Noted> {

@@ -78,6 +78,8 @@ pub struct Server {
     pub worker_priority: Option<NonZeroU8>,
     /// User to become once the sockets are open.
     pub user: Option<String>,
+    /// Where the file names that user.
+    pub user_position: Option<Position>,
 }
 
 impl Server {

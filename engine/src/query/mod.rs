@@ -9,7 +9,7 @@ mod adjust;
 mod report;
 mod survey;
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use timeball_time::Interval;
 use timeball_wire::{Key, KeyId};
 
 use crate::config::{Endpoint, Family, Host, KeyFile, KeyFormat, KeySettings, Words};
+use crate::names::look_up_at;
 use crate::output;
 use report::Answer;
 use survey::{Candidate, SurveyOptions, survey};
@@ -140,8 +141,7 @@ impl Args {
 fn resolve(endpoint: &Endpoint, family: Family) -> Candidate {
     let addresses: Result<Vec<SocketAddr>, String> = match &endpoint.host {
         Host::Address(address) => Ok(vec![SocketAddr::new(*address, endpoint.port)]),
-        Host::Name(name) => (name.as_str(), endpoint.port)
-            .to_socket_addrs()
+        Host::Name(name) => look_up_at(name, endpoint.port)
             .map(Iterator::collect)
             .map_err(|error| format!("its name does not resolve: {error}")),
     };

@@ -41,6 +41,7 @@ use crate::control::{self, Control, Door, DoorError};
 use crate::given::{Given, Loaded};
 use crate::import::{Imported, Verdict};
 use crate::report::{self, Board, Witness};
+pub(crate) use almanac::{Age, load as load_leap_table};
 use banner::Banner;
 use clockwork::{Clockwork, Going};
 use gatekeeper::{Gatekeeper, first_table};

@@ -8,6 +8,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::fs::MetadataExt;
 
 use caps::{CapSet, CapsHashSet};
 
@@ -25,6 +26,16 @@ pub struct User {
 }
 
 impl User {
+    /// Whoever this process runs as, under the name of its number.
+    ///
+    /// # Errors
+    /// [`PrivilegeError::Step`] where there is no /proc.
+    pub fn current() -> Result<Self, PrivilegeError> {
+        let own = std::fs::metadata("/proc/self").map_err(step("looking at oneself"))?;
+        let (uid, gid) = (own.uid(), own.gid());
+        Ok(Self { name: format!("user {uid}"), uid, gid })
+    }
+
     /// Looks `name` up in the user database.
     ///
     /// # Errors
