@@ -54,6 +54,9 @@ pub struct Discipline {
     pub(crate) kiss: ReferenceId,
     pub(crate) servo: Servo,
     pub(crate) kernel: KernelSteering,
+    /// What the kernel applies while the free clock runs as it does: nothing, or, if others steer it,
+    /// what they had it apply when first looked at.
+    pub(crate) unsteered: Option<Rate>,
     pub(crate) leap: LeapWatch,
     /// The kernel clock still has a leap second to slew.
     pub(crate) leap_to_slew: bool,
@@ -97,6 +100,7 @@ impl Discipline {
         let mut discipline = Self {
             own_ids: reference_ids(&config.own_addresses),
             kernel: KernelSteering::new(config.steering),
+            unsteered: None,
             servo: Servo::new(free, frequency, snapshot.dispersion_rate),
             leap: LeapWatch::new(config.leap_table.clone()),
             leap_to_slew: false,
@@ -288,18 +292,6 @@ impl Discipline {
         self.publish(&now, false, out);
     }
 
-    /// The kernel is seen to apply `frequency`, whoever set it (adjtimex with no modes).
-    pub fn on_kernel_frequency(&mut self, frequency: Rate, now: ClockReading, out: &mut Actions) {
-        self.observe(&now, out);
-        let matters = matches!(self.config.steering, Steering::Kernel { .. });
-        let change = (frequency - self.books.frequency()).as_ratio().abs();
-        if matters && change > FREQUENCY_NOTICED {
-            self.books.set_frequency(&now, frequency);
-            out.note(Event::ForeignFrequency { frequency });
-            self.publish(&now, false, out);
-        }
-    }
-
     /// Clients reach this server by these addresses from now on.
     pub fn on_own_addresses(&mut self, addresses: &[IpAddr]) {
         self.own_ids = reference_ids(addresses);
@@ -488,5 +480,3 @@ fn reference_ids(addresses: &[IpAddr]) -> Vec<ReferenceId> {
 const STAMP_AGE_MAX: Interval = Interval::from_secs(5);
 /// A frequency surer than this is worth remembering.
 const FREQUENCY_KNOWN_SD: f64 = 1e-6;
-/// A foreign change of frequency smaller than this is the kernel's rounding.
-const FREQUENCY_NOTICED: f64 = 1e-9;

@@ -9,10 +9,11 @@
 //! Must never: command more than ±500 ppm; command more often than once a second, whatever comes
 //! back.
 
-use timeball_time::{Interval, Monotonic, Rate, Timestamp};
+use timeball_time::{ClockReading, Interval, Monotonic, Rate, Timestamp};
 
 use crate::action::{Action, Actions, Event, Steer, Steered};
 use crate::config::Steering;
+use crate::discipline::Discipline;
 use crate::limits::KERNEL_FREQUENCY_MAX;
 use crate::status::SteeringStatus;
 
@@ -137,6 +138,27 @@ impl KernelSteering {
     }
 }
 
+impl Discipline {
+    /// The kernel is seen to apply `frequency`, whoever set it (adjtimex with no modes).
+    pub fn on_kernel_frequency(&mut self, frequency: Rate, now: ClockReading, out: &mut Actions) {
+        let mut changed = self.observe(&now, out);
+        let steered = matches!(self.config.steering, Steering::Kernel { .. });
+        let unsteered = *self.unsteered.get_or_insert(if steered { Rate::ZERO } else { frequency });
+        let ratio = (1.0 + frequency.as_ratio()) / (1.0 + unsteered.as_ratio()) - 1.0;
+        if (ratio - self.books.frequency().as_ratio()).abs() > FREQUENCY_NOTICED {
+            self.books.set_frequency(&now, Rate::from_ratio(ratio));
+            if steered {
+                // Who steers this clock in our stead may do so every second: that is no news.
+                out.note(Event::ForeignFrequency { frequency });
+            }
+            changed = true;
+        }
+        if changed {
+            self.publish(&now, false, out);
+        }
+    }
+}
+
 fn command(applied: Rate, wanted: &Wanted) -> Option<Steer> {
     if wanted.step_above.is_some_and(|limit| wanted.correction.abs() > limit) {
         return Some(Steer::Step(wanted.correction));
@@ -165,3 +187,5 @@ const COMMAND_GAP: Interval = Interval::from_millis(900);
 const REPORT_WAIT: Interval = Interval::from_secs(5);
 /// How long to leave a kernel alone that refuses.
 const REFUSED_WAIT: Interval = Interval::from_secs(60);
+/// A foreign change of frequency smaller than this is the kernel's rounding.
+const FREQUENCY_NOTICED: f64 = 1e-9;

@@ -20,6 +20,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Worlds × seeds, beside chrony's figures and the goals.
     Worlds(WorldsOptions),
+    /// What must hold whatever the figures: eras, leap seconds, liars, hopeless networks.
+    Conditions(ConditionsOptions),
     /// One run as a picture (SVG, on standard output): offset, estimate and root distance over time.
     Draw(DrawOptions),
     /// Odd worlds, drawn from seeds, to see whether any promise breaks.
@@ -54,6 +56,13 @@ pub(crate) struct WorldsOptions {
     /// Print JSON for programs instead of a table for people.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConditionsOptions {
+    /// Seeds, as FIRST..LAST with both included.
+    #[arg(long, default_value = "1..100")]
+    pub(crate) seeds: Seeds,
 }
 
 #[derive(Args, Debug)]
@@ -117,4 +126,5 @@ const SEEDS_MAX: u64 = 1_000_000;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 all promises held; 1 a goal was missed (with --strict); 2 wrong usage or a file that \
-cannot be used; 3 a promise was broken: what, in which world, with which seed is on standard error.";
+cannot be used; 3 a promise was broken or a condition did not hold: in which world, with which seed, \
+and what it was is printed.";

@@ -5,6 +5,7 @@
 
 mod campaign;
 mod cli;
+mod conditions;
 mod draw;
 mod svg;
 mod swarm;
@@ -20,6 +21,7 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Worlds(options) => worlds::run(&options),
+        Command::Conditions(options) => conditions::run(&options),
         Command::Draw(options) => draw::run(&options),
         Command::Swarm(options) => swarm::run(&options),
     }
@@ -35,5 +37,5 @@ fn fail(problem: &str) -> ExitCode {
 const EXIT_MISSED: u8 = 1;
 /// Wrong usage, or a file that cannot be read or written.
 const EXIT_USAGE: u8 = 2;
-/// A promise was broken in some world.
+/// A promise was broken in some world, or a condition did not hold.
 const EXIT_BROKEN: u8 = 3;

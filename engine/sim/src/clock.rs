@@ -202,6 +202,11 @@ impl Clock {
         self.frequency
     }
 
+    /// The frequency that the kernel applies.
+    pub(crate) const fn applied(&self) -> f64 {
+        self.applied
+    }
+
     /// What realtime would show had nobody ever touched it, ns since 1970.
     pub(crate) fn free(&self) -> i64 {
         let start = self.model.start + (self.model.offset * 1e9).round() as i64;

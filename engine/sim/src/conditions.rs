@@ -137,6 +137,13 @@ fn clocks() -> Vec<Condition> {
         let name = format!("a kernel clock 100 s {way} is stepped once and then steered");
         all.push(condition(name, ahead(sign * 100.0).steered(Kernel::Obeys), right(64, 1e-3)));
     }
+    let host = vec![
+        (2_000, Incident::FrequencySet(2e-4)),
+        (4_000, Incident::FrequencySet(-3e-4)),
+        (6_000, Incident::ClockStepped { by_s: 0.3, told: true }),
+    ];
+    let name = "a kernel clock that somebody else steers does not disturb served time";
+    all.push(condition(name, Scenario { incidents: host, ..one() }, right(64, 1e-3)));
     all
 }
 

@@ -43,7 +43,6 @@ pub(super) struct Clockwork {
     waiter: Waiter,
     resolver: Resolver,
     kernel: Kernel<KernelClock>,
-    steered: bool,
     /// What steering takes.
     needed: &'static [Capability],
     /// The socket of the request in flight, by source.
@@ -134,7 +133,6 @@ impl Clockwork {
                 steered,
                 plan.clock.leap_second == LeapMode::Kernel,
             ),
-            steered,
             needed: if steered { &[Capability::CAP_SYS_TIME] } else { &[] },
             links: plan.source_names().iter().map(|_| None).collect(),
             sources: plan.sources.clone(),
@@ -230,9 +228,7 @@ impl Clockwork {
     fn on_timer(&mut self, now: ClockReading) {
         if let Some(state) = self.kernel.state() {
             self.discipline.on_kernel_leap(state.leap());
-            if self.steered {
-                self.discipline.on_kernel_frequency(state.frequency, now, &mut self.actions);
-            }
+            self.discipline.on_kernel_frequency(state.frequency, now, &mut self.actions);
         }
         if let Some(offset_s) = self.discipline.tai_offset_s(now) {
             self.kernel.announce_tai(offset_s);

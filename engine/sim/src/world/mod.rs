@@ -214,6 +214,8 @@ impl World {
                 let now = self.clock.reading();
                 let told = self.leap.filter(|_| self.kernel_leaps).map(|leap| leap.kind);
                 self.discipline.on_kernel_leap(told);
+                let applied = Rate::from_ratio(self.clock.applied());
+                self.discipline.on_kernel_frequency(applied, now, &mut self.actions);
                 self.discipline.on_timer(now, &mut || nonces.bits(), &mut self.actions);
                 self.woken = self.clock.now();
                 self.late = self.delay(self.host.latency_s);
