@@ -44,10 +44,12 @@ impl Live {
 }
 
 /// `lines` in the place of the `drawn` lines above the cursor; what is left of a longer line is erased.
+///
+/// A line that does not fit is cut by the terminal: were it wrapped, it would count as two.
 fn redraw(lines: &[String], drawn: usize) -> String {
     let up = if drawn > 0 { format!("\x1b[{drawn}F") } else { String::new() };
     let lines: String = lines.iter().map(|line| format!("{line}\x1b[K\n")).collect();
-    format!("{up}{lines}\x1b[J")
+    format!("{NO_WRAP}{up}{lines}\x1b[J{WRAP}")
 }
 
 fn line(point: &Point) -> String {
@@ -110,6 +112,8 @@ fn error(histogram: &PackedHistogram) -> String {
     format!("   served-time error p1 {low} p50 {median} p99 {high} µs")
 }
 
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 const BAR_WIDTH: u64 = 30;
@@ -138,9 +142,12 @@ mod tests {
         let lines = block("it", &point);
         assert_eq!(lines.len(), 5);
         assert!(lines[3].ends_with(&"█".repeat(30)) && lines[4].ends_with(&"█".repeat(15)));
-        assert!(redraw(&lines, 0).starts_with(&format!("{BOLD}it")));
+        assert!(redraw(&lines, 0).starts_with(&format!("{NO_WRAP}{BOLD}it")));
         let again = redraw(&lines, 5);
-        assert!(again.starts_with("\x1b[5F") && again.ends_with("\x1b[K\n\x1b[J"), "{again:?}");
+        assert!(
+            again.contains("\x1b[5F") && again.ends_with(&format!("\x1b[K\n\x1b[J{WRAP}")),
+            "{again:?}"
+        );
     }
 
     #[test]

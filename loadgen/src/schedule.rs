@@ -32,6 +32,16 @@ pub enum Load {
     },
 }
 
+impl Load {
+    /// Requests a second on average; `None` of a closed loop, which leaves that to the server.
+    pub fn rate_per_s(self) -> Option<f64> {
+        match self {
+            Self::Open { rate_hz, .. } => Some(f64::from(rate_hz)),
+            Self::Closed { .. } => None,
+        }
+    }
+}
+
 /// How the moments of an open loop are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -86,10 +86,7 @@ impl Trial {
             subject: None,
             target: options.target,
             load: options.load,
-            offered_per_s: match options.load {
-                Load::Open { rate_hz, .. } => Some(f64::from(rate_hz)),
-                Load::Closed { .. } => None,
-            },
+            offered_per_s: options.load.rate_per_s(),
             clients: u64::from(options.population.size()),
             duration_s: options.duration.as_secs_f64(),
             timeout_s: options.timeout.as_secs_f64(),

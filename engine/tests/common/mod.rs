@@ -257,7 +257,7 @@ impl Controlled {
     /// Starts it outside of any namespace.
     pub fn here(config: &str) -> Self {
         Self::with(config, |path| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_timeball"));
+            let mut command = Command::new(timeball_program());
             command.arg("serve").arg(path);
             command
         })
@@ -305,7 +305,7 @@ impl Controlled {
 
 /// Runs `timeball COMMAND` for the server with this control socket.
 pub fn ask_at(socket: &Path, command: &str, arguments: &[&str]) -> Output {
-    let mut timeball = Command::new(env!("CARGO_BIN_EXE_timeball"));
+    let mut timeball = Command::new(timeball_program());
     timeball.args([command, "--socket"]).arg(socket).args(arguments).output().unwrap()
 }
 

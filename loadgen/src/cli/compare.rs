@@ -73,14 +73,14 @@ fn in_turns(args: &Args, targets: [SocketAddr; 2]) -> Result<Document, CommandEr
     for (name, target) in sides {
         // The first load of a server's life says little of the ones after it.
         let warm_up = Options { duration: options(target)?.duration / 4, ..options(target)? };
-        args.watch.offer(&warm_up, &stop, &format!("{name}, {target}, warming up"))?;
+        args.watch.offer(&warm_up, &stop, &format!("{name}, warming up: "))?;
     }
     let mut trials = Vec::new();
     for round in 0..args.rounds {
         let order = if round % 2 == 0 { sides } else { [sides[1], sides[0]] };
         for (name, target) in order {
-            let title = format!("{name}, {target}, round {} of {}", round + 1, args.rounds);
-            let trial = turn(args, &options(target)?, &stop, &title)?;
+            let whose = format!("{name}, round {} of {}: ", round + 1, args.rounds);
+            let trial = turn(args, &options(target)?, &stop, &whose)?;
             let is_over = trial.report.interrupted;
             trials.push(Trial { subject: Some(name.to_owned()), ..trial });
             if is_over {
@@ -95,10 +95,10 @@ fn turn(
     args: &Args,
     options: &Options,
     stop: &AtomicBool,
-    title: &str,
+    whose: &str,
 ) -> Result<Trial, CommandError> {
     let options = Options { probe: false, ..options.clone() };
-    args.watch.offer(&options, stop, title)
+    args.watch.offer(&options, stop, whose)
 }
 
 /// All loads of the files of either side.

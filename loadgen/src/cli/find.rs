@@ -10,7 +10,6 @@ use super::output_args::OutputArgs;
 use super::signals;
 use super::sweep::STEP_S;
 use super::watch_args::WatchArgs;
-use crate::table::thousands;
 use crate::{Capacity, Document, Experiment, FindOptions, Level, Machine, find};
 use timeball_time::Interval;
 
@@ -74,8 +73,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
     let mut trials = Vec::new();
     let found = find(&search, |rate_hz| {
         options.load = args.load.open_at(rate_hz);
-        let title = format!("{} at {}/s", args.target, thousands(f64::from(rate_hz)));
-        let trial = args.watch.offer(&options, &stop, &title)?;
+        let trial = args.watch.offer(&options, &stop, "")?;
         options.probe = false;
         let report = trial.report.clone();
         trials.push(trial);

@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
     let options = args.load.options(args.target, RUN_S)?;
     let stop = signals::stop_flag()?;
     let machine = Machine::look();
-    let trial = args.watch.offer(&options, &stop, &format!("load on {}", args.target))?;
+    let trial = args.watch.offer(&options, &stop, "")?;
     let document = Document::new(Experiment::Run, machine, vec![trial]);
     args.output.put(&document)?;
     Ok(Ending::of(&document))

@@ -9,7 +9,6 @@ use super::load_args::LoadArgs;
 use super::output_args::OutputArgs;
 use super::signals;
 use super::watch_args::WatchArgs;
-use crate::table::thousands;
 use crate::{Document, Experiment, Machine, Steps};
 
 /// Offer several rates one after the other: where does throughput bend, and latency rise?
@@ -39,8 +38,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
     let mut trials = Vec::new();
     for &rate_hz in args.rates.rates_hz() {
         options.load = args.load.open_at(rate_hz);
-        let title = format!("{} at {}/s", args.target, thousands(f64::from(rate_hz)));
-        trials.push(args.watch.offer(&options, &stop, &title)?);
+        trials.push(args.watch.offer(&options, &stop, "")?);
         if trials.last().is_some_and(|trial| trial.report.interrupted) {
             break;
         }

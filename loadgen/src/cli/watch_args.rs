@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::CommandError;
 use super::load_args::seconds;
+use crate::text::load_words;
 use crate::{Live, Options, Trial};
 
 /// How a load is watched while it runs.
@@ -22,15 +23,17 @@ pub(super) struct WatchArgs {
 }
 
 impl WatchArgs {
-    /// Offers the load of `options`, shown under `title` while it runs.
+    /// Offers the load of `options`, shown while it runs; `whose` says which of several it is.
     pub(super) fn offer(
         &self,
         options: &Options,
         stop: &AtomicBool,
-        title: &str,
+        whose: &str,
     ) -> Result<Trial, CommandError> {
         let every = Duration::from_secs_f64(self.interval);
-        let mut live = Live::new(title.to_owned());
+        let rate = options.load.rate_per_s();
+        let mut live =
+            Live::new(format!("{whose}{} to {}", load_words(options.load, rate), options.target));
         let trial = Trial::offer(options, stop, every, &mut |point| {
             if !self.quiet {
                 live.show(point);

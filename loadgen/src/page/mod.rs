@@ -10,7 +10,7 @@ mod charts;
 mod scale;
 
 use crate::table::{micros, percent, thousands};
-use crate::text::{MEASURES, load_text, ratio_verdict, remarks, utc};
+use crate::text::{cells, load_text, ratio_verdict, remarks, utc};
 use crate::{Comparison, Document, Experiment, Method, Trial, knee};
 
 use chart::{escaped, interval_svg, put};
@@ -88,7 +88,15 @@ fn run(body: &mut String, trial: &Trial) {
         }
     }
     body.push_str("</div>");
-    card(body, "Distributions", "All in µs.", &measures_table(trial));
+    card(body, "Distributions", "All in µs.", &table(&cells::TIMES, cells::times(trial)));
+    body.push_str("<div class=\"cards\">");
+    card(body, "Requests", "", &table(&cells::COUNTS, cells::counts(trial)));
+    card(body, "Senders", SENDERS_WHY, &table(&cells::SENDERS, cells::senders(trial)));
+    let others = cells::others(trial);
+    if !others.is_empty() {
+        card(body, "Hostile packets and clients", OTHERS_WHY, &table(&cells::OTHERS, others));
+    }
+    body.push_str("</div>");
 }
 
 fn steps(body: &mut String, document: &Document, trials: &[Trial]) {
@@ -170,23 +178,6 @@ fn card(body: &mut String, title: &str, why: &str, content: &str) {
             escaped(why)
         ),
     );
-}
-
-fn measures_table(trial: &Trial) -> String {
-    let header = ["", "count", "min", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
-    let named = MEASURES.iter().filter_map(|(key, name)| {
-        let (_, histogram) =
-            trial.report.measures().into_iter().find(|(stored, _)| stored == key)?;
-        (histogram.count() > 0).then_some((name, histogram.distribution()))
-    });
-    let rows = named.map(|(name, it)| {
-        let mut cells = vec![(*name).to_owned(), thousands(it.count as f64)];
-        let figures =
-            [it.min_ns, it.p50_ns, it.p90_ns, it.p99_ns, it.p99_9_ns, it.p99_99_ns, it.max_ns];
-        cells.extend(figures.map(micros));
-        cells
-    });
-    table(&header, rows)
 }
 
 fn trials_table(trials: &[Trial]) -> String {
@@ -304,14 +295,14 @@ fn shell_words(words: &[String]) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let row = |cells: Vec<String>, tag: &str| {
         let cells: String =
             cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect();
         format!("<tr>{cells}</tr>")
     };
     let header = row(header.iter().map(|&cell| cell.to_owned()).collect(), "th");
-    let rows: String = rows.map(|cells| row(cells, "td")).collect();
+    let rows: String = rows.into_iter().map(|cells| row(cells, "td")).collect();
     format!("<div class=\"scroll\"><table>{header}{rows}</table></div>")
 }
 
@@ -323,6 +314,9 @@ const ERROR_WHY: &str = "θ = ((T2 − T1) + (T3 − T4)) / 2 with kernel stamps
     on one clock: any offset is error.";
 const KNEE_WHY: &str = "Valid replies a second while load was offered. The dashed line is a server that \
     answers everything; the knee is the highest rate of which 99 % was answered.";
+const SENDERS_WHY: &str = "The generator's threads; what left late is in the latency.";
+const OTHERS_WHY: &str =
+    "Hostile packets are to be answered by nobody, and are counted nowhere else.";
 const LOSS_WHY: &str = "Requests without a valid reply in time.";
 
 #[cfg(test)]

@@ -3,18 +3,16 @@
 //! Must never: show a figure that another view of the same result would show otherwise.
 
 mod bars;
+pub(crate) mod cells;
 mod words;
 
 use std::mem::discriminant;
 
 use crate::table::{Table, micros, percent, thousands};
-use crate::{
-    Cohort, Comparison, Document, Experiment, KNEE_SHARE, Limit, Method, SignedHistogram, Trial,
-    knee,
-};
+use crate::{Comparison, Document, Experiment, Fault, KNEE_SHARE, Limit, Method, Trial, knee};
 
 use bars::bars;
-pub(crate) use words::{MEASURES, load_text, ratio_verdict, utc};
+pub(crate) use words::{load_text, load_words, ratio_verdict, utc};
 
 /// The whole result.
 pub fn text(document: &Document) -> String {
@@ -29,15 +27,7 @@ pub fn text(document: &Document) -> String {
     if let Some(comparison) = &document.comparison {
         text.push_str(&comparison_text(comparison));
     }
-    for trial in document.trials.iter().filter(|trial| trial.report.faults.total() > 0) {
-        let reasons: Vec<_> = trial
-            .report
-            .faults
-            .seen()
-            .map(|(fault, count)| format!("{} {}", thousands(count as f64), fault.text()))
-            .collect();
-        text.push_str(&format!("invalid at {}: {}\n", load_text(trial), reasons.join(", ")));
-    }
+    text.push_str(&invalid_text(&document.trials));
     for remark in remarks(document) {
         text.push_str(&format!("! {remark}\n"));
     }
@@ -50,6 +40,18 @@ pub fn text(document: &Document) -> String {
         ));
     }
     text
+}
+
+/// What was invalid at which of several loads; one load has it in its table.
+fn invalid_text(trials: &[Trial]) -> String {
+    let invalid = trials.iter().filter(|trial| trials.len() > 1 && trial.report.faults.total() > 0);
+    let line = |trial: &Trial| {
+        let reason =
+            |(fault, count): (Fault, u64)| format!("{} {}", thousands(count as f64), fault.text());
+        let reasons: Vec<_> = trial.report.faults.seen().map(reason).collect();
+        format!("invalid at {}: {}\n", load_text(trial), reasons.join(", "))
+    };
+    invalid.map(line).collect()
 }
 
 /// What a reader must know to believe the result: the document's remarks, and what its figures say.
@@ -97,104 +99,28 @@ fn count_text(count: usize, noun: &str) -> String {
 
 fn run_text(trial: &Trial) -> String {
     let report = &trial.report;
-    let share = |count: u64| percent(count as f64 / report.sent.max(1) as f64);
-    let per_s = |rate: f64| format!("{}/s", thousands(rate));
-    let mut counts = Table::new(&["", "requests", "share", "rate"]);
-    let mut row = |name: &str, count: u64, share: String, rate: String| {
-        counts.row(vec![name.to_owned(), thousands(count as f64), share, rate]);
-    };
-    row("sent", report.sent, String::new(), per_s(report.sent_per_s()));
-    if report.unsent > 0 {
-        row("no room to send", report.unsent, share(report.unsent), String::new());
-    }
-    row("answered", report.answered, share(report.answered), per_s(report.answered_per_s()));
-    row("lost", report.lost, share(report.lost), String::new());
-    row("invalid", report.faults.total(), share(report.faults.total()), String::new());
-    let mut times =
-        Table::new(&["µs", "count", "min", "p50", "p90", "p99", "p99.9", "p99.99", "max"]);
-    for (name, histogram) in measures(trial) {
-        let it = histogram.distribution();
-        let mut cells = vec![name.to_owned(), thousands(it.count as f64)];
-        let figures =
-            [it.min_ns, it.p50_ns, it.p90_ns, it.p99_ns, it.p99_9_ns, it.p99_99_ns, it.max_ns];
-        cells.extend(figures.map(micros));
-        times.row(cells);
-    }
-    format!(
-        "{} to {}, {} clients, from {} for {:.1} s\n\n{}{}\n{}{}{}",
+    let mut text = format!(
+        "{} to {}, {} clients, from {} for {:.1} s\n",
         load_text(trial),
         trial.target,
         thousands(trial.clients as f64),
         utc(trial.started_unix_ns),
         report.elapsed_s,
-        counts.text(),
-        others_text(trial),
-        times.text(),
-        bars("latency", &report.latency),
-        senders_text(trial),
-    )
-}
-
-/// The distributions that hold anything, with what people call them.
-pub(crate) fn measures(trial: &Trial) -> impl Iterator<Item = (&'static str, &SignedHistogram)> {
-    let named = trial.report.measures().into_iter().filter_map(|(key, histogram)| {
-        let (_, name) = MEASURES.iter().find(|(stored, _)| *stored == key)?;
-        Some((*name, histogram))
-    });
-    named.filter(|(_, histogram)| histogram.count() > 0)
-}
-
-/// Hostile packets, and clients that do not behave well, where there were any.
-fn others_text(trial: &Trial) -> String {
-    let mut text = String::new();
-    for (kind, it) in trial.report.hostile.all() {
-        if it.sent > 0 {
-            text.push_str(&format!(
-                "hostile, {}: {} sent, {} answered, {} octets for {}\n",
-                kind.name(),
-                thousands(it.sent as f64),
-                thousands(it.answered as f64),
-                thousands(it.octets_answered as f64),
-                thousands(it.octets_sent as f64),
-            ));
+    );
+    let mut add = |header: &[&str], rows: Vec<Vec<String>>| {
+        if !rows.is_empty() {
+            let mut table = Table::new(header);
+            rows.into_iter().for_each(|row| table.row(row));
+            text.push_str(&format!("\n{}", table.text()));
         }
+    };
+    add(&cells::COUNTS, cells::counts(trial));
+    add(&cells::OTHERS, cells::others(trial));
+    add(&cells::TIMES, cells::times(trial));
+    if trial.senders.len() > 1 {
+        add(&cells::SENDERS, cells::senders(trial));
     }
-    let cohorts = trial.report.cohorts.all();
-    if cohorts.iter().filter(|(_, it)| it.sent > 0).count() > 1 {
-        for (cohort, it) in cohorts {
-            let name = match cohort {
-                Cohort::WellBehaved => "well-behaved clients",
-                Cohort::Chatty => "chatty clients",
-                Cohort::Abuser => "the abuser",
-            };
-            text.push_str(&format!(
-                "{name}: {} sent, {} answered, {} refused\n",
-                thousands(it.sent as f64),
-                thousands(it.answered as f64),
-                thousands(it.refused as f64),
-            ));
-        }
-    }
-    if text.is_empty() { text } else { format!("\n{text}") }
-}
-
-fn senders_text(trial: &Trial) -> String {
-    if trial.senders.len() < 2 {
-        return String::new();
-    }
-    let mut table = Table::new(&["sender", "sent/s", "answered/s", "no room", "late p99 µs"]);
-    for (number, sender) in trial.senders.iter().enumerate() {
-        let per_s = |count: u64| thousands(count as f64 / trial.report.elapsed_s.max(1e-9));
-        let core = sender.core.map_or(String::new(), |core| format!(", core {core}"));
-        table.row(vec![
-            format!("{number}{core}"),
-            per_s(sender.sent),
-            per_s(sender.answered),
-            thousands(sender.unsent as f64),
-            micros(sender.lag_p99_ns),
-        ]);
-    }
-    format!("\n{}", table.text())
+    text + &bars("latency", &report.latency)
 }
 
 fn steps_text(kind: Experiment, trials: &[Trial]) -> String {

@@ -18,8 +18,13 @@ pub(crate) const MEASURES: [(&str, &str); 7] = [
 
 /// What load was offered.
 pub(crate) fn load_text(trial: &Trial) -> String {
-    let rate = trial.offered_per_s.map_or(String::new(), |rate| format!(" {}/s", thousands(rate)));
-    match trial.load {
+    load_words(trial.load, trial.offered_per_s)
+}
+
+/// The same, of `offered_per_s` requests a second in all.
+pub(crate) fn load_words(load: Load, offered_per_s: Option<f64>) -> String {
+    let rate = offered_per_s.map_or(String::new(), |rate| format!(" {}/s", thousands(rate)));
+    match load {
         Load::Closed { window } => {
             format!("closed loop, {} in flight", thousands(f64::from(window)))
         }
