@@ -5,7 +5,7 @@
 //!
 //! Must never: cost more than a few loads for a packet, or depend on the order of the rules.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::ops::BitOr;
 
 use timeball_wire::Network;
@@ -87,9 +87,9 @@ impl Access {
             Some(families) if source.port() == NTP_PORT => families,
             _ => &self.others,
         };
-        Restrictions(match source.ip() {
-            IpAddr::V4(_) => families.v4.find(key(source.ip())),
-            IpAddr::V6(_) => families.v6.find(key(source.ip())),
+        Restrictions(match source {
+            SocketAddr::V4(v4) => families.v4.find(v4_key(*v4.ip())),
+            SocketAddr::V6(v6) => families.v6.find(v6.ip().to_bits()),
         })
     }
 }
@@ -123,10 +123,14 @@ impl Families {
 }
 
 /// The bits of an address, from the highest down.
-#[inline]
 fn key(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
+        IpAddr::V4(v4) => v4_key(v4),
         IpAddr::V6(v6) => v6.to_bits(),
     }
+}
+
+#[inline]
+const fn v4_key(address: Ipv4Addr) -> u128 {
+    (address.to_bits() as u128) << 96
 }

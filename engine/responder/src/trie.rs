@@ -40,21 +40,22 @@ pub(crate) struct Trie {
     slots: Vec<Slot>,
 }
 
-/// The keys that begin with `bits`, told apart by the next few bits.
+/// The keys that go on with certain bits, told apart by the next few: sixteen octets, so that ten thousand
+/// of them stay in a core's own cache.
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    bits: u128,
-    mask: u128,
-    /// The first of its slots.
+    /// What the bits from `from` to `start` must be; 64 of them at most.
+    skipped: u64,
+    /// The first of its slots; or, if no bits choose among slots, the value itself.
     slots: u32,
+    /// Where the bits begin that nobody has looked at yet, from the highest.
+    from: u8,
+    /// Where the bits begin that choose among the slots.
+    start: u8,
     /// How many bits choose among the slots; with 0 of them there are none.
     width: u8,
-    /// Where those bits begin, from the highest.
-    start: u8,
-    /// For keys that do not begin with `bits`.
+    /// For keys that do not go on with `skipped`.
     outside: u8,
-    /// For keys that do, if there are no slots.
-    inside: u8,
 }
 
 /// A value, or the number of a node with [`Slot::NODE`] set.
@@ -74,7 +75,7 @@ impl Trie {
         let mut sorted = prefixes.to_vec();
         sorted.sort_unstable_by_key(|(prefix, _)| *prefix);
         let mut trie = Self { nodes: Vec::new(), slots: Vec::new() };
-        trie.build(&sorted, otherwise);
+        trie.build(&sorted, 0, otherwise);
         trie
     }
 
@@ -83,13 +84,15 @@ impl Trie {
     pub(crate) fn find(&self, key: u128) -> u8 {
         let mut node = &self.nodes[0];
         loop {
-            if (key ^ node.bits) & node.mask != 0 {
+            let goes_on = bits(key, node.from, node.start - node.from) as u64 == node.skipped;
+            if node.width == 0 {
+                return if goes_on { node.slots as u8 } else { node.outside };
+            }
+            if !goes_on {
                 return node.outside;
             }
-            if node.width == 0 {
-                return node.inside;
-            }
-            let slot = self.slots[node.slots as usize + index(key, node.start, node.width)].0;
+            let slot =
+                self.slots[node.slots as usize + bits(key, node.start, node.width) as usize].0;
             if slot & Slot::NODE == 0 {
                 return slot as u8;
             }
@@ -97,30 +100,27 @@ impl Trie {
         }
     }
 
-    /// Adds the node for `prefixes`, sorted, and those below it; `outside` is the value around them.
-    fn build(&mut self, prefixes: &[(Prefix, u8)], outside: u8) -> u32 {
+    /// Adds the node for `prefixes`, sorted, which agree in the bits before `from`, and those below it;
+    /// `outside` is the value around them.
+    fn build(&mut self, prefixes: &[(Prefix, u8)], from: u8, outside: u8) -> u32 {
         let number = self.nodes.len() as u32;
-        let whole = match prefixes {
-            [] => Prefix::of(0, 0),
+        let common = match prefixes {
+            [] => Prefix::of(0, from),
             [first, .., last] => first.0.common(last.0),
             [only] => only.0,
         };
+        // What is too far for one comparison takes two.
+        let start = common.length.min(from + SKIPPED_MAX);
+        let whole = Prefix::of(common.bits, start);
         // Sorted, so the prefix that covers all the others comes first.
         let (inside, below) = match prefixes {
             [(prefix, value), rest @ ..] if *prefix == whole => (*value, rest),
             all => (outside, all),
         };
-        let width = width(below.len(), whole.length);
-        let slots = self.slots.len() as u32;
-        self.nodes.push(Node {
-            bits: whole.bits,
-            mask: mask(whole.length),
-            slots,
-            width,
-            start: whole.length,
-            outside,
-            inside,
-        });
+        let width = if start < common.length { 1 } else { width(below.len(), start) };
+        let slots = if width == 0 { u32::from(inside) } else { self.slots.len() as u32 };
+        let skipped = bits(whole.bits, from, start - from) as u64;
+        self.nodes.push(Node { skipped, slots, from, start, width, outside });
         if width > 0 {
             self.slots.extend(std::iter::repeat_n(Slot(u32::from(inside)), 1 << width));
             self.fill(slots as usize, whole, width, below);
@@ -133,7 +133,7 @@ impl Trie {
         let end = whole.length + width;
         let mut rest = prefixes;
         while let Some(((prefix, value), others)) = rest.split_first() {
-            let first = slots + index(prefix.bits, whole.length, width);
+            let first = slots + bits(prefix.bits, whole.length, width) as usize;
             if prefix.length <= end {
                 // Shorter prefixes sort before the longer ones they cover, which overwrite them here.
                 let many = 1 << (end - prefix.length);
@@ -145,16 +145,17 @@ impl Trie {
             let (mine, others) =
                 rest.split_at(rest.partition_point(|(p, _)| of_slot.covers(p.bits)));
             let around = self.slots[first].0 as u8;
-            self.slots[first] = Slot(Slot::NODE | self.build(mine, around));
+            self.slots[first] = Slot(Slot::NODE | self.build(mine, end, around));
             rest = others;
         }
     }
 }
 
-/// The `width` bits of `key` from `start` on; zeros follow the last.
+/// The `width` bits of `key` from `start` on, 127 at most.
 #[inline]
-const fn index(key: u128, start: u8, width: u8) -> usize {
-    ((key << start) >> (128 - width as u32)) as usize
+const fn bits(key: u128, start: u8, width: u8) -> u128 {
+    // Two shifts to the right, because one by 128 would be none at all.
+    (key << start) >> 1 >> (127 - width as u32)
 }
 
 /// The highest `length` bits, 128 at most.
@@ -168,6 +169,8 @@ fn width(prefixes: usize, start: u8) -> u8 {
     if prefixes == 0 { 0 } else { wanted.min(WIDTH_MAX).min(128 - start) }
 }
 
+/// As many bits as a node has room for.
+const SKIPPED_MAX: u8 = 64;
 const PREFIXES_MAX: usize = 1 << 24;
 /// 65 536 slots are 256 KiB, as much as stays in a core's own cache.
 const WIDTH_MAX: u8 = 16;
