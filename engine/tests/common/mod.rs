@@ -189,7 +189,7 @@ fn hold(mut command: Command) -> Child {
     holder
 }
 
-/// The server's program; for tests of another package, the one built beside them.
+/// The server's program; for tests of another package, which include this file, the one built beside them.
 pub fn timeball_program() -> PathBuf {
     option_env!("CARGO_BIN_EXE_timeball").map_or_else(
         || std::env::current_exe().unwrap().parent().unwrap().with_file_name("timeball"),
