@@ -12,8 +12,8 @@
 //! delay  δ = (T4 − T1) − (T3 − T2)            |error of θ| ≤ δ / 2 whatever the ways take
 //! ```
 //!
-//! T2 and T3 are only known modulo 2³² s; they are unfolded around T1, so that any client within 68
-//! years of its server gets the true offset, on either side of 2036.
+//! T2 and T3 are only known modulo 2³² s; they are dated between 2000 and 2136, so that the offset is right
+//! on either side of 2036, and for a local clock that starts in 1970 in any year.
 //!
 //! With a key the request is signed and its answer must be (RFC 5905 section 9.2, RFC 8573): one that
 //! is not says nothing at all, neither a time nor a kiss nor that our key is unknown (crypto-NAK), and
@@ -131,9 +131,9 @@ impl<S: Timescale> Exchange<S> {
     }
 
     fn measure(&self, header: &Header, received: Timestamp<S>, precision: i8) -> Sample<S> {
-        let there = header.receive.unfold(self.sent) - self.sent;
-        // From T3 to T4, unfolded around T1 as well: the same era for both.
-        let back = header.transmit.unfold(self.sent) - received;
+        let there = header.receive.dated() - self.sent;
+        // From T3 to T4.
+        let back = header.transmit.dated() - received;
         let round_trip = received - self.sent;
         let turnaround = header.transmit.since(header.receive);
         let resolution = Interval::from_poll(precision) + Interval::from_poll(header.precision);

@@ -224,9 +224,13 @@ fn at_the_end_a_frequency_that_has_moved_is_kept_within_the_hour() {
 }
 
 #[test]
-fn a_start_in_1970_is_no_obstacle() {
-    let model = ClockModel { offset: -(EPOCH as f64 / 1e9), ..ClockModel::default() };
-    let mut world = World::new(3, config(1), model, vec![Server::default()]);
-    world.run_to(100);
-    assert!(world.error().abs() < 1e-3 && world.is_synchronised());
+fn a_start_in_1970_is_no_obstacle_in_any_year() {
+    // 2026, and 2045: 75 years later, when the nearest era to 1970 is the wrong one.
+    for start in [EPOCH, EPOCH + 19 * 365 * 86_400 * S] {
+        let offset = -((start / S) as f64);
+        let model = ClockModel { start, offset, ..ClockModel::default() };
+        let mut world = World::new(3, config(1), model, vec![Server::default()]);
+        world.run_to(100);
+        assert!(world.error().abs() < 1e-3 && world.is_synchronised());
+    }
 }

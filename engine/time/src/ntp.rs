@@ -56,6 +56,14 @@ impl NtpTimestamp {
         Timestamp::from_nanos(pivot.nanos().saturating_add(from_pivot.nanos()))
     }
 
+    /// The instant meant, from 2000 to 2136: right in either era whatever the local clock shows.
+    ///
+    /// A clock that has lost its battery starts in 1970, which from 2038 on is too far away to tell eras
+    /// by; but no server asked today sends a time before the year 2000.
+    pub const fn dated<S: Timescale>(self) -> Timestamp<S> {
+        self.unfold(Timestamp::from_nanos((UNTIL_2000_S + (1 << 31)) * NANOS_PER_S))
+    }
+
     /// The wire value `interval` later (earlier if negative), modulo 2³² s; "unknown" stays so.
     pub const fn plus(self, interval: Interval) -> Self {
         if self.is_zero() {
@@ -127,6 +135,8 @@ impl fmt::Debug for NtpShort {
     }
 }
 
+/// Seconds from 1970 to 2000.
+const UNTIL_2000_S: i64 = 946_684_800;
 /// Seconds from 1900, where NTP counts from, to 1970, where Unix does.
 const UNIX_EPOCH_S: i64 = 2_208_988_800;
 
@@ -175,6 +185,14 @@ mod tests {
         assert_eq!(before.plus(Interval::from_secs(1_000)), after);
         assert_eq!(after.plus(Interval::from_secs(-1_000)), before);
         assert_eq!(NtpTimestamp::ZERO.plus(Interval::from_secs(1)), NtpTimestamp::ZERO);
+    }
+
+    #[test]
+    fn a_time_is_dated_from_2000_to_2136_without_any_clock() {
+        for year in 2000..2136i64 {
+            let instant = at((UNTIL_2000_S + (year - 2000) * 31_556_952) * NANOS_PER_S);
+            assert_eq!(NtpTimestamp::floor(instant).dated(), instant, "{year}");
+        }
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Source {
         }
         self.due = now + listening.interval + listening.interval.half();
         let delay = listening.delay.unwrap_or(self.filter.delay_min());
-        let offset = header.transmit.unfold(received) - received + delay.half();
+        let offset = header.transmit.dated() - received + delay.half();
         let known = self.filter.estimate().map(|estimate| estimate.offset_at(received));
         if listening.delay.is_none() && known.is_some_and(|o| (o - offset).abs() > DISAGREEMENT_MAX)
         {
