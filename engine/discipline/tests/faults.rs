@@ -234,3 +234,38 @@ fn a_start_in_1970_is_no_obstacle_in_any_year() {
         assert!(world.error().abs() < 1e-3 && world.is_synchronised());
     }
 }
+
+#[test]
+fn a_paused_machine_is_put_right_by_the_next_answers() {
+    let servers = vec![Server::default(); 3];
+    let mut world = World::new(7, config(3), ClockModel::default(), servers);
+    world.run_to(2_000);
+    // No clock of the machine shows it, so it cannot be known before an answer comes.
+    world.honest = false;
+    world.pause(30);
+    world.run_to(2_030 + 1_100);
+    world.honest = true;
+    assert!(world.error().abs() < 1e-3 && world.is_synchronised(), "{}", world.error());
+    assert!(world.count(|e| matches!(e, Event::SourceJumped { .. })) >= 2);
+    world.run_to(6_000);
+    assert!(world.rms(4_000) < 2e-4);
+}
+
+#[test]
+fn a_gps_receiver_that_rolls_over_is_outvoted_and_alone_is_not_followed() {
+    const WEEKS_1024_S: f64 = 619_315_200.0;
+    for back in [WEEKS_1024_S, -WEEKS_1024_S] {
+        let mut world = lan(config(3));
+        world.run_to(2_000);
+        world.servers[0].lie = back;
+        world.run_to(6_000);
+        assert!(world.rms(1_000) < 2e-4 && world.is_synchronised());
+        let mut alone = lan(config(1));
+        alone.run_to(2_000);
+        alone.servers[0].lie = back;
+        alone.run_to(9_000);
+        assert!(alone.error().abs() < 0.1, "twenty years are not believed");
+        assert!(alone.count(|e| matches!(e, Event::Panic { .. })) >= 1);
+        assert!(!alone.is_synchronised(), "nor is the old time vouched for any more");
+    }
+}

@@ -187,6 +187,15 @@ impl Clock {
         self.suspended += length + error_ns;
     }
 
+    /// Stands still until `until`, as in a virtual machine that is paused: no clock of it knows.
+    pub(crate) fn pause(&mut self, until: i64) {
+        let length = i128::from(until - self.now) << UNIT_BITS;
+        let (ahead, free_ahead) = (self.ahead, self.free_ahead);
+        self.advance(until);
+        self.ahead = ahead - length;
+        self.free_ahead = free_ahead - length;
+    }
+
     /// True time, ns since 1970.
     pub(crate) const fn now(&self) -> i64 {
         self.now

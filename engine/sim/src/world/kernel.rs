@@ -57,6 +57,14 @@ impl World {
         self.promises.slept();
     }
 
+    /// The machine is paused, and none of its clocks notices.
+    pub fn pause(&mut self, seconds: i64) {
+        self.clock.pause(self.clock.now() + seconds * S);
+        self.looks.extend((0..seconds).map(|_| Look::ASLEEP));
+        self.disturbed = self.clock.now();
+        self.promises.slept();
+    }
+
     /// The true instant at which the kernel's own clock comes to the leap it was told to make.
     pub(super) fn kernel_leap(&self) -> i64 {
         let Some(leap) = self.leap.filter(|_| self.kernel_leaps) else { return i64::MAX };
