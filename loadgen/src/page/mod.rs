@@ -92,11 +92,11 @@ fn run(body: &mut String, trial: &Trial) {
     body.push_str("<div class=\"cards\">");
     card(body, "Requests", "", &table(&cells::COUNTS, cells::counts(trial)));
     card(body, "Senders", SENDERS_WHY, &table(&cells::SENDERS, cells::senders(trial)));
+    body.push_str("</div>");
     let others = cells::others(trial);
     if !others.is_empty() {
         card(body, "Hostile packets and clients", OTHERS_WHY, &table(&cells::OTHERS, others));
     }
-    body.push_str("</div>");
 }
 
 fn steps(body: &mut String, document: &Document, trials: &[Trial]) {

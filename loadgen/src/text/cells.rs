@@ -61,7 +61,7 @@ pub(crate) fn times(trial: &Trial) -> Vec<Vec<String>> {
 }
 
 /// Titles of [`others`].
-pub(crate) const OTHERS: [&str; 5] = ["", "sent", "answered", "octets back for octets", "refused"];
+pub(crate) const OTHERS: [&str; 5] = ["", "sent", "answered", "octets back / sent", "refused"];
 
 /// Hostile packets, and how the clients of each behaviour fared, where there were any.
 pub(crate) fn others(trial: &Trial) -> Vec<Vec<String>> {
