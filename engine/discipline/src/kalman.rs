@@ -63,12 +63,16 @@ impl State {
         if low < -REMOTE_SD && high > REMOTE_SD {
             return 0.0;
         }
-        let mass = probability_below(high) - probability_below(low);
+        if low > REMOTE_SD || high < -REMOTE_SD {
+            return -MASS_MIN.ln();
+        }
+        let (low, high) = (Edge::at(low), Edge::at(high));
+        let mass = high.below - low.below;
         if mass.is_nan() || mass < MASS_MIN {
             return -MASS_MIN.ln();
         }
-        let mean = (density(low) - density(high)) / mass;
-        let moments = (low * density(low) - high * density(high)) / mass;
+        let mean = (low.density - high.density) / mass;
+        let moments = (low.moment - high.moment) / mass;
         let share = (1.0 + moments - mean * mean).clamp(SHARE_MIN, 1.0);
         let slope = self.covariance.cross / self.covariance.offset;
         self.offset += mean * sd;
@@ -80,10 +84,22 @@ impl State {
     }
 }
 
-/// The standard normal density.
-fn density(x: f64) -> f64 {
-    // Beyond this it is zero, and an infinite x must not make NaN of it.
-    if x.abs() > 30.0 { 0.0 } else { (-0.5 * x * x).exp() / TAU.sqrt() }
+/// The standard normal distribution at a bound x: Φ(x), φ(x) and x·φ(x).
+struct Edge {
+    below: f64,
+    density: f64,
+    moment: f64,
+}
+
+impl Edge {
+    fn at(x: f64) -> Self {
+        // There is nothing left beyond, and an infinite x must not make NaN of it.
+        if x.abs() > REMOTE_SD {
+            return Self { below: if x > 0.0 { 1.0 } else { 0.0 }, density: 0.0, moment: 0.0 };
+        }
+        let density = (-0.5 * x * x).exp() / TAU.sqrt();
+        Self { below: probability_below(x), density, moment: x * density }
+    }
 }
 
 /// The standard normal distribution, to 1.5e-7 (Abramowitz & Stegun 1964, 7.1.26).
