@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use common::{Host, Scratch, chronyd, peer, text};
 use timeball_responder::{PolicyReceiver, Worker};
 use timeball_sys::{Backend, Carrier, ListenOptions, UringOptions, listen, realtime};
-use timeball_time::{Interval, Leap, Publisher, Rate, ReferenceId, Snapshot, Stratum};
+use timeball_time::{
+    Interval, Leap, LeapKind, LeapMaker, LeapSecond, Publisher, Rate, ReferenceId, Snapshot,
+    Stratum, Timestamp,
+};
 use timeball_wire::Wait;
 
 /// Follows the sources named, in order.
@@ -69,8 +72,6 @@ struct KnownUpstream {
 
 impl KnownUpstream {
     fn serving(offset: Interval, rate: Rate) -> Self {
-        let group = listen(&ListenOptions::new("127.0.0.1:0".parse().unwrap())).unwrap();
-        let address = group.address.to_string();
         let now = realtime();
         let snapshot = Snapshot {
             leap: Leap::None,
@@ -83,6 +84,31 @@ impl KnownUpstream {
             rate,
             ..Snapshot::unsynchronised(now, -24)
         };
+        Self::of(snapshot)
+    }
+
+    /// That second is inserted `lead` after the start.
+    fn leaping(lead: Interval) -> (Self, Interval) {
+        let now = realtime();
+        let midnight = Timestamp::from_nanos(NEW_YEAR_2027_NS);
+        let offset = midnight - lead - now.reinterpret();
+        let (kind, made_by) = (LeapKind::Insert, LeapMaker::Mapping);
+        let snapshot = Snapshot {
+            leap: Leap::Insert,
+            stratum: Stratum::new(1),
+            reference_id: ReferenceId::from_octets(*b"TEST"),
+            reference_time: timeball_time::NtpTimestamp::floor(now + offset),
+            dispersion_rate: Rate::ZERO,
+            offset,
+            leap_second: Some(LeapSecond { midnight, kind, made_by }),
+            ..Snapshot::unsynchronised(now, -24)
+        };
+        (Self::of(snapshot), offset)
+    }
+
+    fn of(snapshot: Snapshot) -> Self {
+        let group = listen(&ListenOptions::new("127.0.0.1:0".parse().unwrap())).unwrap();
+        let address = group.address.to_string();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
@@ -121,13 +147,17 @@ fn serve(config: &str) -> (common::Daemon, String, Scratch) {
 }
 
 fn offset_of(server: &str) -> Option<f64> {
+    time_of(server)["offset_s"].as_f64()
+}
+
+fn time_of(server: &str) -> serde_json::Value {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_timeball"))
         .args(["query", "--json", server])
         .output()
         .unwrap();
-    let said: serde_json::Value =
+    let mut said: serde_json::Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
-    said["servers"][0]["time"]["offset_s"].as_f64()
+    said["servers"][0]["time"].take()
 }
 
 #[test]
@@ -209,4 +239,39 @@ fn a_restart_serves_at_once_by_the_state_file_even_with_no_upstream_left() {
     ours.wait_for("serving by what was known");
     let offset_s = offset_of(&address).expect("at once");
     assert!((offset_s - 0.1).abs() < 1e-3, "{offset_s}");
+}
+
+/// 1 January 2027, 00:00:00 UTC.
+const NEW_YEAR_2027_NS: i64 = 1_798_761_600_000_000_000;
+
+#[test]
+fn a_leap_second_of_an_upstream_is_announced_made_and_smeared() {
+    let (upstream, offset) = KnownUpstream::leaping(Interval::from_secs(20));
+    let offset_s = offset.as_secs_f64();
+    let smeared = "[server]\nlisten_smeared = [\"127.0.0.1:0\"]\nsmear_s = 3600\n";
+    let config = config("127.0.0.1:0", &[&upstream.address]).replace("[server]\n", smeared);
+    let (mut ours, _, _file) = serve(&config);
+    let line = ours.wait_for("listening");
+    let [utc, smeared] = line.split_whitespace().skip(1).collect::<Vec<_>>()[..2] else {
+        panic!("{line}");
+    };
+    ours.wait_for("leap second tonight");
+    let near = |time: &serde_json::Value, expected_s: f64| {
+        let found = time["offset_s"].as_f64().expect("synchronised");
+        // Some weeks in an f64 of seconds are good to a nanosecond.
+        assert!((found - expected_s).abs() < 1e-3, "{found} {expected_s}");
+    };
+    let before = time_of(utc);
+    assert_eq!(before["leap"], 1, "{before}");
+    near(&before, offset_s);
+    ours.wait_for("leap second: 23:59:60 UTC is inserted just now");
+    let after = time_of(utc);
+    assert_eq!(after["leap"], 0, "{after}");
+    near(&after, offset_s - 1.0);
+    let smeared = time_of(smeared);
+    assert_eq!(smeared["leap"], 0, "{smeared}");
+    assert!(smeared["reference_id"].as_str().unwrap().starts_with("254."), "{smeared}");
+    // In the middle of its window, give or take the seconds this test has taken.
+    let behind = smeared["offset_s"].as_f64().unwrap() - offset_s;
+    assert!((behind + 0.5).abs() < 0.05, "{behind}");
 }
