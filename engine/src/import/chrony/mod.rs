@@ -43,8 +43,14 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("deny", Map { becomes: "an `[[access]]` with `allow = []`", read: access::deny }),
     row("driftfile", Map { becomes: "`clock.drift_file`", read: options::driftfile }),
     row("dscp", Change("packets are sent as the system marks them")),
-    row("dumpdir", Change("measurements are not kept over a restart; the frequency is")),
-    row("dumponexit", Change("measurements are not kept over a restart; the frequency is")),
+    row(
+        "dumpdir",
+        Change("what is known of the clock is kept in `clock.state_file`, if that is set"),
+    ),
+    row(
+        "dumponexit",
+        Change("what is known of the clock is kept in `clock.state_file`, if that is set"),
+    ),
     row("fallbackdrift", Change("without sources the last frequency is kept")),
     row("generatecommandkey", Keep("no longer supported by chronyd either")),
     row("hwclockfile", Change(RTC)),
