@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::config::{
     Access, Backend, Clock, ConfigError, Family, Host, KeyFile, LeapMode, Listen, Machine, Plan,
-    Position, Problem, Source, Spread, Steering, UringReplies, Whom, Words, example,
+    Position, Problem, Source, Spread, Statistics, Steering, UringReplies, Whom, Words, example,
 };
 use crate::given::{Given, Loaded};
 use crate::import::Imported;
@@ -156,7 +156,8 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { server, local, sources, access, control, log_level, .. } = &self.plan;
+        let Plan { server, local, sources, access, control, statistics, log_level, .. } =
+            &self.plan;
         f.write_str(&findings_text(self.imported.as_ref()))?;
         writeln!(f, "{} is right; timeball would", self.path.display())?;
         writeln!(f, "  listen on   {}", comma_list(&server.listen.addresses()))?;
@@ -201,6 +202,10 @@ impl fmt::Display for Report {
         }
         if let Some(socket) = &control.socket {
             writeln!(f, "  tell        its state at {}", socket.display())?;
+        }
+        if let Some(Statistics { directory, kinds, .. }) = statistics {
+            let kinds: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
+            writeln!(f, "  write       {} in {}", kinds.join(", "), directory.display())?;
         }
         write!(f, "  log         {} and above", log_level.word())?;
         self.notes.iter().try_for_each(|note| write!(f, "\nbut here {note}"))
@@ -362,7 +367,8 @@ fn problem_json(problem: &Problem) -> Value {
 }
 
 fn plan_json(report: &Report) -> Value {
-    let Plan { server, clock, local, sources, access, control, log_level, .. } = &report.plan;
+    let Plan { server, clock, local, sources, access, control, statistics, log_level, .. } =
+        &report.plan;
     let sources = sources.iter().zip(&report.addresses);
     json!({
         "server": {
@@ -391,6 +397,12 @@ fn plan_json(report: &Report) -> Value {
             "panic_threshold_s": clock.panic_threshold.map_or(0.0, |limit| limit.as_secs_f64()),
         },
         "control": { "control_socket": control.socket },
+        "statistics": statistics.as_ref().map(|statistics| json!({
+            "directory": statistics.directory,
+            "kinds": statistics.kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>(),
+            "files": statistics.files.word(),
+            "link": statistics.link,
+        })),
         "keys": report.plan.keys.as_ref().map(|settings| json!({
             "file": settings.file,
             "format": settings.format.word(),

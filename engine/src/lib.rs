@@ -16,5 +16,6 @@ mod output;
 pub mod query;
 pub mod report;
 pub mod serve;
+mod statistics;
 pub mod status;
 pub mod why;

@@ -113,6 +113,7 @@ fn source_status(
         }),
         unfit: source.unfit,
         requests: source.requests,
+        answers: source.answers,
         rejections: source.rejections,
     }
 }

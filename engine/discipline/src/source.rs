@@ -64,7 +64,7 @@ pub(crate) struct Source {
     pace: Pace,
     unanswered: u32,
     pub(crate) requests: u64,
-    answers: u64,
+    pub(crate) answers: u64,
     resolve_failures: u32,
     pub(crate) rejections: [u64; Rejection::COUNT],
     filter: Filter,

@@ -156,6 +156,8 @@ pub struct SourceStatus {
     pub unfit: Option<Rejection>,
     /// Requests sent to the present address.
     pub requests: u64,
+    /// Answers accepted since it was asked first, or anew.
+    pub answers: u64,
     /// Datagrams refused, by [`Rejection::index`].
     pub rejections: [u64; Rejection::COUNT],
 }

@@ -21,6 +21,7 @@ mod plan;
 mod problem;
 mod section;
 mod settings;
+mod statistics;
 mod syntax;
 
 pub use access::{Access, Whom, everybody, words_of};
@@ -35,3 +36,4 @@ pub use plan::{
 pub use problem::{ConfigError, Position, Problem, Problems};
 pub(crate) use section::nearest;
 pub(crate) use settings::SOURCES_MAX;
+pub use statistics::{FileScheme, Statistics, StatisticsKind};

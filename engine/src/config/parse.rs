@@ -27,6 +27,7 @@ use super::plan::{
 use super::problem::{ConfigError, Position, Problem, Problems};
 use super::section::{Document, Found, Noted, SectionReader, Written, all};
 use super::settings::*;
+use super::statistics::read_statistics;
 use super::syntax::note_syntax;
 
 impl Plan {
@@ -102,6 +103,7 @@ fn read_plan<'t>(
     let log_level =
         document.section(root, &LOG).and_then(|section| Ok(section.choice(&LEVEL)?.value));
     let control = document.section(root, &CONTROL).and_then(|section| read_control(&section));
+    let statistics = read_statistics(document, root);
     let local = document.section(root, &LOCAL).and_then(|section| read_local(&section));
     let access = document.repeated(root, &ACCESS).and_then(|sections| read_access(&sections));
     let lan = read_lan(document, root);
@@ -117,6 +119,7 @@ fn read_plan<'t>(
         sources,
         access: access?,
         control: control?,
+        statistics: statistics?,
         lan,
         keys,
         log_level: log_level?,

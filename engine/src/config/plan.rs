@@ -15,6 +15,7 @@ use super::access::Access;
 use super::address::Endpoint;
 use super::lan::Lan;
 use super::problem::Position;
+use super::statistics::Statistics;
 
 /// Everything the program needs to know before it starts.
 ///
@@ -37,6 +38,8 @@ pub struct Plan {
     pub access: Vec<Access>,
     /// Who may ask the server about itself.
     pub control: Control,
+    /// Statistics files, if any are to be written.
+    pub statistics: Option<Statistics>,
     /// What is done on the local network.
     pub lan: Lan,
     /// Where the symmetric keys are; `None` for none.

@@ -12,13 +12,15 @@ use std::ops::RangeInclusive;
 use super::kind::{Choice, Flag, Presence, Seconds, Section, Setting, Text, Texts, Whole, Wholes};
 pub(super) use super::lan_settings::*;
 use super::plan::{Backend, Family, KeyFormat, LeapMode, LogLevel, Spread, Steering, UringReplies};
+use super::statistics::STATISTICS;
 
 /// Every section, in the order of the example.
-pub(super) static SECTIONS: [&Section; 12] = [
+pub(super) static SECTIONS: [&Section; 13] = [
     &SERVER,
     &CLOCK,
     &LOG,
     &CONTROL,
+    &STATISTICS,
     &LOCAL,
     &ACCESS,
     &KEYS,

@@ -30,6 +30,7 @@ use query::Queries;
 
 pub(crate) use ask::ask;
 pub(crate) use door::{Door, DoorError};
+pub(crate) use variables::peer_status_word;
 
 /// The control plane, ready to run.
 pub(crate) struct Control {

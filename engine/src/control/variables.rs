@@ -61,30 +61,33 @@ pub(super) fn status_word(report: &Report, subject: &Subject<'_>) -> u16 {
             let leap = u16::from(report.header.leap & 3);
             leap << 14 | source << 8 | 1 << 4 | event
         }
-        Subject::Source(source) => {
-            let selection = match source.symbol {
-                'x' => 1,
-                '.' => 2,
-                '-' => 3,
-                '+' => 4,
-                '*' => SELECTED_SYSTEM_PEER,
-                _ => 0,
-            };
-            let event = match source {
-                _ if selection == SELECTED_SYSTEM_PEER => PEER_IS_SYSTEM_PEER,
-                Source { reach: 1.., .. } => PEER_REACHABLE,
-                Source { requests: 1.., .. } => PEER_UNREACHABLE,
-                _ => PEER_MOBILISED,
-            };
-            let reach = if source.reach == 0 { 0 } else { PEER_REACH };
-            PEER_CONFIGURED | reach | selection << 8 | 1 << 4 | event
-        }
+        Subject::Source(source) => peer_status_word(source.symbol, source.reach, source.requests),
         Subject::LocalClock(_) if report.clock.basis == "local" => {
             let selection = SELECTED_SYSTEM_PEER << 8;
             PEER_CONFIGURED | PEER_REACH | selection | 1 << 4 | PEER_IS_SYSTEM_PEER
         }
         Subject::LocalClock(_) => PEER_CONFIGURED | PEER_REACH | 1 << 4 | PEER_REACHABLE,
     }
+}
+
+/// The status word of a source: what selection made of it, whether it answers, what happened last.
+pub(crate) fn peer_status_word(symbol: char, reach: u8, requests: u64) -> u16 {
+    let selection = match symbol {
+        'x' => 1,
+        '.' => 2,
+        '-' => 3,
+        '+' => 4,
+        '*' => SELECTED_SYSTEM_PEER,
+        _ => 0,
+    };
+    let event = match (selection, reach, requests) {
+        (SELECTED_SYSTEM_PEER, ..) => PEER_IS_SYSTEM_PEER,
+        (_, 1.., _) => PEER_REACHABLE,
+        (_, 0, 1..) => PEER_UNREACHABLE,
+        (_, 0, 0) => PEER_MOBILISED,
+    };
+    let reach = if reach == 0 { 0 } else { PEER_REACH };
+    PEER_CONFIGURED | reach | selection << 8 | 1 << 4 | event
 }
 
 /// Names and values, in order.
@@ -205,15 +208,11 @@ fn server(report: &Report, variables: &mut Variables) {
 
 fn counts(report: &Report, variables: &mut Variables) {
     let clients = &report.clients;
-    let unanswered = |names: &[&str]| -> u64 {
-        names.iter().filter_map(|name| clients.unanswered_by_reason.get(*name)).sum()
-    };
-    let noted = |name: &str| clients.noted.get(name).copied().unwrap_or(0);
+    let noted = |name: &str| clients.noted(name);
     let version =
         |version: usize| clients.answered_by_version.get(version - 1).copied().unwrap_or(0);
     let uptime = report.uptime_s as u64;
-    let bad_format =
-        unanswered(&["short", "long", "version", "alignment", "extension_field", "code"]);
+    let (bad_format, restricted) = (clients.bad_format(), clients.restricted());
     variables.count("ss_uptime", uptime);
     variables.count("ss_reset", uptime);
     variables.count("ss_received", clients.received);
@@ -222,7 +221,8 @@ fn counts(report: &Report, variables: &mut Variables) {
     variables.count("ss_ver1", version(1));
     variables.count("ss_badformat", bad_format);
     variables.count("ss_badauth", noted("crypto_nak"));
-    variables.count("ss_declined", clients.unanswered - bad_format);
+    variables.count("ss_declined", clients.unanswered - bad_format - restricted);
+    variables.count("ss_restricted", restricted);
     variables.count("ss_processed", clients.answered);
     variables.put("iostats_reset", uptime);
     variables.put("io_ignored", clients.unanswered);

@@ -215,6 +215,24 @@ pub struct Work {
     pub noted: BTreeMap<String, u64>,
 }
 
+impl Work {
+    /// What is not answered because it makes no sense.
+    pub(crate) fn bad_format(&self) -> u64 {
+        let names = ["short", "long", "version", "alignment", "extension_field", "code"];
+        names.iter().filter_map(|name| self.unanswered_by_reason.get(*name)).sum()
+    }
+
+    /// What is not answered by the access rules.
+    pub(crate) fn restricted(&self) -> u64 {
+        self.unanswered_by_reason.get("access").copied().unwrap_or(0)
+    }
+
+    /// How often that happened.
+    pub(crate) fn noted(&self, name: &str) -> u64 {
+        self.noted.get(name).copied().unwrap_or(0)
+    }
+}
+
 impl Report {
     /// Whether a client may believe the time it would be told now.
     pub fn is_serving(&self) -> bool {

@@ -14,14 +14,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::utils::CachePadded;
 use timeball_discipline::{
     Action, Actions, Announced, Config, Discipline, Event, SourceId, drift, state,
 };
+use timeball_responder::Counters;
 use timeball_sys::{
     Capability, ClientSocket, KernelClock, Waiter, Waker, drop_privileges, monotonic, precision,
     reading,
 };
-use timeball_time::{ClockReading, Publisher};
+use timeball_time::{ClockReading, Publisher, Realtime, Timestamp};
+use timeball_wire::Header;
 
 use super::EXIT_THREAD_LOST;
 use super::almanac::{Almanac, List};
@@ -33,6 +36,7 @@ use super::resolver::{Answer, Resolver};
 use super::whereabouts::Whereabouts;
 use crate::config::{Host, LeapMode, Plan, Source, Steering};
 use crate::report::Board;
+use crate::statistics::Chronicle;
 
 /// The discipline and all it needs, ready to run.
 pub(super) struct Clockwork {
@@ -59,6 +63,8 @@ pub(super) struct Clockwork {
     state_keeper: Option<Keeper>,
     /// What this boot of the machine is called.
     boot: u128,
+    /// Of the statistics files, if any are to be written.
+    chronicle: Option<Chronicle>,
     /// Of the list of leap seconds, if there is one.
     almanac: Option<Almanac>,
     whereabouts: Whereabouts,
@@ -139,6 +145,11 @@ impl Clockwork {
             names: plan.source_names(),
             announced: bounded(ANNOUNCED_MAX),
             keeper: drift_file.map(Keeper::start).transpose()?,
+            chronicle: plan
+                .statistics
+                .as_ref()
+                .map(|statistics| Chronicle::start(statistics, plan.source_names().len()))
+                .transpose()?,
             state_keeper: state_file.map(Keeper::start).transpose()?,
             boot,
             stop: Arc::new(AtomicBool::new(false)),
@@ -148,6 +159,13 @@ impl Clockwork {
     /// Where workers get their readers; it holds what may be served before the thread runs.
     pub(super) const fn publisher(&self) -> &Publisher {
         &self.publisher
+    }
+
+    /// Has the work of these workers told of in statistics.
+    pub(super) fn count(&self, counters: &[Arc<CachePadded<Counters>>]) {
+        if let Some(chronicle) = &self.chronicle {
+            chronicle.count(counters.to_vec());
+        }
     }
 
     /// Where servers that were heard of are to be told of.
@@ -178,7 +196,7 @@ impl Clockwork {
         self.on_timer(reading());
         while !self.stop.load(Ordering::Acquire) {
             self.perform();
-            self.board.show(self.discipline.status(reading()));
+            self.show();
             let open: Vec<(usize, BorrowedFd<'_>)> = self
                 .links
                 .iter()
@@ -219,10 +237,23 @@ impl Clockwork {
         }
         self.discipline.on_stop(reading(), &mut self.actions);
         self.perform();
+        if let Some(chronicle) = self.chronicle {
+            chronicle.finish();
+        }
         for keeper in [self.keeper, self.state_keeper].into_iter().flatten() {
             keeper.finish();
         }
         Ok(())
+    }
+
+    /// Shows the state to whoever wants to know.
+    fn show(&mut self) {
+        let now = reading();
+        let status = self.discipline.status(now);
+        if let Some(chronicle) = &mut self.chronicle {
+            chronicle.observe(&status, now.realtime);
+        }
+        self.board.show(status);
     }
 
     fn on_timer(&mut self, now: ClockReading) {
@@ -244,15 +275,21 @@ impl Clockwork {
             let Some(link) = &self.links[source] else { return };
             let received = link.receive(&mut datagram);
             if let Some(stamp) = link.transmitted() {
-                self.discipline.on_transmitted(id, stamp);
+                self.departed(id, stamp);
             }
+            let Some(link) = &self.links[source] else { return };
             match received {
                 Ok(Some(received)) => {
                     let bytes = &datagram[..received.len];
                     let now = reading();
                     let stamp = received.stamp;
+                    let addresses = self.chronicle.as_ref().and_then(|_| link.addresses());
+                    let taken =
+                        self.discipline.on_datagram(id, bytes, stamp, now, &mut self.actions);
                     // A refusal is counted per source, and never logged: anybody can cause one.
-                    let _ = self.discipline.on_datagram(id, bytes, stamp, now, &mut self.actions);
+                    if let (Ok(()), Some(addresses)) = (taken, addresses) {
+                        self.answered(source, addresses, bytes, stamp.unwrap_or(now.realtime));
+                    }
                 }
                 Ok(None) => return,
                 Err(_) => {
@@ -261,6 +298,28 @@ impl Clockwork {
                     self.discipline.on_send_failed(id);
                 }
             }
+        }
+    }
+
+    /// The kernel says when the last request to `source` left.
+    fn departed(&mut self, source: SourceId, stamp: Timestamp<Realtime>) {
+        self.discipline.on_transmitted(source, stamp);
+        if let Some(chronicle) = &mut self.chronicle {
+            chronicle.departed(source.index(), stamp);
+        }
+    }
+
+    /// An answer was believed.
+    fn answered(
+        &mut self,
+        source: usize,
+        addresses: [SocketAddr; 2],
+        bytes: &[u8],
+        arrival: Timestamp<Realtime>,
+    ) {
+        if let (Some(chronicle), Some(header)) = (&mut self.chronicle, Header::parse(bytes)) {
+            let snapshot = self.discipline.snapshot();
+            chronicle.answered(source, addresses, header, arrival, &snapshot);
         }
     }
 
@@ -324,10 +383,11 @@ impl Clockwork {
             .and_then(|socket| socket.send(request).map(|()| socket));
         match sent {
             Ok(socket) => {
-                if let Some(stamp) = socket.transmitted() {
-                    self.discipline.on_transmitted(source, stamp);
-                }
+                let stamp = socket.transmitted();
                 *link = Some(socket);
+                if let Some(stamp) = stamp {
+                    self.departed(source, stamp);
+                }
             }
             Err(error) => {
                 tracing::debug!("{}: {error}", self.names[source.index()]);

@@ -166,6 +166,7 @@ impl Running {
             clock: clockwork.publisher().reader(),
             board,
         };
+        clockwork.count(&witness.counters);
         let clockwork =
             clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
         let control = Control::new(witness.clone(), door, sockets, query_policy)

@@ -98,6 +98,12 @@ impl ClientSocket {
         message::departure(self.as_fd())
     }
 
+    /// The server's address and the local one, while both are known.
+    pub fn addresses(&self) -> Option<[SocketAddr; 2]> {
+        let remote = self.socket.peer_addr().ok()?.as_socket()?;
+        Some([remote, self.local_addr().ok()?])
+    }
+
     /// The local address and the source port drawn.
     ///
     /// # Errors
