@@ -4,15 +4,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use super::error::{CommandError, Ending};
-use super::load_args::LoadArgs;
-use super::output_args::OutputArgs;
-use super::signals;
+use super::measure::{MeasureArgs, Measurement};
 use super::sweep::STEP_S;
-use super::watch_args::WatchArgs;
-use crate::{Comparison, Document, Experiment, Machine, Method, Options, Trial};
+use crate::{Comparison, Document, Experiment, Method, Options, Trial};
 
 /// Compare two servers, or two builds of one on two ports, in turns; or two sets of stored results.
 ///
@@ -29,25 +25,34 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(2..=1_000))]
     rounds: u32,
     #[command(flatten)]
-    load: LoadArgs,
-    #[command(flatten)]
-    watch: WatchArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    measure: MeasureArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
-    args.output.check()?;
     let address = |text: &str| text.parse::<SocketAddr>().ok();
-    let mut document = match (address(&args.a), address(&args.b)) {
-        (Some(a), Some(b)) => in_turns(args, [a, b])?,
-        (None, None) => stored(args)?,
+    match (address(&args.a), address(&args.b)) {
+        (Some(a), Some(b)) => {
+            let mut measurement = args.measure.begin()?;
+            let outcome = in_turns(args, &mut measurement, [("A", a), ("B", b)]);
+            measurement.end(Experiment::Compare, outcome, |document| {
+                document.comparison = Some(comparison(args, document, Method::Paired));
+            })
+        }
+        (None, None) => {
+            args.measure.output.check()?;
+            let mut document = stored(args)?;
+            document.comparison = Some(comparison(args, &document, Method::Unpaired));
+            args.measure.output.put(&document)?;
+            Ok(Ending::of(&document))
+        }
         _ => {
             let text = "compare two servers (ADDRESS:PORT) or two sets of files, not one of each";
-            return Err(CommandError::Usage(text.to_owned()));
+            Err(CommandError::Usage(text.to_owned()))
         }
-    };
-    let method = if address(&args.a).is_some() { Method::Paired } else { Method::Unpaired };
+    }
+}
+
+fn comparison(args: &Args, document: &Document, method: Method) -> Comparison {
     let of = |subject: &str| -> Vec<&Trial> {
         document.trials.iter().filter(|it| it.subject.as_deref() == Some(subject)).collect()
     };
@@ -58,47 +63,32 @@ pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
         a.truncate(rounds);
         b.truncate(rounds);
     }
-    let comparison = Comparison::of((&args.a, &args.b), &a, &b, method);
-    document.comparison = Some(comparison);
-    args.output.put(&document)?;
-    Ok(Ending::of(&document))
+    Comparison::of((&args.a, &args.b), &a, &b, method)
 }
 
 /// Loads both servers in turns: A B, B A, A B …, so that neither always comes first.
-fn in_turns(args: &Args, targets: [SocketAddr; 2]) -> Result<Document, CommandError> {
-    let stop = signals::stop_flag()?;
-    let machine = Machine::look();
-    let sides = [("A", targets[0]), ("B", targets[1])];
-    let options = |target| args.load.options(target, STEP_S);
+fn in_turns(
+    args: &Args,
+    measurement: &mut Measurement<'_>,
+    sides: [(&str, SocketAddr); 2],
+) -> Result<(), CommandError> {
+    let options = |target| args.measure.load.options(target, STEP_S);
     for (name, target) in sides {
         // The first load of a server's life says little of the ones after it.
         let warm_up = Options { duration: options(target)?.duration / 4, ..options(target)? };
-        args.watch.offer(&warm_up, &stop, &format!("{name}, warming up: "))?;
+        measurement.warm_up(&warm_up, &format!("{name}, warming up: "))?;
     }
-    let mut trials = Vec::new();
     for round in 0..args.rounds {
         let order = if round % 2 == 0 { sides } else { [sides[1], sides[0]] };
         for (name, target) in order {
             let whose = format!("{name}, round {} of {}: ", round + 1, args.rounds);
-            let trial = turn(args, &options(target)?, &stop, &whose)?;
-            let is_over = trial.report.interrupted;
-            trials.push(Trial { subject: Some(name.to_owned()), ..trial });
-            if is_over {
-                return Ok(Document::new(Experiment::Compare, machine, trials));
+            measurement.offer(&options(target)?, &whose, Some(name))?;
+            if measurement.is_over() {
+                return Ok(());
             }
         }
     }
-    Ok(Document::new(Experiment::Compare, machine, trials))
-}
-
-fn turn(
-    args: &Args,
-    options: &Options,
-    stop: &AtomicBool,
-    whose: &str,
-) -> Result<Trial, CommandError> {
-    let options = Options { probe: false, ..options.clone() };
-    args.watch.offer(&options, stop, whose)
+    Ok(())
 }
 
 /// All loads of the files of either side.

@@ -5,12 +5,9 @@
 use std::net::SocketAddr;
 
 use super::error::{CommandError, Ending};
-use super::load_args::LoadArgs;
-use super::output_args::OutputArgs;
-use super::signals;
+use super::measure::MeasureArgs;
 use super::sweep::STEP_S;
-use super::watch_args::WatchArgs;
-use crate::{Capacity, Document, Experiment, FindOptions, Level, Machine, find};
+use crate::{Capacity, Experiment, FindOptions, Level, find};
 use timeball_time::Interval;
 
 /// Find the highest rate that meets a service level: search until three searches in a row agree.
@@ -24,11 +21,7 @@ pub(super) struct Args {
     #[command(flatten)]
     level: LevelArgs,
     #[command(flatten)]
-    load: LoadArgs,
-    #[command(flatten)]
-    watch: WatchArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    measure: MeasureArgs,
 }
 
 /// What a rate must meet, and where to look for it.
@@ -59,10 +52,8 @@ struct LevelArgs {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
-    args.output.check()?;
-    let mut options = args.load.options(args.target, STEP_S)?;
-    let stop = signals::stop_flag()?;
-    let machine = Machine::look();
+    let mut options = args.measure.load.options(args.target, STEP_S)?;
+    let mut measurement = args.measure.begin()?;
     let level = args.level.level();
     let search = FindOptions {
         first_hz: args.level.from,
@@ -70,23 +61,18 @@ pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
         precision: args.level.precision,
         ..FindOptions::new(level)
     };
-    let mut trials = Vec::new();
     let found = find(&search, |rate_hz| {
-        options.load = args.load.open_at(rate_hz);
-        let trial = args.watch.offer(&options, &stop, "")?;
-        options.probe = false;
-        let report = trial.report.clone();
-        trials.push(trial);
-        Ok::<_, CommandError>(report)
-    })?;
-    let mut document = Document::new(Experiment::Find, machine, trials);
-    let missed = found.rate_hz == 0;
-    document.capacity = Some(Capacity::new(level, found));
-    args.output.put(&document)?;
-    Ok(match Ending::of(&document) {
-        Ending::Measured if missed => Ending::LevelNotMet,
-        ending => ending,
-    })
+        options.load = args.measure.load.open_at(rate_hz);
+        measurement.offer(&options, "", None).map(|trial| trial.report.clone())
+    });
+    let (capacity, outcome) = match found {
+        Ok(found) => (Some(Capacity::new(level, found)), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    let missed = capacity.as_ref().is_some_and(|capacity| capacity.found.rate_hz == 0);
+    let ending =
+        measurement.end(Experiment::Find, outcome, |document| document.capacity = capacity)?;
+    Ok(if ending == Ending::Measured && missed { Ending::LevelNotMet } else { ending })
 }
 
 impl LevelArgs {

@@ -6,6 +6,7 @@ mod compare;
 mod error;
 mod find;
 mod load_args;
+mod measure;
 mod output_args;
 mod report;
 mod run;

@@ -5,11 +5,8 @@
 use std::net::SocketAddr;
 
 use super::error::{CommandError, Ending};
-use super::load_args::LoadArgs;
-use super::output_args::OutputArgs;
-use super::signals;
-use super::watch_args::WatchArgs;
-use crate::{Document, Experiment, Machine};
+use super::measure::MeasureArgs;
+use crate::Experiment;
 
 /// Offer one load and report.
 #[derive(Debug, clap::Args)]
@@ -18,22 +15,14 @@ pub(super) struct Args {
     #[arg(value_name = "ADDRESS:PORT")]
     target: SocketAddr,
     #[command(flatten)]
-    load: LoadArgs,
-    #[command(flatten)]
-    watch: WatchArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    measure: MeasureArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
-    args.output.check()?;
-    let options = args.load.options(args.target, RUN_S)?;
-    let stop = signals::stop_flag()?;
-    let machine = Machine::look();
-    let trial = args.watch.offer(&options, &stop, "")?;
-    let document = Document::new(Experiment::Run, machine, vec![trial]);
-    args.output.put(&document)?;
-    Ok(Ending::of(&document))
+    let options = args.measure.load.options(args.target, RUN_S)?;
+    let mut measurement = args.measure.begin()?;
+    let outcome = measurement.offer(&options, "", None).map(|_| ());
+    measurement.end(Experiment::Run, outcome, |_| ())
 }
 
 /// Unless told otherwise.

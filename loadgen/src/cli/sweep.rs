@@ -5,11 +5,8 @@
 use std::net::SocketAddr;
 
 use super::error::{CommandError, Ending};
-use super::load_args::LoadArgs;
-use super::output_args::OutputArgs;
-use super::signals;
-use super::watch_args::WatchArgs;
-use crate::{Document, Experiment, Machine, Steps};
+use super::measure::MeasureArgs;
+use crate::{Experiment, Steps};
 
 /// Offer several rates one after the other: where does throughput bend, and latency rise?
 ///
@@ -23,31 +20,21 @@ pub(super) struct Args {
     #[arg(long, value_name = "RATES", conflicts_with_all = ["rate", "window"])]
     rates: Steps,
     #[command(flatten)]
-    load: LoadArgs,
-    #[command(flatten)]
-    watch: WatchArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    measure: MeasureArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
-    args.output.check()?;
-    let mut options = args.load.options(args.target, STEP_S)?;
-    let stop = signals::stop_flag()?;
-    let machine = Machine::look();
-    let mut trials = Vec::new();
+    let mut options = args.measure.load.options(args.target, STEP_S)?;
+    let mut measurement = args.measure.begin()?;
+    let mut outcome = Ok(());
     for &rate_hz in args.rates.rates_hz() {
-        options.load = args.load.open_at(rate_hz);
-        trials.push(args.watch.offer(&options, &stop, "")?);
-        if trials.last().is_some_and(|trial| trial.report.interrupted) {
+        options.load = args.measure.load.open_at(rate_hz);
+        outcome = measurement.offer(&options, "", None).map(|_| ());
+        if outcome.is_err() || measurement.is_over() {
             break;
         }
-        // It has answered; under overload it may not answer a single probe in time.
-        options.probe = false;
     }
-    let document = Document::new(Experiment::Sweep, machine, trials);
-    args.output.put(&document)?;
-    Ok(Ending::of(&document))
+    measurement.end(Experiment::Sweep, outcome, |_| ())
 }
 
 /// Of each rate, unless told otherwise.
