@@ -139,3 +139,24 @@ fn a_manycast_client_finds_the_server_of_its_key() {
     let said = other.query(&["127.0.0.1"]);
     assert_eq!(said["servers"][0]["time"]["stratum"], 11, "{said}");
 }
+
+#[test]
+fn a_request_sent_to_all_is_answered_by_no_worker() {
+    let host = Host::new();
+    let other = neighbour(&host);
+    let _server = serve(&host, None, "");
+    let ask = "import socket\n\
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)\n\
+        s.settimeout(1)\n\
+        s.bind(('10.9.0.2', 0))\n\
+        for target in ('10.9.0.255', '10.9.0.1'):\n    \
+            s.sendto(b'\\x23' + bytes(39) + b'nonceone', (target, 123))\n    \
+            count = 0\n    \
+            try:\n        \
+                while s.recv(100): count += 1\n    \
+            except socket.timeout: pass\n    \
+            print(target, count)\n";
+    let output = other.command("python3").args(["-c", ask]).output().unwrap();
+    assert_eq!(common::text(&output), "10.9.0.255 0\n10.9.0.1 1\n");
+}

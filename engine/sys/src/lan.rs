@@ -17,7 +17,7 @@ use crate::control::Taken;
 use crate::message;
 use crate::server::{ListenError, ServerSocket, explained};
 use crate::sockopt;
-use crate::steering::{load, program_of, statement};
+use crate::steering::{self, Hears};
 
 /// A socket for broadcasts and multicasts.
 #[derive(Debug)]
@@ -30,20 +30,8 @@ impl LanSocket {
     /// [`ListenError`].
     pub fn beside(address: SocketAddr) -> Result<Self, ListenError> {
         let socket = Self::bind(address)?;
-        let kind =
-            |kind: u32, on: u8| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, on, 0, kind);
-        let result = |octets| statement(libc::BPF_RET | libc::BPF_K, 0, 0, octets);
-        let program = [
-            load(libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE),
-            kind(PACKET_BROADCAST, 2),
-            kind(PACKET_MULTICAST, 1),
-            result(0),
-            result(u32::MAX),
-        ];
-        let explain = |cause| explained(address, "choosing what it hears", cause);
-        let filter = program_of(&program).map_err(explain)?;
-        sockopt::set_raw(socket.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
-            .map_err(explain)?;
+        steering::hear(socket.as_fd(), Hears::ToMany)
+            .map_err(|cause| explained(address, "choosing what it hears", cause))?;
         Ok(socket)
     }
 
@@ -187,9 +175,6 @@ fn interfaces() -> Vec<u32> {
     indices
 }
 
-/// linux/if_packet.h.
-const PACKET_BROADCAST: u32 = 1;
-const PACKET_MULTICAST: u32 = 2;
 /// What it is called in every namespace.
 const LOOPBACK: &core::ffi::CStr = c"lo";
 /// A host with more is a router, and has no business here.

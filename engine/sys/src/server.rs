@@ -18,7 +18,7 @@ use crate::client::family;
 use crate::cmsg::{TIMESTAMPING_NEW, TIMESTAMPNS_NEW};
 use crate::control::ControlSocket;
 use crate::sockopt;
-use crate::steering::{self, Spread};
+use crate::steering::{self, Hears, Spread};
 
 /// How to listen on one address.
 #[derive(Clone, Debug)]
@@ -189,6 +189,7 @@ impl ServerSocket {
         let socket = open(address).map_err(explain("opening a socket"))?;
         socket.set_reuse_port(true).map_err(explain("sharing the port among workers"))?;
         set_packet_options(&socket, address).map_err(explain("setting socket options"))?;
+        steering::hear(socket.as_fd(), Hears::ToUs).map_err(explain("choosing what it hears"))?;
         set_receive_buffer(&socket, receive_buffer_bytes).map_err(explain("sizing the buffer"))?;
         socket.bind(&address.into()).map_err(explain("binding"))?;
         let bound = socket.local_addr().map_err(explain("reading the bound address"))?;

@@ -117,13 +117,43 @@ fn chosen(workers: u32) -> [libc::sock_filter; 2] {
     [constant(libc::BPF_MOD, workers), statement(libc::BPF_RET | libc::BPF_A, 0, 0, 0)]
 }
 
+/// What a socket takes of what reaches its port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hears {
+    /// What was sent to this machine alone.
+    ToUs,
+    /// What was sent to all of a network, or to a group.
+    ToMany,
+}
+
+/// Has `socket` take only what `hears` says. The kernel gives what is sent to many to every socket of a port,
+/// steering or not: each worker would answer the same request.
+pub(crate) fn hear(socket: BorrowedFd<'_>, hears: Hears) -> io::Result<()> {
+    let is =
+        |kind: u32, on: u8| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, on, 0, kind);
+    let result = |octets| statement(libc::BPF_RET | libc::BPF_K, 0, 0, octets);
+    let (others, many) = match hears {
+        Hears::ToUs => (u32::MAX, 0),
+        Hears::ToMany => (0, u32::MAX),
+    };
+    let program = [
+        load(libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE),
+        is(PACKET_BROADCAST, 2),
+        is(PACKET_MULTICAST, 1),
+        result(others),
+        result(many),
+    ];
+    let filter = program_of(&program)?;
+    sockopt::set_raw(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
+}
+
 /// `program` as the kernel takes it; it must outlive what is made of it here.
-pub(crate) fn program_of(program: &[libc::sock_filter]) -> io::Result<libc::sock_fprog> {
+fn program_of(program: &[libc::sock_filter]) -> io::Result<libc::sock_fprog> {
     let len = u16::try_from(program.len()).map_err(io::Error::other)?;
     Ok(libc::sock_fprog { len, filter: program.as_ptr().cast_mut() })
 }
 
-pub(crate) fn load(offset: i32) -> libc::sock_filter {
+fn load(offset: i32) -> libc::sock_filter {
     statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset as u32)
 }
 
@@ -139,10 +169,13 @@ fn copy_to_x() -> libc::sock_filter {
     statement(libc::BPF_MISC | libc::BPF_TAX, 0, 0, 0)
 }
 
-pub(crate) const fn statement(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+const fn statement(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt, jf, k }
 }
 
+/// linux/if_packet.h.
+const PACKET_BROADCAST: u32 = 1;
+const PACKET_MULTICAST: u32 = 2;
 const V4_SOURCE: i32 = 12;
 const V6_SOURCE: i32 = 8;
 /// Behind a header without options; with some, part of them is hashed instead.
