@@ -133,6 +133,11 @@ pub enum Event {
         /// Which.
         source: SourceId,
     },
+    /// A source marks its time as smeared: not UTC for hours around a leap second.
+    Smeared {
+        /// Which.
+        source: SourceId,
+    },
     /// A source has not answered its last eight requests.
     Unreachable {
         /// Which.
@@ -255,6 +260,7 @@ impl Event {
     pub const fn source(&self) -> Option<SourceId> {
         match self {
             Self::Reachable { source }
+            | Self::Smeared { source }
             | Self::Unreachable { source }
             | Self::ResolveFailed { source }
             | Self::AddressChanged { source, .. }
@@ -274,6 +280,9 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reachable { .. } => f.write_str("answers"),
+            Self::Smeared { .. } => f.write_str(
+                "smears leap seconds (reference ID 254.x.y.z): all sources must do so, or none",
+            ),
             Self::Unreachable { .. } => f.write_str("has stopped answering"),
             Self::ResolveFailed { .. } => f.write_str("its name does not resolve"),
             Self::AddressChanged { remote, .. } => write!(f, "is asked at {remote}"),

@@ -236,6 +236,9 @@ impl Source {
         self.unfit = None;
         if self.reach == 0 || self.answers == 1 {
             out.note(Event::Reachable { source: self.id });
+            if sample.reference_id.is_smeared() {
+                out.note(Event::Smeared { source: self.id });
+            }
             if self.pace.burst_again() {
                 self.due = self.due.min(now + RECHECK_GAP);
             }

@@ -260,3 +260,13 @@ fn smeared_time_runs_through_a_whole_leap_without_a_seam() {
     let (served, truth) = last.unwrap();
     assert!((truth - S - served).abs() < 1_000_000, "UTC in the end");
 }
+
+#[test]
+fn a_source_that_marks_its_time_as_smeared_is_told_of() {
+    let reference_id = ReferenceId::from_octets([254, 0, 0, 0]);
+    let smeared = Server { reference_id, stratum: 2, ..Server::default() };
+    let servers = vec![smeared, Server::default(), Server::default()];
+    let mut world = World::new(3, config(3), ClockModel::default(), servers);
+    world.run_to(200);
+    assert_eq!(world.count(|e| matches!(e, Event::Smeared { .. })), 1);
+}

@@ -102,9 +102,10 @@ impl ReferenceId {
         self.0
     }
 
-    /// Whether it marks smeared time ([`crate::Smear`]): no server has an address of class E.
+    /// Whether it marks smeared time ([`crate::Smear`]), at most half a second off UTC: no server has
+    /// an address of class E, and one digest of an IPv6 address in a thousand looks like this.
     pub const fn is_smeared(&self) -> bool {
-        self.0[0] == crate::smear::SMEAR_MARK
+        self.0[0] == crate::smear::SMEAR_MARK && (self.0[1] as i8).unsigned_abs() <= 0x20
     }
 
     /// The code, if all octets are printable ASCII with trailing NULs allowed, as for stratum 0 and 1.
@@ -160,5 +161,10 @@ mod tests {
         assert_eq!(ReferenceId::from_octets([0; 4]).code(), None);
         assert_eq!(ReferenceId::from_octets(*b"A\0B\0").code(), None);
         assert_eq!(format!("{:?}", ReferenceId::LOCAL), "127.127.1.0");
+        let smeared = |octets| ReferenceId::from_octets(octets).is_smeared();
+        assert!(
+            smeared([254, 0xE0, 0, 0]) && smeared([254, 0x1F, 255, 0]) && smeared([254, 0, 0, 0])
+        );
+        assert!(!smeared([254, 0x40, 0, 0]) && !smeared([192, 0, 2, 1]));
     }
 }
