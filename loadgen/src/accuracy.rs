@@ -239,6 +239,14 @@ fn a_generator_that_is_held_up_is_late_and_says_so() {
 }
 
 #[test]
+fn what_fell_due_before_the_end_is_sent_even_if_the_end_was_overslept() {
+    let mut world = World::new(2_000, |_| 30_000);
+    world.hold_up = Some((START_NS + 995_500_000, START_NS + 1_050_000_000));
+    let (report, _) = offer(world, Pattern::Constant, 1_000, 1.0);
+    assert_eq!((report.sent, report.missed), (1_000, 0));
+}
+
+#[test]
 fn the_rate_asked_is_the_rate_sent_up_to_four_fifths_of_what_can_be_sent() {
     // 10 µs a packet: 100 000 a second are the most.
     let slow = || World { send_ns: 10_000, ..World::new(1_000, |_| 50_000) };

@@ -143,30 +143,36 @@ impl<'a, C: Carrier, K: FnMut() -> Timestamp<Realtime>> Sender<'a, C, K> {
             let now = self.turn();
             let is_stopped = is_raised(stops);
             if now >= self.end || self.offered >= self.offered_max || is_stopped {
-                self.count_missed(now);
+                // The end itself is past the end.
+                let until = now.min(self.end - Interval::from_nanos(1));
+                if let Load::Open { .. } = self.options.load {
+                    if !is_stopped {
+                        // What fell due while we looked away for the last time.
+                        self.send(lane, self.batch(), now, until)?;
+                    }
+                    self.count_missed(until);
+                }
                 self.end = now;
                 self.recorder.report().interrupted = is_stopped;
                 return Ok(());
             }
             let due = self.due(now);
             if due > 0 {
-                self.send(lane, due, now)?;
+                self.send(lane, due, now, now)?;
                 lane = (lane + 1) % self.lanes.requests.len();
             }
             self.was_idle = self.receive()? == 0 && due == 0;
         }
     }
 
-    /// What is still due when offering ends at `now` will never be sent.
-    fn count_missed(&mut self, now: Timestamp<Realtime>) {
-        if let Load::Open { .. } = self.options.load {
-            let mut left = self.offered_max - self.offered;
-            // Bounded by the rate times the duration.
-            while left > 0 && self.schedule.next() < now {
-                self.schedule.advance();
-                self.recorder.report().missed += 1;
-                left -= 1;
-            }
+    /// What was due at `until` and is not sent yet never will be.
+    fn count_missed(&mut self, until: Timestamp<Realtime>) {
+        let mut left = self.offered_max - self.offered;
+        // Bounded by the rate times the duration.
+        while left > 0 && self.schedule.next() <= until {
+            self.schedule.advance();
+            self.recorder.report().missed += 1;
+            left -= 1;
         }
     }
 
@@ -198,10 +204,16 @@ impl<'a, C: Carrier, K: FnMut() -> Timestamp<Realtime>> Sender<'a, C, K> {
         now
     }
 
+    /// A batch, or what is left to be offered.
+    #[inline]
+    fn batch(&self) -> usize {
+        (self.options.batch as u64).min(self.offered_max - self.offered) as usize
+    }
+
     /// How many packets may go now, up to a batch.
     #[inline]
     fn due(&self, now: Timestamp<Realtime>) -> usize {
-        let batch = (self.options.batch as u64).min(self.offered_max - self.offered);
+        let batch = self.batch() as u64;
         match self.options.load {
             Load::Open { .. } if self.schedule.next() <= now => batch as usize,
             Load::Open { .. } => 0,
@@ -215,12 +227,19 @@ impl<'a, C: Carrier, K: FnMut() -> Timestamp<Realtime>> Sender<'a, C, K> {
         }
     }
 
-    fn send(&mut self, lane: usize, due: usize, now: Timestamp<Realtime>) -> Result<(), LoadError> {
+    /// Sends up to `due` packets at `now`; of an open loop those that are due at `until`.
+    fn send(
+        &mut self,
+        lane: usize,
+        due: usize,
+        now: Timestamp<Realtime>,
+        until: Timestamp<Realtime>,
+    ) -> Result<(), LoadError> {
         let (mut pushed, mut provoked, mut stamped) = (0, 0, 0);
         while pushed + provoked < due {
             let intended = match self.options.load {
                 Load::Closed { .. } => now,
-                Load::Open { .. } if self.schedule.next() > now => break,
+                Load::Open { .. } if self.schedule.next() > until => break,
                 Load::Open { .. } => self.schedule.next(),
             };
             let kind = match self.only {
