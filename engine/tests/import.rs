@@ -100,6 +100,8 @@ fn every_line_of_the_corpus_is_accounted_for() {
             // A server that is also the address listened on.
             let own = name == "chrony/041.conf";
             assert_eq!(imported.plan(&machine()).is_ok(), wrong.is_empty() && !own, "{name}");
+            let printed = Plan::parse(Path::new("t.toml"), &imported.commented(), &machine());
+            assert_eq!(printed.is_ok(), !own, "what is printed is a configuration: {name}");
         }
     }
     for path in sorted(&corpus.join("negative")) {
@@ -144,6 +146,35 @@ fn assert_accounted(path: &Path, imported: &Imported) -> usize {
         assert!(explained && finding.notes.iter().all(|note| !note.is_empty()), "{finding}");
     }
     expected.len()
+}
+
+#[test]
+fn the_command_prints_a_configuration_and_says_what_is_wrong_with_the_file() {
+    let run = |text: &str, options: &[&str]| {
+        let file = Scratch::file("ntp.conf", text);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_timeball"));
+        let output = command.arg("import").args(options).arg(&file.path).output().unwrap();
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), said(&output.stdout), said(&output.stderr))
+    };
+    let (code, printed, complaints) = run("server 192.0.2.1 iburst\ncrypto\n", &[]);
+    assert_eq!((code, complaints.as_str()), (Some(0), ""));
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines[0], "# Imported from a configuration of ntpd: 1 honoured, 1 refused.");
+    assert!(lines[1].ends_with("ntp.conf:1: honoured: server 192.0.2.1 iburst"), "{printed}");
+    assert!(lines[2].contains("refused: crypto: Autokey") && lines[2].contains("NTS"), "{printed}");
+    assert!(Plan::parse(Path::new("t.toml"), &printed, &machine()).is_ok());
+    let (code, _, complaints) = run("server 192.0.2.1\nservr 192.0.2.2\nrestrict\n", &[]);
+    assert_eq!((code, complaints.lines().count()), (Some(1), 2), "{complaints}");
+    let (_, json, _) = run("server 192.0.2.1 xleave\n", &["--json", "--from", "chrony"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["from"], &json["findings"][0]["verdict"]),
+        (&"chronyd".into(), &"changed".into())
+    );
+    let mut missing = std::process::Command::new(env!("CARGO_BIN_EXE_timeball"));
+    let missing = missing.args(["import", "/nowhere/ntp.conf"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(2));
 }
 
 /// The directives of ntp.org's manual and of NTPsec's, with words that make a line of each.
