@@ -94,7 +94,7 @@ impl Picture<'_> {
         let Subject { name, about, scenario, chrony } = self.subject;
         svg.label((MARGIN, 30.0), "start", "font-size=\"18\" font-weight=\"bold\"", name);
         let heading = format!("{about}, seed {}", self.seed);
-        let after = MARGIN + 14.0 + 11.0 * name.len() as f64;
+        let after = MARGIN + 12.0 + 13.0 * name.len() as f64;
         svg.label((after, 30.0), "start", &format!("font-size=\"15\" fill=\"{GREY}\""), &heading);
         let figures = Figures::of(self.world, scenario.window);
         let micros = |seconds: f64| number(Some(seconds * 1e6));
@@ -169,21 +169,23 @@ impl Picture<'_> {
         }
         svg.line((UPPER.x, y(0.0)), (UPPER.right(), y(0.0)), GREY, 1.0);
         svg.label((UPPER.x - 8.0, UPPER.y - 8.0), "end", AXIS, unit);
-        let believed: Vec<_> = (self.from..self.to)
-            .filter_map(|k| Some((self.x(k as f64 + 1.0), (*estimates.get(k)?)?)))
+        let believed = |sign: f64| {
+            let seconds = (self.from..self.to).filter_map(|k| Some((k + 1, (*estimates.get(k)?)?)));
+            self.outlines(seconds.map(move |(s, b)| (s, b.error + sign * b.deviation)), y)
+        };
+        let bands = believed(1.0).into_iter().zip(believed(-1.0));
+        let bands: Vec<Vec<_>> = bands
+            .map(|(high, low)| high.into_iter().chain(low.into_iter().rev()).collect())
             .collect();
-        let high = columns(believed.iter().map(|(x, b)| (*x, b.error + b.deviation)));
-        let low = columns(believed.iter().map(|(x, b)| (*x, b.error - b.deviation)));
-        let high = high.into_iter().map(|(x, _, high)| (x, y(high)));
-        let band: Vec<_> = high.chain(low.into_iter().rev().map(|(x, l, _)| (x, y(l)))).collect();
-        let line = outline(self.looks().map(|(s, look)| (self.x(s as f64), look.error)), y);
+        let awake = self.looks().filter(|(_, look)| !look.asleep);
+        let lines = self.outlines(awake.map(|(second, look)| (second, look.error)), y);
         svg.clipped(&UPPER, |svg| {
-            svg.polygon(&band, BAND);
+            bands.iter().for_each(|band| svg.polygon(band, BAND));
             for answer in answers {
                 let at = (self.x(answer.at_s), y(answer.error.clamp(-reach, reach)));
                 svg.dot(at, 2.2, ORANGE);
             }
-            svg.path(&line, BLUE, 1.4);
+            lines.iter().for_each(|line| svg.path(line, BLUE, 1.4));
         });
         legend(
             svg,
@@ -220,14 +222,44 @@ impl Picture<'_> {
             let text = format!("{} {unit}", (value * factor).round());
             svg.label((LOWER.x - 8.0, y(value) + 4.0), "end", AXIS, &text);
         }
-        let x = |second: usize| self.x(second as f64);
-        let error = outline(believed().map(|(s, look)| (x(s), look.error.abs())), y);
-        let distance = outline(believed().map(|(s, look)| (x(s), look.distance)), y);
+        let errors = self.outlines(believed().map(|(s, look)| (s, look.error.abs())), y);
+        let distances = self.outlines(believed().map(|(s, look)| (s, look.distance)), y);
         svg.clipped(&LOWER, |svg| {
-            svg.path(&error, BLUE, 1.2);
-            svg.path(&distance, RED, 1.6);
+            errors.iter().for_each(|line| svg.path(line, BLUE, 1.2));
+            distances.iter().for_each(|line| svg.path(line, RED, 1.6));
         });
         legend(svg, &LOWER, &[(BLUE, "size of the error"), (RED, "root distance claimed")]);
+    }
+
+    /// Lines through all values, however many fall into one column of pixels; broken where seconds are
+    /// missing.
+    fn outlines(
+        &self,
+        values: impl Iterator<Item = (usize, f64)>,
+        y: impl Fn(f64) -> f64,
+    ) -> Vec<Vec<(f64, f64)>> {
+        let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
+        let mut last = None;
+        for (second, value) in values {
+            if last != Some(second - 1) {
+                pieces.push(Vec::new());
+            }
+            last = Some(second);
+            if let Some(piece) = pieces.last_mut() {
+                piece.push((self.x(second as f64), value));
+            }
+        }
+        let line = |piece: Vec<(f64, f64)>| {
+            let mut line = Vec::new();
+            for (x, low, high) in columns(piece.into_iter()) {
+                line.push((x, y(low)));
+                if (y(high) - y(low)).abs() > VISIBLE {
+                    line.push((x, y(high)));
+                }
+            }
+            line
+        };
+        pieces.into_iter().map(line).collect()
     }
 
     /// The lower part: a row for each source.
@@ -249,10 +281,10 @@ impl Picture<'_> {
 }
 
 fn legend(svg: &mut Svg, area: &Area, entries: &[(&str, &str)]) {
-    let mut x = area.x + 12.0;
+    let mut x = area.x + 2.0;
     for (colour, text) in entries {
-        svg.rect(&Area { x, y: area.y + 10.0, width: 14.0, height: 8.0 }, colour);
-        svg.label((x + 20.0, area.y + 18.0), "start", AXIS, text);
+        svg.rect(&Area { x, y: area.y - 15.0, width: 14.0, height: 8.0 }, colour);
+        svg.label((x + 20.0, area.y - 7.0), "start", AXIS, text);
         x += 40.0 + 6.5 * text.chars().count() as f64;
     }
 }
@@ -267,11 +299,6 @@ fn columns(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64, f64)> {
         }
     }
     found
-}
-
-/// A line through all values, however many fall into one column of pixels.
-fn outline(points: impl Iterator<Item = (f64, f64)>, y: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
-    columns(points).into_iter().flat_map(|(x, low, high)| [(x, y(low)), (x, y(high))]).collect()
 }
 
 /// Round values from `low` to `high`, about `count` of them.
@@ -305,7 +332,9 @@ const LOWER: Area = Area { y: 435.0, height: 220.0, ..UPPER };
 const RUG_Y: f64 = 690.0;
 /// Height of a source's row of requests.
 const ROW: f64 = 18.0;
-const COLUMN: f64 = 0.8;
+/// Width of a column of values drawn as one, and the least height worth drawing, in pixels.
+const COLUMN: f64 = 1.5;
+const VISIBLE: f64 = 0.5;
 /// Of the logarithmic scale.
 const DECADES: f64 = 6.0;
 const PAPER: &str = "#fafafa";

@@ -21,6 +21,8 @@ pub struct Look {
     pub distance: f64,
     /// Whether clients were told to believe it.
     pub synchronised: bool,
+    /// The machine slept, and nobody looked.
+    pub asleep: bool,
     /// Frequency believed minus the oscillator's, s/s.
     pub frequency_error: f64,
 }
@@ -28,7 +30,7 @@ pub struct Look {
 impl Look {
     /// A second in which nobody could look.
     pub(crate) const ASLEEP: Self =
-        Self { error: 0.0, distance: 0.0, synchronised: false, frequency_error: 0.0 };
+        Self { error: 0.0, distance: 0.0, synchronised: false, asleep: true, frequency_error: 0.0 };
 }
 
 /// From which second on a world is judged.
@@ -68,16 +70,17 @@ impl Figures {
             Window::From(second) => second,
         };
         let looks = &world.looks[from.min(world.looks.len())..];
-        let mut sizes: Vec<f64> = looks.iter().map(|look| look.error.abs()).collect();
+        let awake = || looks.iter().filter(|look| !look.asleep);
+        let mut sizes: Vec<f64> = awake().map(|look| look.error.abs()).collect();
         sizes.sort_by(f64::total_cmp);
         let at = |share: f64| sizes.get((share * sizes.len() as f64) as usize).copied();
         Self {
-            rms_s: rms(looks.iter().map(|look| look.error)),
+            rms_s: rms(awake().map(|look| look.error)),
             p95_s: at(0.95).unwrap_or(f64::NAN),
             worst_s: sizes.last().copied().unwrap_or(f64::NAN),
             sync_s,
             poll_s: world.looks.len() as f64 / world.sent.len() as f64,
-            believed_ppm: 1e6 * rms(looks.iter().map(|look| look.frequency_error)),
+            believed_ppm: 1e6 * rms(awake().map(|look| look.frequency_error)),
             served_ppm: 1e6 * rms(looks.windows(2).map(|pair| pair[1].error - pair[0].error)),
         }
     }

@@ -382,6 +382,7 @@ impl World {
             error: error.as_secs_f64(),
             distance: distance(&snapshot, &now).as_secs_f64(),
             synchronised: usable,
+            asleep: false,
             frequency_error: self.discipline.frequency().as_ratio() - frequency,
         });
     }
