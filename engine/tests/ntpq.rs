@@ -105,6 +105,7 @@ fn every_reading_command_is_answered() {
     assert_eq!(variable(&variables, "leap"), "00", "{variables}");
     assert_eq!(variable(&variables, "refid"), report["header"]["reference_id"], "{variables}");
     assert_eq!(variable(&variables, "peer"), "1", "{variables}");
+    assert!(!variables.contains("ss_received"), "only by name: {variables}");
     let distance_ms = report["header"]["root_distance_s"].as_f64().unwrap() * 1e3;
     assert!((number(variable(&variables, "rootdist")) - distance_ms).abs() < 1.0, "{variables}");
 

@@ -153,5 +153,5 @@ const IDLE: Interval = Interval::from_secs(60);
 const DATAGRAM_MAX: usize = 1024;
 /// What one turn looks at, over all sockets.
 const DATAGRAMS_PER_TURN: usize = 64;
-/// After a turn with more: a flood gets 6 400 looks a second, one or two per cent of a core.
+/// After a turn with more: a flood gets at most 6 400 looks a second.
 const PAUSE: Interval = Interval::from_millis(10);

@@ -91,12 +91,20 @@ pub(crate) fn peer_status_word(symbol: char, reach: u8, requests: u64) -> u16 {
 }
 
 /// Names and values, in order.
-pub(super) struct Variables(Vec<(Cow<'static, str>, String)>);
+#[derive(Default)]
+pub(super) struct Variables {
+    /// What is told to whoever asks for nothing in particular.
+    usual: Vec<Variable>,
+    /// What has to be asked for by name.
+    others: Vec<Variable>,
+}
+
+type Variable = (Cow<'static, str>, String);
 
 impl Variables {
     /// All of `subject`, in ntpd's order.
     pub(super) fn of(report: &Report, subject: &Subject<'_>) -> Self {
-        let mut variables = Self(Vec::new());
+        let mut variables = Self::default();
         match subject {
             Subject::Server => server(report, &mut variables),
             Subject::Source(source) => of_source(report, source, &mut variables),
@@ -110,7 +118,7 @@ impl Variables {
         let mine = matches!(subject, Subject::LocalClock(_))
             || matches!(subject, Subject::Server) && report.local.is_some();
         let stratum = report.local.as_ref().filter(|_| mine)?.stratum;
-        let mut variables = Self(Vec::new());
+        let mut variables = Self::default();
         variables.put("name", "\"LOCAL\"");
         variables.put("device", "\"Undisciplined local clock\"");
         variables.put("stratum", stratum.saturating_sub(1));
@@ -118,7 +126,7 @@ impl Variables {
         Some(variables)
     }
 
-    /// Those in the list `names`, or all if it is empty; `None` if there is not one of them.
+    /// Those in the list `names`, or the usual ones if it is empty; `None` if there is not one of them.
     ///
     /// Unlike ntpd, which refuses a list for one name it does not know: ntpq then asks for each by
     /// itself and prints a question mark for what it does not get.
@@ -130,17 +138,17 @@ impl Variables {
         let wanted = names.filter_map(|name| {
             // A name may come with a value, which only writing would need.
             let name = name.split('=').next().unwrap_or(name).trim();
-            self.0.iter().find(|(known, _)| known == name).cloned()
+            self.usual.iter().chain(&self.others).find(|(known, _)| known == name).cloned()
         });
         let found: Vec<_> = wanted.collect();
-        (!found.is_empty()).then_some(Self(found))
+        (!found.is_empty()).then_some(Self { usual: found, others: Vec::new() })
     }
 
     /// As text in lines of at most [`COLUMNS_MAX`].
     pub(super) fn lines(&self) -> Vec<u8> {
         let mut text = String::new();
         let mut column = 0;
-        for (name, value) in &self.0 {
+        for (name, value) in &self.usual {
             let length = name.len() + 1 + value.len();
             if text.is_empty() {
                 column = length;
@@ -159,7 +167,12 @@ impl Variables {
     }
 
     fn put(&mut self, name: &'static str, value: impl ToString) {
-        self.0.push((name.into(), value.to_string()));
+        self.usual.push((name.into(), value.to_string()));
+    }
+
+    /// To be asked for by name.
+    fn put_other(&mut self, name: impl Into<Cow<'static, str>>, value: u64) {
+        self.others.push((name.into(), value.to_string()));
     }
 
     /// Milliseconds.
@@ -169,8 +182,8 @@ impl Variables {
 
     /// A count since the start, and the same since the last reset, which never happens.
     fn count(&mut self, name: &'static str, count: u64) {
-        self.put(name, count);
-        self.0.push((format!("{name}_r").into(), count.to_string()));
+        self.put_other(name, count);
+        self.put_other(format!("{name}_r"), count);
     }
 }
 
@@ -224,12 +237,12 @@ fn counts(report: &Report, variables: &mut Variables) {
     variables.count("ss_declined", clients.unanswered - bad_format - restricted);
     variables.count("ss_restricted", restricted);
     variables.count("ss_processed", clients.answered);
-    variables.put("iostats_reset", uptime);
-    variables.put("io_ignored", clients.unanswered);
-    variables.put("io_dropped", noted("frames_exhausted"));
-    variables.put("io_received", clients.received);
-    variables.put("io_sent", clients.answered - noted("send_full") - noted("send_refused"));
-    variables.put("io_sendfailed", noted("send_full") + noted("send_refused"));
+    variables.put_other("iostats_reset", uptime);
+    variables.put_other("io_ignored", clients.unanswered);
+    variables.put_other("io_dropped", noted("frames_exhausted"));
+    variables.put_other("io_received", clients.received);
+    variables.put_other("io_sent", clients.answered - noted("send_full") - noted("send_refused"));
+    variables.put_other("io_sendfailed", noted("send_full") + noted("send_refused"));
 }
 
 fn of_source(report: &Report, source: &Source, variables: &mut Variables) {
