@@ -326,3 +326,107 @@ const COMMAND_SLACK: i64 = 2;
 const KERNEL_FREQUENCY_MAX: f64 = 500e-6 + 1e-12;
 /// 10 % of slewing on an oscillator that is 5 % off, with room for both.
 const RATE_MAX: f64 = 0.17;
+
+#[cfg(test)]
+mod tests {
+    use timeball_discipline::Target;
+    use timeball_time::{Realtime, Stratum};
+
+    use super::*;
+
+    const EPOCH: i64 = 1_795_300_000 * S;
+
+    fn reading(seconds: f64) -> ClockReading {
+        let nanos = (seconds * 1e9) as i64;
+        ClockReading {
+            realtime: Timestamp::from_nanos(EPOCH + nanos),
+            monotonic: Timestamp::from_nanos(nanos),
+            boottime: Timestamp::from_nanos(nanos),
+        }
+    }
+
+    fn snapshot(seconds: f64, dispersion_us: i64) -> Snapshot {
+        let epoch: Timestamp<Realtime> = reading(seconds).realtime;
+        Snapshot {
+            leap: Leap::None,
+            stratum: Stratum::new(2),
+            root_dispersion: Interval::from_micros(dispersion_us),
+            ..Snapshot::unsynchronised(epoch, -24)
+        }
+    }
+
+    fn promises() -> Promises {
+        let target = Target::Address("192.0.2.1:123".parse().unwrap());
+        Promises::new(&Config { sources: vec![SourceConfig::new(target)], ..Config::default() })
+    }
+
+    /// Two publications a second apart, and what came between.
+    fn published(between: impl FnOnce(&mut Promises), second: Snapshot) -> Option<Promise> {
+        let mut promises = promises();
+        let first = snapshot(0.0, 100);
+        promises.publication(&first, &first, &reading(0.0));
+        promises.now(1.0);
+        between(&mut promises);
+        promises.publication(&first, &second, &reading(1.0));
+        promises.broken().map(|broken| broken.promise.clone())
+    }
+
+    #[test]
+    fn dispersion_may_fall_by_a_measurement_only() {
+        assert_eq!(published(|_| (), snapshot(1.0, 115)), None);
+        assert_eq!(published(Promises::measurement, snapshot(1.0, 10)), None);
+        let fell = published(|_| (), snapshot(1.0, 10));
+        assert!(matches!(fell, Some(Promise::Dispersion { .. })), "{fell:?}");
+    }
+
+    #[test]
+    fn served_time_may_run_backwards_in_an_announced_step_only() {
+        let back = Snapshot { offset: Interval::from_secs(-2), ..snapshot(1.0, 200) };
+        assert!(matches!(published(|_| (), back), Some(Promise::Backwards(_))));
+        let stepped = Event::Stepped { amount: Interval::from_secs(-2) };
+        assert_eq!(published(|promises| promises.noted(&stepped), back), None);
+    }
+
+    #[test]
+    fn an_error_beyond_the_claim_a_claim_beyond_the_limit_and_an_old_claim_are_seen() {
+        let look = |error_us: i64, dispersion_us: i64, at_s: f64| {
+            let mut promises = promises();
+            promises.now(at_s);
+            let error = Interval::from_micros(error_us);
+            promises.error(&snapshot(at_s, dispersion_us), &reading(at_s), error, false);
+            promises.broken().map(|broken| broken.promise.clone())
+        };
+        assert_eq!(look(-99, 100, 1.0), None);
+        assert!(matches!(look(-101, 100, 1.0), Some(Promise::Distance { .. })));
+        assert!(matches!(look(0, 1_600_000, 1.0), Some(Promise::Limit { .. })));
+        assert!(matches!(look(0, 100, 11.0), Some(Promise::Stale(_))));
+    }
+
+    #[test]
+    fn commands_and_books_are_held_to_the_kernels_truth() {
+        let mut too_fast = promises();
+        too_fast.command(Rate::from_ppb(500_000));
+        assert_eq!(too_fast.broken(), None);
+        too_fast.command(Rate::from_ppb(500_010));
+        assert!(matches!(too_fast.broken().unwrap().promise, Promise::Command(_)));
+        let mut cooked = promises();
+        let books = Books::new(&reading(0.0), Rate::ZERO);
+        cooked.books(&books, EPOCH, &reading(0.0));
+        cooked.books(&books, EPOCH + S + 50, &reading(1.0));
+        assert_eq!(cooked.broken(), None);
+        cooked.books(&books, EPOCH + 2 * S + 500, &reading(2.0));
+        assert!(matches!(cooked.broken().unwrap().promise, Promise::Books(_)));
+    }
+
+    #[test]
+    fn a_source_may_be_asked_in_a_burst_and_then_by_its_interval() {
+        let mut promises = promises();
+        let mut ask = |at_s: f64| {
+            promises.sent(SourceId(0), &reading(at_s));
+            promises.broken().is_none()
+        };
+        assert!((0..8).all(|k| ask(2.0 * f64::from(k))));
+        assert!((1..100).all(|k| ask(64.0 * f64::from(k))));
+        assert!(!(0..20).all(|k| ask(10_000.0 + 2.0 * f64::from(k))));
+    }
+}

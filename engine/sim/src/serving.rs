@@ -209,3 +209,67 @@ const WAKE: f64 = 20_000.0;
 const BUSY_SHARE: f64 = 0.02;
 /// Roundings of a timestamp, ns.
 const STAMP_UNIT: i64 = 3;
+
+#[cfg(test)]
+mod tests {
+    use timeball_time::NtpShort;
+
+    use super::*;
+
+    const ARRIVED: i64 = 1_795_300_000 * S;
+
+    /// A right reply to a right request, 3 µs after it, from a server 1 ms from the truth at most; changed
+    /// by `change`.
+    fn verdict(change: impl FnOnce(&mut Header)) -> Result<(), Promise> {
+        let flags = Flags { leap: Leap::None, version: 4, mode: Mode::Client };
+        let transmit = NtpTimestamp::from_bits(0x1234_5678_9ABC_DEF0);
+        let asked = Header { transmit, ..Header::new(flags) };
+        let stamp = |t: i64| NtpTimestamp::floor(Timestamp::<Realtime>::from_nanos(t));
+        let mut header = Header {
+            flags: Flags { leap: Leap::None, version: 4, mode: Mode::Server },
+            stratum: 2,
+            root_dispersion: NtpShort::ceil(Interval::from_millis(1)),
+            reference: stamp(ARRIVED - S),
+            origin: transmit,
+            receive: stamp(ARRIVED),
+            transmit: stamp(ARRIVED + 3_000),
+            ..Header::new(flags)
+        };
+        change(&mut header);
+        let request = Request {
+            bytes: asked.encode().to_vec(),
+            client: SocketAddr::from(([198, 51, 100, 1], 4000)),
+            arrived: ARRIVED,
+            stamp: Some(Timestamp::from_nanos(ARRIVED)),
+        };
+        let reply = Reply { request, bytes: header.encode().to_vec(), after: 2_000 };
+        judge(&reply, ARRIVED + 1_000, None, false)
+    }
+
+    fn later(stamp: NtpTimestamp, nanos: i64) -> NtpTimestamp {
+        stamp.plus(Interval::from_nanos(nanos))
+    }
+
+    #[test]
+    fn a_right_reply_passes_and_each_wrong_one_is_seen() {
+        assert_eq!(verdict(|_| ()), Ok(()));
+        assert_eq!(verdict(|h| h.receive = later(h.receive, -900_000)), Ok(()), "within its claim");
+        let wrong: [fn(&mut Header); 9] = [
+            |h| h.flags.mode = Mode::Client,
+            |h| h.flags.version = 3,
+            |h| h.origin = later(h.origin, 1),
+            |h| h.transmit = later(h.receive, -10),
+            |h| h.reference = later(h.transmit, 10),
+            |h| h.receive = later(h.receive, -1_100_000),
+            |h| h.transmit = later(h.transmit, 1_100_000),
+            |h| {
+                h.root_dispersion = NtpShort::ZERO;
+                h.receive = later(h.receive, 100);
+            },
+            |h| h.flags.leap = Leap::Unsynchronised,
+        ];
+        for (which, change) in wrong.into_iter().enumerate() {
+            assert!(verdict(change).is_err(), "{which}");
+        }
+    }
+}
