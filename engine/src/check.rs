@@ -15,8 +15,9 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::config::{
-    Access, Backend, Clock, ConfigError, Family, Host, KeyFile, LeapMode, Listen, Machine, Plan,
-    Position, Problem, Source, Spread, Statistics, Steering, UringReplies, Whom, Words, example,
+    Access, Backend, Clock, ConfigError, Family, Host, KeyFile, Lan, LeapMode, Listen, Machine,
+    Plan, Position, Problem, Source, Spread, Statistics, Steering, UringReplies, Whom, Words,
+    example,
 };
 use crate::given::{Given, Loaded};
 use crate::import::Imported;
@@ -186,8 +187,9 @@ impl fmt::Display for Report {
             }
         }
         self.clock_lines(f)?;
+        write!(f, "{}", self.plan.lan)?;
         if let Some(local) = local {
-            let when = if sources.is_empty() {
+            let when = if sources.is_empty() && !self.plan.lan.finds_sources() {
                 "at once".to_owned()
             } else {
                 format!("when every source has failed, {} s or more after the start", {
@@ -409,6 +411,7 @@ fn plan_json(report: &Report) -> Value {
             "trusted": report.keys.keys.iter().map(|one| one.key.id().0).collect::<Vec<_>>(),
             "warnings": report.keys.warnings.iter().map(problem_json).collect::<Vec<_>>(),
         })),
+        "lan": lan_json(&report.plan.lan),
         "log": { "level": log_level.word() },
         "local": local.as_ref().map(|local| json!({
             "stratum": local.stratum.get(),
@@ -432,6 +435,30 @@ fn plan_json(report: &Report) -> Value {
             "prefer": source.prefer,
             "family": source.family.word(),
             "key": source.key.map(|key| key.id.0),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn lan_json(lan: &Lan) -> Value {
+    json!({
+        "broadcast": lan.broadcasts.iter().map(|to| json!({
+            "address": to.target.to_string(),
+            "poll": to.poll,
+            "ttl": to.ttl,
+            "key": to.key.map(|key| key.id.0),
+        })).collect::<Vec<_>>(),
+        "broadcast_client": lan.listens.as_ref().map(|listens| json!({
+            "groups": texts(&listens.groups),
+            "delay_s": listens.delay.map_or(0.0, |delay| delay.as_secs_f64()),
+            "authenticate": listens.authenticate,
+        })),
+        "manycast_server": { "groups": texts(&lan.answers) },
+        "manycast_client": lan.asks.iter().map(|asked| json!({
+            "address": asked.group.to_string(),
+            "poll": asked.poll,
+            "ttl": asked.ttl,
+            "servers": asked.servers,
+            "key": asked.key.map(|key| key.id.0),
         })).collect::<Vec<_>>(),
     })
 }

@@ -175,3 +175,18 @@ fn real_clients_believe_our_signed_replies_and_refuse_those_of_another_key() {
     let totals = ours.wait_for("crypto_nak ");
     assert!(totals.contains("signed "), "{totals}");
 }
+
+#[test]
+fn real_peers_in_symmetric_mode_get_signed_answers_and_follow_us() {
+    let (host, files) = (Host::new(), KeyFiles::new());
+    let _ours = server(&host, &files.ntpd);
+    let output = host
+        .command(peer("chrony/usr/sbin/chronyd"))
+        .args(["-Q", "-t", "30", "-f", "/dev/null", "-u", "root"])
+        .arg(format!("keyfile {}", files.chrony.path.display()))
+        .args(["port 1123", "peer 127.0.0.1 key 3 minpoll 0 maxpoll 0 maxsamples 1"])
+        .output()
+        .unwrap();
+    let said = text(&output);
+    assert!(said.contains("System clock wrong by"), "{said}");
+}

@@ -2,6 +2,7 @@
 //!
 //! Must never: let anything unsigned be believed unless the file says so in so many words.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use timeball_time::Interval;
@@ -43,6 +44,32 @@ impl Lan {
     pub(super) fn key_uses(&self) -> impl Iterator<Item = KeyUse> {
         let sent = self.broadcasts.iter().filter_map(|broadcast| broadcast.key);
         sent.chain(self.asks.iter().filter_map(|asked| asked.key))
+    }
+}
+
+impl fmt::Display for Lan {
+    /// A line of a plan for each thing done.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signed = |key: Option<KeyUse>| {
+            key.map_or("unsigned".to_owned(), |key| format!("signed with key {}", key.id))
+        };
+        for to in &self.broadcasts {
+            let (seconds, key) = (1u32 << to.poll, signed(to.key));
+            writeln!(f, "  broadcast   to {} every {seconds} s, {key}", to.target)?;
+        }
+        if let Some(BroadcastClient { groups, authenticate, .. }) = &self.listens {
+            let whose = if *authenticate { "signed with a trusted key" } else { "from anybody" };
+            let groups: String = groups.iter().map(|group| format!(" and {group}")).collect();
+            writeln!(f, "  hear        broadcasts{groups}, {whose}")?;
+        }
+        for group in &self.answers {
+            writeln!(f, "  be found    by who asks {group}")?;
+        }
+        for asked in &self.asks {
+            let (servers, key) = (asked.servers, signed(asked.key));
+            writeln!(f, "  find        {servers} servers by asking {}, {key}", asked.group)?;
+        }
+        Ok(())
     }
 }
 

@@ -97,8 +97,11 @@ fn read_plan<'t>(
     let sources =
         document.repeated(root, &SOURCE).and_then(|sections| read_sources(&sections, listen));
     let smears = server.as_ref().is_ok_and(|server| !server.listen_smeared.is_empty());
+    let lan = read_lan(document, root);
+    let heard = lan.as_ref().is_ok_and(|lan| lan.finds_sources());
     let clock = document.section(root, &CLOCK).and_then(|section| {
-        read_clock(&section, sources.as_ref().map(|sources| sources.len()), smears)
+        let known = sources.as_ref().map(|sources| sources.len() + usize::from(heard));
+        read_clock(&section, known, smears)
     });
     let log_level =
         document.section(root, &LOG).and_then(|section| Ok(section.choice(&LEVEL)?.value));
@@ -106,7 +109,6 @@ fn read_plan<'t>(
     let statistics = read_statistics(document, root);
     let local = document.section(root, &LOCAL).and_then(|section| read_local(&section));
     let access = document.repeated(root, &ACCESS).and_then(|sections| read_access(&sections));
-    let lan = read_lan(document, root);
     let keys = read_keys(document, root);
     let sources = sources?;
     let (lan, keys) = (lan?, keys?);
