@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::Scratch;
-use timeball::config::{Machine, Plan};
+use timeball::config::{FileScheme, Machine, Plan, StatisticsKind};
 use timeball::import::{Dialect, Finding, Imported, Verdict};
 
 fn machine() -> Machine {
@@ -689,6 +689,28 @@ fn leap_second_lists_and_modes_are_taken_over() {
     let plan = plan(&chrony(&chronyd));
     assert_eq!(plan.clock.leap_file.as_deref(), Some(list));
     assert_eq!(plan.clock.leap_second, timeball::config::LeapMode::Slew);
+}
+
+#[test]
+fn statistics_are_taken_over_if_a_kind_and_a_directory_are_named() {
+    let debian = "statsdir /var/log/ntpstats/\nstatistics loopstats peerstats clockstats\n\
+                  filegen loopstats file loopstats type week enable\n\
+                  filegen peerstats file peerstats type week enable\n\
+                  filegen rawstats file rawstats type week link enable\n";
+    let statistics = plan(&ntp(debian)).statistics.expect("asked for");
+    assert_eq!(statistics.directory, Path::new("/var/log/ntpstats"));
+    use StatisticsKind::{Clock, Loop, Peer, Raw};
+    assert_eq!(statistics.kinds, [Loop, Peer, Clock, Raw]);
+    assert_eq!((statistics.files, statistics.link), (FileScheme::Week, true));
+    for none in [
+        "statsdir /var/log/ntpstats/\n",
+        "filegen loopstats file loopstats type day\n",
+        "statistics loopstats\n",
+        "statsdir /s/\nfilegen loopstats type day enable\nfilegen loopstats disable\n",
+        "statsdir /s/\nstatistics cryptostats\n",
+    ] {
+        assert_eq!(plan(&ntp(none)).statistics, None, "{none}");
+    }
 }
 
 #[test]

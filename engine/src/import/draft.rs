@@ -25,6 +25,7 @@ pub(super) struct Draft {
     pub(super) access: Vec<Access>,
     pub(super) keyring: Keyring,
     pub(super) lan: Lan,
+    pub(super) statistics: super::ntp::statistics::Wanted,
     /// Reference clocks named so far (ntpd's 127.127.t.u), which `fudge` lines are about.
     pub(super) clocks: Vec<Clock>,
     /// The port to listen on and the addresses, if not all.
@@ -83,6 +84,7 @@ impl Draft {
             access: Vec::new(),
             keyring: Keyring::default(),
             lan: Lan::default(),
+            statistics: super::ntp::statistics::Wanted::default(),
             clocks: Vec::new(),
             port: None,
             listen: Vec::new(),
@@ -197,6 +199,7 @@ impl Draft {
             }
         }
         keyring::settle(self, findings);
+        super::ntp::statistics::settle(self, findings);
         let found = !self.sources.is_empty() || self.lan.finds_sources();
         if !found && !self.settings.iter().any(|s| s.section == "local") {
             self.remarks.push(NO_SOURCE.to_owned());
@@ -241,7 +244,7 @@ impl Draft {
     /// The configuration, and where each of its lines comes from.
     pub(super) fn toml(&self) -> (String, Vec<Option<Place>>) {
         let mut text = Text::default();
-        for section in ["server", "clock", "log", "local", "keys"] {
+        for section in ["server", "clock", "log", "statistics", "local", "keys"] {
             let mut open = false;
             if section == "server" && (self.port.is_some() || !self.listen.is_empty()) {
                 text.section("[server]");

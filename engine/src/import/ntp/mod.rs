@@ -5,6 +5,7 @@
 mod association;
 mod options;
 mod restrict;
+pub(super) mod statistics;
 
 pub(super) use association::checked_host;
 
@@ -40,7 +41,10 @@ pub(super) static DIRECTIVES: &[Directive] = &[
         "extra",
         Refuse("answers leave from the ports listened on", "name ports in `server.listen`"),
     ),
-    row("filegen", Change(STATISTICS)),
+    row(
+        "filegen",
+        Map { becomes: "`statistics.files`, one scheme for all kinds", read: statistics::filegen },
+    ),
     row("fudge", Map { becomes: "the stratum of the local clock", read: association::fudge }),
     row("ident", Refuse(AUTOKEY.0, AUTOKEY.1)),
     row("includefile", Include("the file is read in its place, up to 5 deep")),
@@ -86,8 +90,8 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("server", Map { becomes: "a `[[source]]`, or `[local]`", read: association::server }),
     row("setvar", Change("variables of one's own are not shown by ntpq")),
     row("simulate", Refuse("there is no simulation in the server", "use `timeball-sim`")),
-    row("statistics", Change(STATISTICS)),
-    row("statsdir", Change(STATISTICS)),
+    row("statistics", Map { becomes: "`statistics.kinds`", read: statistics::kinds }),
+    row("statsdir", Map { becomes: "`statistics.directory`", read: statistics::directory }),
     row("tick", Refuse("the kernel's tick is not changed", "remove it")),
     row("tinker", Map { becomes: "thresholds, below", read: options::tinker }),
     row("tos", Map { becomes: "selection limits, below", read: options::tos }),
@@ -112,4 +116,3 @@ const SMEAR: (&str, &str) = (
     "it would smear for every client, of which some ask other servers too",
     "name an address of its own in `server.listen_smeared`",
 );
-const STATISTICS: &str = "statistics files are not written";

@@ -153,7 +153,7 @@ fn switches(draft: &mut Draft, entry: &mut Entry, on: bool) {
             ("ntp", false) => {
                 entry.note("the kernel clock is left alone unless `clock.steering` says so")
             }
-            ("stats", true) => entry.changed("`stats`: statistics files are not written"),
+            ("stats", true) => entry.note("`statistics` says which files are written"),
             (
                 "unpeer_crypto_early"
                 | "unpeer_crypto_nak_early"
