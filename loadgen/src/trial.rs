@@ -23,7 +23,7 @@ pub struct Trial {
     pub load: Load,
     /// Requests a second that all generators together were to offer; `None` in a closed loop.
     pub offered_per_s: Option<f64>,
-    /// Distinct client addresses.
+    /// Client addresses, those of every generator added up.
     pub clients: u64,
     /// How long load was to be offered, in seconds.
     pub duration_s: f64,
