@@ -98,5 +98,24 @@ fn three_or_four_liars_of_five_are_followed_in_none_of_a_hundred_seeds() {
     }
 }
 
+#[test]
+fn in_holdover_the_claim_grows_as_the_error_does() {
+    let scenario = world("H1").scenario;
+    let runs: Vec<(f64, f64)> = (2001..=2040)
+        .map(|seed| {
+            let world = run(&scenario, seed);
+            let claimed = world.discipline.status(world.reading()).offset_error;
+            (world.error(), claimed.as_secs_f64())
+        })
+        .collect();
+    let rms_us = |of: fn(&(f64, f64)) -> f64| {
+        1e6 * (runs.iter().map(|run| of(run).powi(2)).sum::<f64>() / runs.len() as f64).sqrt()
+    };
+    let (error, claimed) = (rms_us(|run| run.0), rms_us(|run| run.1));
+    println!("after an hour: error {error:.0} µs RMS, claimed deviation {claimed:.0} µs");
+    // An hour's wander alone makes 125 µs. Forty runs tell a deviation to within a ninth.
+    assert!((0.75..1.33).contains(&(claimed / error)), "{claimed} {error}");
+}
+
 /// Enough for a median; `timeball-sim worlds --seeds 2001..2040` runs more.
 const SEEDS: u64 = if cfg!(debug_assertions) { 6 } else { 20 };
