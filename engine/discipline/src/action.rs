@@ -5,7 +5,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use timeball_time::{Interval, LeapKind, LeapSecond, Rate, Snapshot};
+use timeball_time::{Interval, LeapSecond, Rate, Snapshot};
 
 use crate::limits::{ACTIONS_MAX, ACTIONS_RESERVED};
 use crate::rejection::{Kiss, Rejection};
@@ -324,9 +324,9 @@ impl fmt::Display for Event {
                 "serving by what was known {:.1} s ago until sources have answered",
                 age.as_secs_f64()
             ),
-            Self::LeapAhead { leap } => write!(f, "leap second tonight: {}", what_is_done(leap)),
+            Self::LeapAhead { leap } => write!(f, "leap second tonight: {leap}"),
             Self::LeapWithdrawn { .. } => f.write_str("no leap second tonight after all"),
-            Self::LeapMade { leap } => write!(f, "leap second: {} just now", what_is_done(leap)),
+            Self::LeapMade { leap } => write!(f, "leap second: {leap} just now"),
             Self::SteeringRefused => f.write_str(
                 "the kernel refuses to be steered (no CAP_SYS_TIME?): correcting replies only",
             ),
@@ -334,12 +334,5 @@ impl fmt::Display for Event {
                 write!(f, "the kernel applies only {:+.3} ppm", frequency.as_ppm())
             }
         }
-    }
-}
-
-fn what_is_done(leap: &LeapSecond) -> &'static str {
-    match leap.kind {
-        LeapKind::Insert => "23:59:60 UTC is inserted",
-        LeapKind::Delete => "23:59:59 UTC is left out",
     }
 }

@@ -32,6 +32,8 @@ impl Discipline {
             updates: self.updates,
             root_distance: self.reference.map(|reference| reference.distance(free)),
             max_root_distance: self.config.max_root_distance,
+            leap_ahead: self.leap.ahead(),
+            tai_offset_s: self.tai_offset_s(now),
             local: self.config.local.map(|local| {
                 let wait = if self.sources.is_empty() { Interval::ZERO } else { local.wait };
                 let left = self.began + wait - now.monotonic;

@@ -5,7 +5,9 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use timeball_time::{Interval, Leap, NtpTimestamp, Rate, ReferenceId, Snapshot, Stratum};
+use timeball_time::{
+    Interval, Leap, LeapSecond, NtpTimestamp, Rate, ReferenceId, Snapshot, Stratum,
+};
 
 use crate::config::SourceConfig;
 use crate::rejection::Rejection;
@@ -43,6 +45,10 @@ pub struct Status {
     pub root_distance: Option<Interval>,
     /// Root distance past which the time is not served as synchronised.
     pub max_root_distance: Interval,
+    /// The leap second at the end of this day.
+    pub leap_ahead: Option<LeapSecond>,
+    /// TAI − UTC in seconds, by the list of leap seconds.
+    pub tai_offset_s: Option<i32>,
     /// The local clock's part, if it has one.
     pub local: Option<LocalStatus>,
     /// The system peer, as an index into `sources`.

@@ -147,6 +147,8 @@ fn a_list_alone_makes_the_leap_with_sources_that_do_not_warn() {
     let mut world = world(listed, INSERT, vec![silent; 3]);
     world.run_to(100);
     assert_eq!(world.discipline.tai_offset_s(world.reading()), Some(37));
+    let status = world.discipline.status(world.reading());
+    assert_eq!((status.leap_ahead, status.tai_offset_s), (Some(INSERT), Some(37)));
     world.run_to(LEAP_AT + 2_000);
     assert_eq!(leaps_made(&world), 1);
     assert!(worst(&world, 1_000) < 1e-3);

@@ -216,6 +216,9 @@ fn server(report: &Report, variables: &mut Variables) {
     variables.millis("clk_jitter", source.and_then(|source| source.jitter_s).unwrap_or(0.0));
     variables.put("clk_wander", format!("{:.6}", clock.frequency_error_ppm));
     variables.put("clock", before(report, 0.0));
+    if let Some(offset_s) = clock.tai_offset_s {
+        variables.put("tai", offset_s);
+    }
     counts(report, variables);
 }
 

@@ -102,6 +102,7 @@ fn is_held(one: &discipline::SourceStatus) -> bool {
 }
 
 fn header(snapshot: &Snapshot, now: Timestamp<Realtime>) -> Header {
+    let snapshot = &snapshot.settled(now);
     let header = Announcement::at(snapshot, now).header();
     let (delay, dispersion) = (header.root_delay.interval(), header.root_dispersion.interval());
     let since = NtpTimestamp::floor(snapshot.served(now)).since(header.reference);
@@ -133,6 +134,8 @@ fn clock(status: &discipline::Status) -> Clock {
         offset_error_s: status.offset_error.as_secs_f64(),
         root_distance_s: status.root_distance.map(Interval::as_secs_f64),
         max_root_distance_s: status.max_root_distance.as_secs_f64(),
+        leap_second: status.leap_ahead.map(|leap| leap.to_string()),
+        tai_offset_s: status.tai_offset_s,
         steering: match status.steering {
             discipline::SteeringStatus::Virtual => "virtual",
             discipline::SteeringStatus::Kernel(_) => "kernel",

@@ -96,6 +96,10 @@ pub struct Clock {
     pub root_distance_s: Option<f64>,
     /// Root distance past which the time is not served as synchronised.
     pub max_root_distance_s: f64,
+    /// The leap second at the end of this day, in words.
+    pub leap_second: Option<String>,
+    /// TAI − UTC in seconds, by the list of leap seconds.
+    pub tai_offset_s: Option<i32>,
     /// The kernel clock: `virtual` (never touched), `kernel` (steered), `refused`.
     pub steering: String,
     /// Steps of the served time since the start.

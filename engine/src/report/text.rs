@@ -35,6 +35,9 @@ fn clock(report: &Report) -> String {
         clock.frequency_error_ppm,
         clock.correction_s,
     );
+    if let Some(leap) = &clock.leap_second {
+        let _ = writeln!(text, "         leap second tonight: {leap}");
+    }
     if let Some(local) = report.local.as_ref().filter(|_| !report.is_serving()) {
         let _ = writeln!(
             text,

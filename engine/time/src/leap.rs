@@ -9,6 +9,8 @@
 //!
 //! Must never: be decided by a reader; whether there is a leap is the discipline's judgement.
 
+use core::fmt;
+
 use crate::timestamp::NANOS_PER_S;
 use crate::{Interval, Leap, Served, Timestamp};
 
@@ -109,6 +111,16 @@ impl LeapSecond {
             _ => LeapMaker::Over,
         };
         Some(Self { midnight: Timestamp::from_nanos(words[0] as i64), kind, made_by })
+    }
+}
+
+impl fmt::Display for LeapSecond {
+    /// What becomes of the last second of the day.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            LeapKind::Insert => "23:59:60 UTC is inserted",
+            LeapKind::Delete => "23:59:59 UTC is left out",
+        })
     }
 }
 
