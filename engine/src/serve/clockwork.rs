@@ -240,9 +240,7 @@ impl Clockwork {
         if let Some(chronicle) = self.chronicle {
             chronicle.finish();
         }
-        for keeper in [self.keeper, self.state_keeper].into_iter().flatten() {
-            keeper.finish();
-        }
+        Keeper::finish([self.keeper, self.state_keeper].into_iter().flatten());
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use timeball_sys::drop_privileges;
@@ -52,10 +52,14 @@ impl Keeper {
         let _ = self.inbox.try_send(contents);
     }
 
-    /// Waits until everything is written, or for [`FINISH_MAX`].
-    pub(super) fn finish(self) {
-        drop(self.inbox);
-        let _ = self.done.recv_timeout(FINISH_MAX);
+    /// Waits until all of `keepers` have written everything, or for [`FINISH_MAX`].
+    pub(super) fn finish(keepers: impl IntoIterator<Item = Self>) {
+        let deadline = Instant::now() + FINISH_MAX;
+        // Every inbox is closed before the first is waited for.
+        let done: Vec<_> = keepers.into_iter().map(|keeper| keeper.done).collect();
+        for done in done {
+            let _ = done.recv_deadline(deadline);
+        }
     }
 }
 
@@ -74,7 +78,7 @@ mod tests {
         let path = directory.join("drift");
         let keeper = Keeper::start(path.clone()).unwrap();
         keeper.keep("-1.250000\n".to_owned());
-        keeper.finish();
+        Keeper::finish([keeper]);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "-1.250000\n");
         std::fs::remove_dir_all(&directory).unwrap();
     }
