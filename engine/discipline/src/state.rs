@@ -233,7 +233,7 @@ pub fn format(state: &State, boot: u128) -> String {
     text + &format!("digest {digest:016x}\n")
 }
 
-/// Reads what [`format`] wrote in this boot, called `boot`.
+/// Reads what [`format()`] wrote in this boot, called `boot`.
 ///
 /// # Errors
 /// [`StateError`]; the remedy is to delete the file, and the only cost is a slower start.

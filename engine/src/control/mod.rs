@@ -122,11 +122,12 @@ impl Control {
         Ok(())
     }
 
-    /// Takes what has arrived, a bounded part of it in one turn.
+    /// Takes what has arrived, a bounded part of it in one turn, from each socket its share.
     fn take_datagrams(&mut self) {
         let mut datagram = [0; DATAGRAM_MAX];
-        let mut left = DATAGRAMS_PER_TURN;
+        let share = (DATAGRAMS_PER_TURN / self.sockets.len().max(1)).max(1);
         for socket in &mut self.sockets {
+            let mut left = share;
             while left > 0 {
                 left -= 1;
                 match socket.receive(&mut datagram) {
@@ -140,9 +141,9 @@ impl Control {
                     Err(_) => {}
                 }
             }
-        }
-        if left == 0 {
-            self.resume = monotonic() + PAUSE;
+            if left == 0 {
+                self.resume = monotonic() + PAUSE;
+            }
         }
     }
 }

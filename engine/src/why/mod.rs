@@ -1,8 +1,8 @@
 //! `timeball why`: why is this server serving the time, or why not, and what do its clients make of it?
 //!
 //! The first question of everybody whose clients say *no server suitable for synchronization found*. All is
-//! concluded from the server's [`Report`]: what holds it up is in [`gates`], the rules of known clients
-//! are in [`judges`].
+//! concluded from the server's [`Report`]: what holds it up is in `gates`, the rules of known clients
+//! are in `judges`.
 //!
 //! Must never: guess; what the report does not say is not said here.
 
