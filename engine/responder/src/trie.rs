@@ -44,7 +44,7 @@ pub(crate) struct Trie {
 /// of them stay in a core's own cache.
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// What the bits from `from` to `start` must be; 64 of them at most.
+    /// What the bits from `from` to `start` must be; 63 of them at most.
     skipped: u64,
     /// The first of its slots; or, if no bits choose among slots, the value itself.
     slots: u32,
@@ -84,7 +84,7 @@ impl Trie {
     pub(crate) fn find(&self, key: u128) -> u8 {
         let mut node = &self.nodes[0];
         loop {
-            let goes_on = bits(key, node.from, node.start - node.from) as u64 == node.skipped;
+            let goes_on = bits(key, node.from, node.start - node.from) == node.skipped;
             if node.width == 0 {
                 return if goes_on { node.slots as u8 } else { node.outside };
             }
@@ -119,7 +119,7 @@ impl Trie {
         };
         let width = if start < common.length { 1 } else { width(below.len(), start) };
         let slots = if width == 0 { u32::from(inside) } else { self.slots.len() as u32 };
-        let skipped = bits(whole.bits, from, start - from) as u64;
+        let skipped = bits(whole.bits, from, start - from);
         self.nodes.push(Node { skipped, slots, from, start, width, outside });
         if width > 0 {
             self.slots.extend(std::iter::repeat_n(Slot(u32::from(inside)), 1 << width));
@@ -151,11 +151,12 @@ impl Trie {
     }
 }
 
-/// The `width` bits of `key` from `start` on, 127 at most.
+/// The `width` bits of `key` from `start` on; 63 and 127 at most.
 #[inline]
-const fn bits(key: u128, start: u8, width: u8) -> u128 {
-    // Two shifts to the right, because one by 128 would be none at all.
-    (key << start) >> 1 >> (127 - width as u32)
+const fn bits(key: u128, start: u8, width: u8) -> u64 {
+    // One shift of the whole key, which is two words to a processor, and two of a word, because one by 64
+    // would be none at all.
+    ((key << start) >> 64) as u64 >> 1 >> (63 - width as u32)
 }
 
 /// The highest `length` bits, 128 at most.
@@ -170,7 +171,7 @@ fn width(prefixes: usize, start: u8) -> u8 {
 }
 
 /// As many bits as a node has room for.
-const SKIPPED_MAX: u8 = 64;
+const SKIPPED_MAX: u8 = 63;
 const PREFIXES_MAX: usize = 1 << 24;
 /// 65 536 slots are 256 KiB, as much as stays in a core's own cache.
 const WIDTH_MAX: u8 = 16;
