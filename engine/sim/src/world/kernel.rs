@@ -55,6 +55,7 @@ impl World {
         }
         self.disturbed = self.clock.now();
         self.promises.slept();
+        self.promises.excuse(NOTICED_WITHIN_S);
     }
 
     /// The machine is paused, and none of its clocks notices.
