@@ -10,10 +10,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use timeball_responder::{Counters, PolicyReceiver, Worker};
+use timeball_responder::{Counters, Policy, Worker, policy_exchange};
 use timeball_sys::{Backend, Carrier, ListenOptions, ReplyPath, UringOptions, listen, realtime};
 use timeball_time::{Publisher, Snapshot};
-use timeball_wire::Wait;
+use timeball_wire::{Algorithm, Key, KeyId, Keys, Trusted, Wait};
 
 struct Counting;
 
@@ -68,8 +68,10 @@ fn allocations(backend: Backend, replies: ReplyPath, answers: u64) -> u64 {
         let options = UringOptions { replies, ..UringOptions::default() };
         let (carrier, _) = Carrier::open(backend, options, group.sockets).unwrap();
         send.send(carrier.waker()).unwrap();
-        let mut worker =
-            Worker::new(carrier, publisher.reader(), PolicyReceiver::default(), shared);
+        let trusted = Trusted { key: key(), peers: Vec::new() };
+        let policy = Policy { keys: Keys::new(vec![trusted]), ..Policy::default() };
+        let (_sender, policy) = policy_exchange(Arc::new(policy));
+        let mut worker = Worker::new(carrier, publisher.reader(), policy, shared);
         // The first turn may set up what later turns use again.
         worker.turn(Wait::Block).unwrap();
         let before = ALLOCATIONS.get();
@@ -85,26 +87,37 @@ fn allocations(backend: Backend, replies: ReplyPath, answers: u64) -> u64 {
     worker.join().unwrap()
 }
 
-/// Sends requests, good ones and bad, until the worker has answered `answers`.
+/// The key of some requests.
+fn key() -> Key {
+    Key::new(KeyId(1), Algorithm::Aes128Cmac, &[7; 16]).unwrap()
+}
+
+/// Sends requests, good ones, signed ones and bad, until the worker has answered `answers`.
 fn ask_until(counters: &Counters, server: std::net::SocketAddr, answers: u64) {
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(server).unwrap();
     client.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let good = [&[0x23u8][..], &[0; 47]].concat();
+    let key = key();
+    let mut signed = good.clone();
+    signed.resize(good.len() + key.code_len(), 0);
+    key.sign(&mut signed, key.code_len());
     let bad = [0x16u8; 12];
-    let mut reply = [0; 64];
+    let mut reply = [0; 128];
     while counters.totals().answers() < answers {
         for _ in 0..BURST {
             client.send(&good).unwrap();
         }
+        client.send(&signed).unwrap();
         client.send(&bad).unwrap();
-        for _ in 0..BURST {
+        for _ in 0..=BURST {
             if client.recv(&mut reply).is_err() {
                 break;
             }
         }
     }
-    assert!(counters.totals().drops() > 0, "the refusing path is part of it");
+    let totals = counters.totals();
+    assert!(totals.drops() > 0 && totals.signed > 0, "refusing and signing are part of it");
 }
 
 #[test]
