@@ -18,4 +18,5 @@ pub mod report;
 pub mod serve;
 mod statistics;
 pub mod status;
+mod thread;
 pub mod why;

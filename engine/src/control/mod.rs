@@ -19,13 +19,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 
 use timeball_responder::PolicyReceiver;
-use timeball_sys::{ControlSocket, Waiter, Waker, drop_privileges, monotonic};
+use timeball_sys::{ControlSocket, Waiter, drop_privileges, monotonic};
 use timeball_time::{Interval, Monotonic, Timestamp};
 
 use crate::report::Witness;
+use crate::thread::Thread;
 use query::Queries;
 
 pub(crate) use ask::ask;
@@ -42,25 +42,6 @@ pub(crate) struct Control {
     /// Datagrams are not looked at before this.
     resume: Timestamp<Monotonic>,
     stop: Arc<AtomicBool>,
-}
-
-/// The running control thread.
-#[derive(Debug)]
-pub(crate) struct Going {
-    handle: JoinHandle<()>,
-    waker: Waker,
-    stop: Arc<AtomicBool>,
-}
-
-impl Going {
-    /// Ends the thread.
-    pub(crate) fn finish(self) {
-        self.stop.store(true, Ordering::Release);
-        self.waker.wake();
-        if self.handle.join().is_err() {
-            tracing::error!("control thread: panicked");
-        }
-    }
 }
 
 impl Control {
@@ -84,15 +65,13 @@ impl Control {
     ///
     /// # Errors
     /// When the system refuses one.
-    pub(crate) fn start(self) -> io::Result<Going> {
+    pub(crate) fn start(self) -> io::Result<Thread> {
         let (waker, stop) = (self.waiter.waker(), Arc::clone(&self.stop));
-        let builder = thread::Builder::new().name("control".to_owned());
-        let handle = builder.spawn(move || {
+        Thread::start("control", waker, stop, move || {
             if let Err(error) = self.run() {
                 tracing::error!("control thread: {error}; status and ntpq will not be answered");
             }
-        })?;
-        Ok(Going { handle, waker, stop })
+        })
     }
 
     fn run(mut self) -> io::Result<()> {

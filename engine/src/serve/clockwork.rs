@@ -11,7 +11,6 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::utils::CachePadded;
@@ -20,8 +19,7 @@ use timeball_discipline::{
 };
 use timeball_responder::Counters;
 use timeball_sys::{
-    Capability, ClientSocket, KernelClock, Waiter, Waker, drop_privileges, monotonic, precision,
-    reading,
+    Capability, ClientSocket, KernelClock, Waiter, drop_privileges, monotonic, precision, reading,
 };
 use timeball_time::{ClockReading, Publisher, Realtime, Timestamp};
 use timeball_wire::Header;
@@ -37,6 +35,7 @@ use super::whereabouts::Whereabouts;
 use crate::config::{Host, LeapMode, Plan, Source, Steering};
 use crate::report::Board;
 use crate::statistics::Chronicle;
+use crate::thread::Thread;
 
 /// The discipline and all it needs, ready to run.
 pub(super) struct Clockwork {
@@ -69,25 +68,6 @@ pub(super) struct Clockwork {
     almanac: Option<Almanac>,
     whereabouts: Whereabouts,
     stop: Arc<AtomicBool>,
-}
-
-/// The running discipline thread.
-#[derive(Debug)]
-pub(super) struct Going {
-    handle: JoinHandle<()>,
-    waker: Waker,
-    stop: Arc<AtomicBool>,
-}
-
-impl Going {
-    /// Ends the thread; it has then saved what is worth saving.
-    pub(super) fn finish(self) {
-        self.stop.store(true, Ordering::Release);
-        self.waker.wake();
-        if self.handle.join().is_err() {
-            tracing::error!("discipline thread: panicked");
-        }
-    }
 }
 
 impl Clockwork {
@@ -177,18 +157,16 @@ impl Clockwork {
     ///
     /// # Errors
     /// When the system refuses one.
-    pub(super) fn start(self) -> io::Result<Going> {
+    pub(super) fn start(self) -> io::Result<Thread> {
         let (waker, stop) = (self.waiter.waker(), Arc::clone(&self.stop));
-        let builder = thread::Builder::new().name("discipline".to_owned());
-        let handle = builder.spawn(move || {
+        Thread::start("discipline", waker, stop, move || {
             if let Err(error) = self.run() {
                 tracing::error!(
                     "discipline thread: {error}; ending, because the time would go stale"
                 );
                 std::process::exit(EXIT_THREAD_LOST);
             }
-        })?;
-        Ok(Going { handle, waker, stop })
+        })
     }
 
     fn run(mut self) -> io::Result<()> {

@@ -12,7 +12,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::Sender;
 use timeball_discipline::{
@@ -28,6 +27,7 @@ use timeball_time::{
 use timeball_wire::{Datagram, Flags, Header, Key, Keys, Mode, field};
 
 use crate::config::{self, BroadcastTo, ManycastClient};
+use crate::thread::Thread;
 
 /// The sockets, opened while there are privileges.
 #[derive(Debug)]
@@ -123,25 +123,6 @@ struct Asking {
     exchange: Option<Exchange<Realtime>>,
 }
 
-/// The running thread.
-#[derive(Debug)]
-pub(super) struct Going {
-    handle: JoinHandle<()>,
-    waker: Waker,
-    stop: Arc<AtomicBool>,
-}
-
-impl Going {
-    /// Ends the thread.
-    pub(super) fn finish(self) {
-        self.stop.store(true, Ordering::Release);
-        self.waker.wake();
-        if self.handle.join().is_err() {
-            tracing::error!("LAN thread: panicked");
-        }
-    }
-}
-
 impl Lan {
     /// What `plan` asks for, over `sockets`, with the time of `clock`; `keys` has every key it names.
     ///
@@ -191,15 +172,13 @@ impl Lan {
     ///
     /// # Errors
     /// When the system refuses one.
-    pub(super) fn start(self) -> io::Result<Going> {
+    pub(super) fn start(self) -> io::Result<Thread> {
         let (waker, stop) = (self.waiter.waker(), Arc::clone(&self.stop));
-        let builder = thread::Builder::new().name("lan".to_owned());
-        let handle = builder.spawn(move || {
+        Thread::start("lan", waker, stop, move || {
             if let Err(error) = self.run() {
                 tracing::error!("LAN thread: {error}; no more broadcasts from here on");
             }
-        })?;
-        Ok(Going { handle, waker, stop })
+        })
     }
 
     fn run(mut self) -> io::Result<()> {

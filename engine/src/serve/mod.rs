@@ -37,13 +37,14 @@ use timeball_sys::{
 use timeball_wire::Keys;
 
 use crate::config::{ConfigError, Machine, Plan, Steering};
-use crate::control::{self, Control, Door, DoorError};
+use crate::control::{Control, Door, DoorError};
 use crate::given::{Given, Loaded};
 use crate::import::{Imported, Verdict};
 use crate::report::{self, Board, Witness};
+use crate::thread::Thread;
 pub(crate) use almanac::{Age, load as load_leap_table};
 use banner::Banner;
-use clockwork::{Clockwork, Going};
+use clockwork::Clockwork;
 use gatekeeper::{Gatekeeper, first_table};
 use lan::{Lan, LanSockets};
 use listen::Listening;
@@ -108,10 +109,10 @@ impl StartError {
 /// The server at work.
 struct Running {
     workers: Workers,
-    clockwork: Going,
-    lan: Option<lan::Going>,
+    clockwork: Thread,
+    lan: Option<Thread>,
     _gatekeeper: Option<Gatekeeper>,
-    control: control::Going,
+    control: Thread,
     witness: Witness,
     signals: Signals,
 }
@@ -193,7 +194,7 @@ impl Running {
         }
         tell_service_manager(&[sd_notify::NotifyState::Stopping]);
         self.control.finish();
-        self.lan.into_iter().for_each(lan::Going::finish);
+        self.lan.into_iter().for_each(Thread::finish);
         // Workers before the discipline: their last answers still come from a living snapshot.
         let totals = self.workers.finish();
         self.clockwork.finish();
@@ -223,7 +224,7 @@ fn start_lan(
     policy: &Arc<Policy>,
     senders: &mut Vec<PolicySender>,
     clockwork: &Clockwork,
-) -> io::Result<Option<lan::Going>> {
+) -> io::Result<Option<Thread>> {
     if plan.lan.is_idle() {
         return Ok(None);
     }
