@@ -6,7 +6,8 @@
 //! ratio is exp(d) and its 95 % interval exp(d ± t·s/√n), t of Student's distribution with n − 1 degrees
 //! of freedom. Results that were not made in turns are compared by Welch's form of the same.
 //!
-//! Must never: give a ratio without its interval, or an interval from one round.
+//! Must never: give a ratio without its interval, an interval from one round, or hide that the
+//! generator was the limit.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub struct Comparison {
     pub b: String,
     /// How the intervals were made.
     pub method: Method,
+    /// Loads in which the generator was a limit: if there are any, a difference may be its own.
+    pub generator_loads: usize,
     /// Each figure compared.
     pub figures: Vec<FigureRatio>,
 }
@@ -113,7 +116,14 @@ impl Comparison {
             let (a, b) = (geometric_mean(&a)?, geometric_mean(&b)?);
             Some(FigureRatio { name: (*name).to_owned(), a, b, ratio })
         });
-        Self { a: names.0.to_owned(), b: names.1.to_owned(), method, figures: figures.collect() }
+        let limited = |trial: &&&Trial| !trial.report.limits().is_empty();
+        Self {
+            a: names.0.to_owned(),
+            b: names.1.to_owned(),
+            method,
+            generator_loads: a.iter().chain(b).filter(limited).count(),
+            figures: figures.collect(),
+        }
     }
 }
 

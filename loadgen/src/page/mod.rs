@@ -234,7 +234,7 @@ fn comparison_table(comparison: &Comparison) -> String {
                 it.ratio.low,
                 it.ratio.high,
                 interval_svg(scale, it.ratio, colour),
-                ratio_verdict(it.ratio),
+                ratio_verdict(comparison, it.ratio),
             ),
         );
     }

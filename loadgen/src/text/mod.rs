@@ -180,7 +180,7 @@ fn steps_text(kind: Experiment, trials: &[Trial]) -> String {
 }
 
 fn comparison_text(comparison: &Comparison) -> String {
-    let Comparison { a, b, method, figures } = comparison;
+    let Comparison { a, b, method, figures, .. } = comparison;
     let mut table = Table::new(&["figure", "A", "B", "B / A", "95 % interval", "verdict"]);
     for it in figures {
         table.row(vec![
@@ -189,7 +189,7 @@ fn comparison_text(comparison: &Comparison) -> String {
             figure(it.b),
             format!("{:.3}", it.ratio.ratio),
             format!("{:.3}–{:.3}", it.ratio.low, it.ratio.high),
-            ratio_verdict(it.ratio),
+            ratio_verdict(comparison, it.ratio),
         ]);
     }
     let method = match method {

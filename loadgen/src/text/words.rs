@@ -3,7 +3,7 @@
 //! Must never: give one thing two names.
 
 use crate::table::{percent, thousands};
-use crate::{Load, Pattern, Ratio, Trial};
+use crate::{Comparison, Load, Pattern, Ratio, Trial};
 
 /// Names of the distributions of a report, by the key they are stored under.
 pub(crate) const MEASURES: [(&str, &str); 7] = [
@@ -39,11 +39,14 @@ pub(crate) fn load_words(load: Load, offered_per_s: Option<f64>) -> String {
     }
 }
 
-/// What a ratio says, in words.
-pub(crate) fn ratio_verdict(ratio: Ratio) -> String {
+/// What a ratio of `comparison` says, in words.
+pub(crate) fn ratio_verdict(comparison: &Comparison, ratio: Ratio) -> String {
     if ratio.differs() {
         let change = ratio.ratio - 1.0;
-        format!("{} {}", percent(change.abs()), if change > 0.0 { "more" } else { "less" })
+        let direction = if change > 0.0 { "more" } else { "less" };
+        let own = comparison.generator_loads > 0;
+        let doubt = if own { ", or the generator's own doing" } else { "" };
+        format!("{} {direction}{doubt}", percent(change.abs()))
     } else {
         let wide = (ratio.high - 1.0).max(1.0 - ratio.low);
         if wide <= SAME_MAX {
@@ -90,7 +93,12 @@ mod tests {
 
     #[test]
     fn a_verdict_says_how_much_or_how_little_it_can_be() {
-        let ratio = |ratio, low, high| ratio_verdict(Ratio { ratio, low, high });
+        let mut comparison = Comparison::of(("A", "B"), &[], &[], crate::Method::Paired);
+        comparison.generator_loads = 1;
+        let doubted = ratio_verdict(&comparison, Ratio { ratio: 2.7, low: 1.08, high: 6.76 });
+        assert_eq!(doubted, "170.0 % more, or the generator's own doing");
+        comparison.generator_loads = 0;
+        let ratio = |ratio, low, high| ratio_verdict(&comparison, Ratio { ratio, low, high });
         assert_eq!(ratio(1.1, 1.05, 1.15), "10.0 % more");
         assert_eq!(ratio(0.8, 0.7, 0.9), "20.0 % less");
         assert_eq!(ratio(1.01, 0.97, 1.05), "same, within 5.0 %");
