@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use timeball_load::{Expectation, Load, Options, Path, Population, Report, Senders};
+use timeball_wire::{Algorithm, Key, KeyId};
 
 use crate::busy::Busy;
 use crate::cli::LoadOptions;
@@ -37,6 +38,8 @@ pub(crate) struct Spec {
     pub(crate) stamp_one_in: u32,
     pub(crate) timeout_s: f64,
     pub(crate) expectation: Expectation,
+    /// With [`key_line`]'s key.
+    pub(crate) signed: bool,
     /// The generator's core.
     pub(crate) core: usize,
     /// The core whose busy time is read.
@@ -88,6 +91,12 @@ pub(crate) fn serve(options: &LoadOptions, stop: &AtomicBool) -> Result<(), Benc
     Ok(())
 }
 
+/// The bench's key, as a line of a key file.
+pub(crate) fn key_line() -> String {
+    let digits: String = KEY.iter().map(|octet| format!("{octet:02x}")).collect();
+    format!("{} AES128CMAC {digits}", KEY_ID.0)
+}
+
 /// The path of this very program, to be started again.
 pub(crate) fn this_program() -> Result<String, BenchError> {
     let path = std::env::current_exe()
@@ -111,6 +120,7 @@ impl Spec {
         options.stamp_one_in = self.stamp_one_in;
         options.timeout = duration(self.timeout_s)?;
         options.expectation = self.expectation;
+        options.key = self.signed.then(|| Key::new(KEY_ID, Algorithm::Aes128Cmac, &KEY)).flatten();
         if self.frames {
             options.path = Path::Frames { next_hop: None };
         }
@@ -122,3 +132,7 @@ impl Spec {
 fn unreadable(error: serde_json::Error) -> BenchError {
     BenchError::Usage(format!("the generator and the bench do not understand each other: {error}"))
 }
+
+const KEY_ID: KeyId = KeyId(1);
+/// Nobody's secret.
+const KEY: [u8; 16] = *b"of the benchmark";

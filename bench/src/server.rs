@@ -27,9 +27,21 @@ pub(crate) struct Server {
 #[derive(Clone, Debug)]
 enum Kind {
     Echo(Echo),
-    Timeball { program: PathBuf, backend: &'static str, replies: Option<&'static str> },
-    Chronyd { program: PathBuf },
-    Peer { command: String },
+    Timeball {
+        program: PathBuf,
+        backend: &'static str,
+        replies: Option<&'static str>,
+    },
+    /// timeball with its default backend, asked with a key.
+    Signed {
+        program: PathBuf,
+    },
+    Chronyd {
+        program: PathBuf,
+    },
+    Peer {
+        command: String,
+    },
 }
 
 /// Where and how a server is to run.
@@ -62,6 +74,17 @@ impl Server {
             timeball("uring", "uring", None),
             timeball("uring-ring", "uring", Some("ring")),
         ]
+    }
+
+    /// timeball as shipped, whose every request and reply is signed with AES-CMAC.
+    pub(crate) fn signed(options: &ServerOptions) -> Option<Self> {
+        let kind = Kind::Signed { program: options.timeball_program()? };
+        Some(Self { name: "timeball uring, signed".to_owned(), kind })
+    }
+
+    /// Whether requests to it are to be signed with the bench's key.
+    pub(crate) const fn is_signed(&self) -> bool {
+        matches!(self.kind, Kind::Signed { .. })
     }
 
     /// chronyd, if it is there, and whatever the user named.
@@ -113,6 +136,7 @@ impl Server {
             timeout_s: PROBE_S,
             stamp_one_in: 0,
             expectation: self.expectation(),
+            signed: self.is_signed(),
             ..probe.clone()
         };
         let mut cause = "no reply".to_owned();
@@ -154,6 +178,16 @@ impl Server {
                 // It pins and raises its worker itself; the rest of it stays off the worker's core.
                 words = process::confinement(None, None);
                 let text = timeball_config(address, seat, backend, *replies);
+                let config = write("timeball.toml", text)?;
+                words.extend([program.to_string_lossy().into_owned(), "serve".to_owned(), config]);
+            }
+            Kind::Signed { program } => {
+                words = process::confinement(None, None);
+                let keys = write("keys", format!("{}\n", load::key_line()))?;
+                // The file holds a secret of nobody's, but the server is right to be strict about it.
+                restrict(Path::new(&keys))?;
+                let mut text = timeball_config(address, seat, "uring", None);
+                text.push_str(&format!("[keys]\nfile = \"{keys}\"\n"));
                 let config = write("timeball.toml", text)?;
                 words.extend([program.to_string_lossy().into_owned(), "serve".to_owned(), config]);
             }
@@ -200,6 +234,12 @@ pub(crate) fn echo(options: &EchoOptions) -> Result<(), BenchError> {
         Echo::Recvfrom => baseline::serve_single(&socket),
     };
     result.attempting(|| format!("echo on {address}"))
+}
+
+/// Lets only the owner read `path`.
+fn restrict(path: &Path) -> Result<(), BenchError> {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path, mode).attempting(|| format!("restricting {}", path.display()))
 }
 
 fn timeball_config(

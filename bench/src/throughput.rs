@@ -63,6 +63,7 @@ pub(crate) fn closed_loop(place: &Place, common: &CommonOptions, duration_s: f64
         stamp_one_in: 0,
         timeout_s: TIMEOUT_S,
         expectation: Expectation::Server,
+        signed: false,
         core: common.client_core,
         server_core: common.server_core,
     }
@@ -92,6 +93,7 @@ struct ServerResult {
 fn servers(options: &ThroughputOptions) -> Result<Vec<Server>, BenchError> {
     let mut servers = vec![Server::echo(Echo::Recvmmsg), Server::echo(Echo::Recvfrom)];
     servers.extend(Server::timeballs(&options.servers));
+    servers.extend(Server::signed(&options.servers));
     servers.extend(Server::peers(&options.servers)?);
     servers.retain(|server| options.servers.wants(&server.name));
     if servers.is_empty() {
@@ -137,7 +139,12 @@ fn turn(
     let seat = Seat { core: options.common.server_core, priority: None };
     let base = closed_loop(place, &options.common, WARM_UP_S);
     let mut seated = server.start(place, seat, &base, stop)?;
-    let spec = Spec { target: seated.address, expectation: server.expectation(), ..base };
+    let spec = Spec {
+        target: seated.address,
+        expectation: server.expectation(),
+        signed: server.is_signed(),
+        ..base
+    };
     load::offer(place, &spec, stop)?;
     let spec = Spec { duration_s: options.duration, ..spec };
     let outcome = load::offer(place, &spec, stop)?;

@@ -137,6 +137,8 @@ pub enum Fault {
     Long,
     /// Shorter than a header.
     Short,
+    /// Not signed with the key that signed the request.
+    Code,
     /// Not the mode that answers the request's: 4, or 2 for a peer.
     Mode,
     /// Not the request's version.
@@ -165,10 +167,11 @@ pub enum Fault {
 
 impl Fault {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Stray,
         Self::Long,
         Self::Short,
+        Self::Code,
         Self::Mode,
         Self::Version,
         Self::Refused,
@@ -199,6 +202,7 @@ impl Fault {
             Self::Stray => "from another address",
             Self::Long => "longer than the request",
             Self::Short => "shorter than a header",
+            Self::Code => "not signed with the request's key",
             Self::Mode => "another mode",
             Self::Version => "another version",
             Self::Refused => "refused by a kiss code",

@@ -65,7 +65,11 @@ impl Judge<'_> {
         if arrival.source != Some(self.options.target) {
             return Err(Fault::Stray);
         }
-        let header = read(arrival.bytes, HEADER_LEN)?;
+        let header = read(arrival.bytes, self.options.request_len())?;
+        if let Some(key) = &self.options.key {
+            let (message, code) = arrival.bytes.split_at(HEADER_LEN);
+            key.verifies(header.flags.version, message, code).then_some(()).ok_or(Fault::Code)?;
+        }
         let (expectation, cohorts) = (self.options.expectation, &mut self.report.cohorts);
         let (flight, reply) = self.flights.land(header.origin, |flight| {
             let (version, reply_mode) = (flight.kind.version(), flight.kind.reply_mode());

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use timeball_sys::traffic::{MacAddress, SEGMENTS_MAX};
 use timeball_time::{Realtime, Timestamp};
+use timeball_wire::{HEADER_LEN, Key};
 
 use crate::scope::{refuse_foreign, refuse_foreign_sources};
 use crate::{Behaviour, Expectation, Load, LoadError, Mix, Part, Population};
@@ -47,6 +48,8 @@ pub struct Options {
     pub timeout: Duration,
     /// What replies are held to.
     pub expectation: Expectation,
+    /// Requests are signed with this key, and so must their replies be; hostile packets are not.
+    pub key: Option<Key>,
     /// The server's clock is this machine's: T1 ≤ T2 ≤ T3 ≤ T4 must hold, and every offset is error.
     pub shared_clock: bool,
     /// The threads that send.
@@ -132,12 +135,18 @@ impl Options {
             stamp_one_in: 0,
             timeout: Duration::from_millis(250),
             expectation: Expectation::Server,
+            key: None,
             shared_clock: true,
             senders: Senders::Floating(1),
             start_at: None,
             probe: false,
             seed: 1,
         }
+    }
+
+    /// Octets of a request: the header, and the key's code if there is one.
+    pub(crate) fn request_len(&self) -> usize {
+        HEADER_LEN + self.key.as_ref().map_or(0, Key::code_len)
     }
 
     pub(crate) fn check(&self) -> Result<(), LoadError> {

@@ -13,7 +13,6 @@ use std::time::Duration;
 use timeball_sys::traffic::{Link, Traffic, TrafficOptions, Way};
 use timeball_sys::{Stamping, realtime};
 use timeball_time::{Interval, Realtime, Timestamp};
-use timeball_wire::HEADER_LEN;
 
 use crate::mix::PACKET_LEN_MAX;
 use crate::probe::probe;
@@ -147,7 +146,8 @@ impl Ground {
         let ports = options.ports as u16;
         let first_port = self.first_port + index * (ports + hostile.len() as u16);
         let (count, ports_each) = if self.link.is_some() { (1, ports) } else { (ports, 1) };
-        let requests = (0..count).map(|_| self.lane(options, (first_port, ports_each), HEADER_LEN));
+        let requests =
+            (0..count).map(|_| self.lane(options, (first_port, ports_each), options.request_len()));
         let hostile = hostile.into_iter().zip(first_port + ports..).map(|(kind, port)| {
             let lane = self.lane(options, (port, 1), PACKET_LEN_MAX)?;
             Ok(HostileLane { kind, lane, port })

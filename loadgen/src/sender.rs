@@ -287,13 +287,17 @@ impl<'a, C: Carrier, K: FnMut() -> Timestamp<Realtime>> Sender<'a, C, K> {
         let draw = if self.turns.is_even() { 0 } else { self.random.draw() };
         let (client, cohort) = self.turns.next(draw);
         let source = self.source(client);
-        let Some(request) = self.lanes.requests[lane].push(source, HEADER_LEN, is_stamped) else {
+        let len = self.options.request_len();
+        let Some(request) = self.lanes.requests[lane].push(source, len, is_stamped) else {
             self.turns.take_back(cohort);
             return None;
         };
         let nonce = self.flights.launch((kind, cohort), intended, now);
-        request.copy_from_slice(&self.packets[kind as usize]);
-        request[field::TRANSMIT..].copy_from_slice(&nonce.to_bits().to_be_bytes());
+        request[..HEADER_LEN].copy_from_slice(&self.packets[kind as usize]);
+        request[field::TRANSMIT..HEADER_LEN].copy_from_slice(&nonce.to_bits().to_be_bytes());
+        if let Some(key) = &self.options.key {
+            key.sign(request, key.code_len());
+        }
         self.recorder.report().cohorts.of_mut(cohort).sent += 1;
         Some(is_stamped)
     }

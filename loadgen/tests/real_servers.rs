@@ -100,6 +100,36 @@ fn timeball_answers_by_ipv6_from_many_addresses_and_by_versions_one_to_four() {
     assert!(cohorts.chatty.sent > cohorts.abuser.sent && cohorts.abuser.sent > 100, "{cohorts:?}");
 }
 
+#[test]
+fn signed_requests_are_answered_signed_and_a_key_that_is_not_the_servers_is_told() {
+    let host = Host::new();
+    let key = "000102030405060708090a0b0c0d0e0f";
+    let keys = Scratch::file("keys", &format!("7 AES128 HEX:{key}\n"));
+    let _server = chronyd(
+        &host,
+        &["port 123", "local stratum 5", &format!("keyfile {}", keys.path.display())],
+    );
+    let report = report_of(&host, "127.0.0.1:123", &format!("{LIGHT} --key 7:AES128:{key}"));
+    assert_sound(&report);
+    if !timeball_program().exists() {
+        eprintln!("skipped: {} is not built", timeball_program().display());
+        return;
+    }
+    let path = keys.path.display();
+    let _server = host.serve(&format!(
+        "[server]\nlisten = [\"127.0.0.1:124\"]\n[keys]\nfile = \"{path}\"\nformat = \"chrony\"\n"
+    ));
+    let report = report_of(&host, "127.0.0.1:124", &format!("{LIGHT} --key 7:AES128:{key}"));
+    assert_sound(&report);
+    let wrong = format!("{LIGHT} --key 7:AES128:ff{}", &key[2..]);
+    let output = load(&host, "127.0.0.1:124", &wrong).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report: Report = serde_json::from_value(json["trials"][0]["report"].clone()).unwrap();
+    assert_eq!(output.status.code(), Some(4), "no valid reply: {}", text(&output));
+    assert_eq!(report.answered, 0, "{report:?}");
+    assert!(report.faults_of(Fault::Code) > 500, "crypto-NAKs: {:?}", report.faults);
+}
+
 /// Two hosts on a veth: chronyd on one; on the other the generator, whose clients' network is routed to it
 /// and whose addresses nobody has.
 #[test]

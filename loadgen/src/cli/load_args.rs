@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use timeball_sys::traffic::MacAddress;
 use timeball_time::Timestamp;
+use timeball_wire::{Algorithm, Key, KeyId};
 
 use crate::{
     Behaviour, Chatty, Expectation, Load, Mix, Options, Path, Pattern, Population, Senders,
@@ -81,6 +82,10 @@ struct ClientArgs {
     /// nobody: short, long, bad-field, mode6, mode7.
     #[arg(long, value_name = "KIND=WEIGHT,…", default_value = "v4=1")]
     mix: Mix,
+    /// Sign requests with this key, which the server must know, and hold replies to it. Anybody on this
+    /// machine can read it from the command line: take one made for the purpose.
+    #[arg(long, value_name = "ID:TYPE:HEX", value_parser = key)]
+    key: Option<Key>,
     /// This share of requests comes from so many clients, as in 0.2:100.
     #[arg(long, value_name = "SHARE:CLIENTS")]
     chatty: Option<Chatty>,
@@ -189,6 +194,7 @@ impl ClientArgs {
     fn apply(&self, options: &mut Options) {
         options.ports = self.ports;
         options.mix = self.mix.clone();
+        options.key.clone_from(&self.key);
         let chatty = self.chatty.unwrap_or_default();
         options.behaviour = Behaviour { chatty, abuser_share: self.abuser };
     }
@@ -206,6 +212,28 @@ impl SenderArgs {
         options.segments = self.segments;
         options.stamp_one_in = self.stamp_one_in;
     }
+}
+
+/// A key, as in `7:AES128:000102030405060708090a0b0c0d0e0f`.
+fn key(text: &str) -> Result<Key, String> {
+    let mut words = text.splitn(3, ':');
+    let mut word = || words.next().ok_or("a key is ID:TYPE:HEX");
+    let (id, name, digits) = (word()?, word()?, word()?);
+    let id = id.parse().map_err(|_| format!("{id} is no key number"))?;
+    let known = Algorithm::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    let (_, algorithm) = known.ok_or_else(|| {
+        let names: Vec<&str> = Algorithm::NAMES.iter().map(|(name, _)| *name).collect();
+        format!("{name} is none of {}", names.join(", "))
+    })?;
+    let pairs = digits.as_bytes().chunks(2).map(|pair| {
+        let pair =
+            str::from_utf8(pair).ok().filter(|pair| pair.len() == 2 && !pair.starts_with('+'))?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    let secret =
+        pairs.collect::<Option<Vec<u8>>>().ok_or("the key is no even number of hex digits")?;
+    let key = Key::new(KeyId(id), *algorithm, &secret);
+    key.ok_or_else(|| format!("{name} takes no key of {} octets", secret.len()))
 }
 
 /// A number of seconds, up to an hour.
