@@ -15,8 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use timeball_load::{Expectation, Load, Options, Part, Pattern, Report, Schedule, run};
-use timeball_sys::realtime;
-use timeball_time::Interval;
+use timeball_sys::{ListenOptions, MmsgIo, listen, realtime};
+use timeball_time::{Interval, Realtime, Timestamp};
+use timeball_wire::{PacketIo, Wait};
 
 /// A server that answers each request after the delay that `delay` says for its number and moment.
 struct Stub {
@@ -169,19 +170,29 @@ fn the_rate_asked_is_the_rate_sent_up_to_four_fifths_of_the_most() {
 #[test]
 #[ignore = "needs a quiet machine; see the top of the file"]
 fn poisson_requests_arrive_with_exponential_gaps() {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
-    socket.set_read_timeout(Some(Duration::from_secs(1))).expect("an option");
-    let target = socket.local_addr().expect("bound");
-    let listener = thread::spawn(move || {
-        let mut arrivals = Vec::new();
-        while socket.recv_from(&mut [0; 64]).is_ok() {
-            arrivals.push(Instant::now());
-        }
-        arrivals
+    let here = "127.0.0.1:0".parse().expect("an address");
+    let sockets = listen(&ListenOptions::new(here)).expect("loopback").sockets;
+    let target = sockets[0].address();
+    let mut io = MmsgIo::new(sockets).expect("an eventfd");
+    let waker = io.waker();
+    let generator = thread::spawn(move || {
+        let report = offer(target, Pattern::Poisson, 1_000, 10);
+        waker.wake();
+        report
     });
-    offer(target, Pattern::Poisson, 1_000, 10);
-    let arrivals = listener.join().expect("the listener");
-    let gap = |pair: &[Instant]| (pair[1] - pair[0]).as_secs_f64() * 1_000.0;
+    let mut arrivals = Vec::new();
+    loop {
+        let count = io.receive(Wait::Block).expect("datagrams");
+        if count == 0 {
+            break;
+        }
+        // By the kernel's stamps: this thread wakes up later than some gaps last.
+        arrivals.extend((0..count).filter_map(|index| io.datagram(index).received));
+        io.send(&mut |_, _| {}).expect("nothing to send");
+    }
+    let report = generator.join().expect("the generator");
+    assert_eq!(arrivals.len() as u64, report.sent, "each arrives with a stamp");
+    let gap = |pair: &[Timestamp<Realtime>]| (pair[1] - pair[0]).as_secs_f64() * 1_000.0;
     let mut gaps: Vec<f64> = arrivals.windows(2).map(gap).collect();
     gaps.sort_by(f64::total_cmp);
     let count = gaps.len() as f64;
