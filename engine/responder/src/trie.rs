@@ -1,7 +1,7 @@
 //! Longest-prefix match in a few loads, however many prefixes there are.
 //!
 //! A trie compressed both ways (Nilsson and Karlsson, "IP-address lookup using LC-tries", 1999): a path
-//! without branches is one comparison, and a node has about as many slots as there are prefixes below it,
+//! without branches is one comparison, and a node has a few times as many slots as there are prefixes below it,
 //! so that most searches end in the second node. A prefix that covers several slots is written into each
 //! of them when the trie is built, so that a search never turns back.
 //!
@@ -164,9 +164,9 @@ pub(crate) const fn mask(length: u8) -> u128 {
     if length == 0 { 0 } else { u128::MAX << (128 - length as u32) }
 }
 
-/// As many bits as tell `prefixes` prefixes apart if they are spread evenly.
+/// One bit more than tells `prefixes` prefixes apart if they are spread evenly, so that fewer share a slot.
 fn width(prefixes: usize, start: u8) -> u8 {
-    let wanted = prefixes.next_power_of_two().trailing_zeros() as u8 + u8::from(prefixes == 1);
+    let wanted = prefixes.next_power_of_two().trailing_zeros() as u8 + 1;
     if prefixes == 0 { 0 } else { wanted.min(WIDTH_MAX).min(128 - start) }
 }
 
