@@ -84,6 +84,12 @@ fn the_rows_are_those_of_the_server() {
     assert!((number(&upstream[7]) - truth_ms("delay_s")).abs() < 0.5, "{rows:?} {source}");
     assert!((number(&upstream[8]) - truth_ms("offset_s")).abs() < 0.5, "{rows:?} {source}");
     assert!((number(&upstream[9]) - truth_ms("jitter_s")).abs() < 0.5, "{rows:?} {source}");
+    let history = source["history"].as_array().unwrap();
+    assert_eq!(history.len(), 8, "{source}");
+    assert!(history.windows(2).all(|pair| pair[0]["age_s"].as_f64() < pair[1]["age_s"].as_f64()));
+    assert!(history.iter().all(|past| past["delay_s"].as_f64().unwrap() > 0.0), "{source}");
+    let listed = server.ntpq(&["-c", "rv 1 filtdelay,filtoffset"]);
+    assert_eq!(listed.matches('.').count(), 2 * history.len(), "two lists of numbers: {listed}");
     assert_eq!(silent[..2], ["127.0.0.9", ".INIT."], "{rows:?}");
     assert_eq!((silent[2].as_str(), silent[6].as_str()), ("16", "0"), "{rows:?}");
     assert_eq!(local[..4], ["LOCAL(0)", ".LOCL.", "10", "l"], "{rows:?}");

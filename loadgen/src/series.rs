@@ -48,6 +48,12 @@ impl Point {
         if self.length_s > 0.0 { count as f64 / self.length_s } else { 0.0 }
     }
 
+    /// Whether enough of an interval of `interval_s` seconds is in it for its rates to mean something: what is
+    /// left at the end, or only awaits replies, is not.
+    pub(crate) fn has_rates(&self, interval_s: f64) -> bool {
+        self.length_s >= interval_s * INTERVAL_SHARE_MIN
+    }
+
     /// Adds what another machine counted in the same interval.
     pub(crate) fn merge(&mut self, other: &Self) -> Result<(), DamagedHistogram> {
         self.length_s = self.length_s.max(other.length_s);
@@ -66,6 +72,8 @@ impl Point {
         Ok(())
     }
 }
+
+const INTERVAL_SHARE_MIN: f64 = 0.2;
 
 /// Puts the slices of all senders together, interval by interval.
 #[derive(Debug)]

@@ -63,4 +63,7 @@ pub use rejection::{Kiss, Rejection};
 pub use request::Request;
 pub use selection::Tally;
 pub use source::State;
-pub use status::{Basis, LastAnswer, LocalStatus, SourceStatus, Status, SteeringStatus, Waiting};
+pub use status::{
+    Basis, HISTORY_SHOWN, LastAnswer, LocalStatus, PastAnswer, SourceStatus, Status,
+    SteeringStatus, Waiting,
+};

@@ -5,8 +5,11 @@
 use timeball_time::{ClockReading, Free, Interval, Leap, Rate, Timestamp};
 
 use crate::discipline::Discipline;
+use crate::filter::Filter;
 use crate::source::{Source, State};
-use crate::status::{Basis, LastAnswer, LocalStatus, SourceStatus, Status, Waiting};
+use crate::status::{
+    Basis, HISTORY_SHOWN, LastAnswer, LocalStatus, PastAnswer, SourceStatus, Status, Waiting,
+};
 
 impl Discipline {
     /// Everything there is to know, at `now`.
@@ -101,6 +104,7 @@ fn source_status(
         jitter: estimate.map(|e| seconds(e.jitter())),
         root_distance: source.distance(free).map(crate::distance::Distance::total),
         points: source.filter().len(),
+        history: history(source.filter(), free, served),
         last: source.last().map(|sample| LastAnswer {
             offset: sample.offset - served,
             delay: sample.delay,
@@ -118,4 +122,17 @@ fn source_status(
         answers: source.answers,
         rejections: source.rejections,
     }
+}
+
+fn history(filter: &Filter, free: Timestamp<Free>, served: Interval) -> Vec<PastAnswer> {
+    let Some(estimate) = filter.estimate() else { return Vec::new() };
+    let now = estimate.offset_at(free);
+    let newest = filter.points().iter().rev().take(HISTORY_SHOWN);
+    newest
+        .map(|point| PastAnswer {
+            age: free - point.time,
+            offset: point.offset + (now - estimate.offset_at(point.time)) - served,
+            delay: point.delay,
+        })
+        .collect()
 }

@@ -156,6 +156,8 @@ pub struct SourceStatus {
     pub root_distance: Option<Interval>,
     /// Answers in the history.
     pub points: usize,
+    /// The newest of them, at most [`HISTORY_SHOWN`], the newest first.
+    pub history: Vec<PastAnswer>,
     /// What the last accepted answer said.
     pub last: Option<LastAnswer>,
     /// Why its answers are not to be believed at present.
@@ -167,6 +169,20 @@ pub struct SourceStatus {
     /// Datagrams refused, by [`Rejection::index`].
     pub rejections: [u64; Rejection::COUNT],
 }
+
+/// One answer of a source's history.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PastAnswer {
+    /// Since half way through its exchange.
+    pub age: Interval,
+    /// The source's time minus served time, by this answer alone, carried to now at the source's frequency.
+    pub offset: Interval,
+    /// Its round-trip delay.
+    pub delay: Interval,
+}
+
+/// As many as RFC 5905's clock filter has stages (section 10), which is what ntpq shows.
+pub const HISTORY_SHOWN: usize = 8;
 
 /// The header of the last accepted answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 use timeball_time::{Interval, NtpTimestamp, Served, Timestamp};
 
-use crate::report::{Report, Source};
+use crate::report::{PastAnswer, Report, Source};
 
 /// Whom a request is about.
 #[derive(Clone, Copy, Debug)]
@@ -283,6 +283,12 @@ fn of_source(report: &Report, source: &Source, variables: &mut Variables) {
     variables.millis("delay", source.delay_s.unwrap_or(0.0));
     variables.millis("dispersion", source.offset_error_s.unwrap_or(0.0));
     variables.millis("jitter", source.jitter_s.unwrap_or(0.0));
+    let history = |figure: fn(&PastAnswer) -> f64| -> String {
+        let millis = source.history.iter().map(|past| format!("{:.6}", figure(past) * 1e3));
+        millis.collect::<Vec<_>>().join(" ")
+    };
+    variables.put("filtdelay", history(|past| past.delay_s));
+    variables.put("filtoffset", history(|past| past.offset_s));
     variables.put("sent", source.requests);
     variables.put("timerec", source.when_s.unwrap_or(report.uptime_s) as u64);
     variables.put("timer", source.next_s.max(0.0) as u64);

@@ -15,7 +15,7 @@ use timeball_responder::{Announcement, Counters, Totals};
 use timeball_sys::realtime;
 use timeball_time::{Interval, NtpTimestamp, Reader, Realtime, Snapshot, Timestamp};
 
-use super::{Answer, Clock, Header, Local, Report, Source, VERSION, Waiting, Work};
+use super::{Answer, Clock, Header, Local, PastAnswer, Report, Source, VERSION, Waiting, Work};
 use crate::names::reference;
 
 /// The discipline's last state.
@@ -192,11 +192,20 @@ fn source(status: &discipline::SourceStatus, name: &str) -> Source {
         jitter_s: seconds(status.jitter),
         root_distance_s: seconds(status.root_distance),
         points: status.points,
+        history: status.history.iter().map(past_answer).collect(),
         last: status.last.as_ref().map(answer),
         unfit: status.unfit.map(|rejection| rejection.to_string()),
         prefer: status.config.prefer,
         requests: status.requests,
         rejected: occurred(rejected.map(|(reason, count)| (reason.name(), count))),
+    }
+}
+
+fn past_answer(past: &discipline::PastAnswer) -> PastAnswer {
+    PastAnswer {
+        age_s: past.age.as_secs_f64(),
+        offset_s: past.offset.as_secs_f64(),
+        delay_s: past.delay.as_secs_f64(),
     }
 }
 

@@ -165,6 +165,8 @@ pub struct Source {
     pub root_distance_s: Option<f64>,
     /// Answers in the history.
     pub points: usize,
+    /// The newest of them, up to eight, the newest first.
+    pub history: Vec<PastAnswer>,
     /// What the last accepted answer said.
     pub last: Option<Answer>,
     /// Why its answers are not to be believed at present.
@@ -175,6 +177,17 @@ pub struct Source {
     pub requests: u64,
     /// Datagrams not believed, by reason.
     pub rejected: BTreeMap<String, u64>,
+}
+
+/// One answer of a source's history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PastAnswer {
+    /// Since it was asked for.
+    pub age_s: f64,
+    /// Server minus served time, by this answer alone.
+    pub offset_s: f64,
+    /// Its round-trip delay.
+    pub delay_s: f64,
 }
 
 /// The header of a source's last accepted answer.

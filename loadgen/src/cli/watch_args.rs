@@ -35,7 +35,7 @@ impl WatchArgs {
         let mut live =
             Live::new(format!("{whose}{} to {}", load_words(options.load, rate), options.target));
         let trial = Trial::offer(options, stop, every, &mut |point| {
-            if !self.quiet {
+            if !self.quiet && point.has_rates(self.interval) {
                 live.show(point);
             }
         })?;

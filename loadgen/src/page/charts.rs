@@ -164,9 +164,7 @@ fn over_time(
     colour: &'static str,
     figure: impl Fn(&Point) -> f64,
 ) -> Line {
-    // What is left of an interval at the end, or only awaits replies, has no figures worth a point.
-    let least_s = trial.interval_s * INTERVAL_SHARE_MIN;
-    let points = trial.series.iter().filter(|point| point.length_s >= least_s);
+    let points = trial.series.iter().filter(|point| point.has_rates(trial.interval_s));
     let points: Vec<_> =
         points.map(|point| (point.start_s + point.length_s / 2.0, figure(point))).collect();
     let dots = points.len() <= DOTS_MAX;
@@ -236,8 +234,6 @@ fn heights(lines: &[Line]) -> impl Iterator<Item = f64> + Clone {
 /// The style's ramp, in order.
 const RAMP: [&str; 6] = ["r0", "r1", "r2", "r3", "r4", "r5"];
 const STEPS_PER_NINE: f64 = 24.0;
-/// Shorter than this share of an interval, its end is not drawn.
-const INTERVAL_SHARE_MIN: f64 = 0.2;
 const BARS: usize = 60;
 /// A curve of more points than this is a line.
 const DOTS_MAX: usize = 40;
