@@ -48,8 +48,8 @@ impl Point {
         if self.length_s > 0.0 { count as f64 / self.length_s } else { 0.0 }
     }
 
-    /// Whether enough of an interval of `interval_s` seconds is in it for its rates to mean something: what is
-    /// left at the end, or only awaits replies, is not.
+    /// Whether enough of an interval of `interval_s` seconds is in it for its rates to mean something:
+    /// what is left at the end, or only awaits replies, is not.
     pub(crate) fn has_rates(&self, interval_s: f64) -> bool {
         self.length_s >= interval_s * INTERVAL_SHARE_MIN
     }

@@ -2,8 +2,8 @@
 //!
 //! A trie compressed both ways (Nilsson and Karlsson, "IP-address lookup using LC-tries", 1999): a path
 //! without branches is one comparison, and a node has a few times as many slots as there are prefixes
-//! below it, so that most searches end in the second node. A prefix that covers several slots is written into each
-//! of them when the trie is built, so that a search never turns back.
+//! below it, so that most searches end in the second node. A prefix that covers several slots is written
+//! into each of them when the trie is built, so that a search never turns back.
 //!
 //! Must never: allocate in a search, or search without end; each node looks at later bits than the last.
 
