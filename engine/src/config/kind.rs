@@ -1,7 +1,7 @@
 //! What a section and a setting are, and the kinds of value a setting takes.
 //!
 //! A kind carries its limits, so that reading a setting and describing it cannot disagree. The
-//! settings themselves are in `settings.rs`.
+//! settings themselves are in `settings/`.
 //!
 //! Must never: name a particular setting.
 

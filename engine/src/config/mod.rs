@@ -2,7 +2,7 @@
 //!
 //! A plan cannot be wrong: it is only made by [`Plan::parse`] and [`Plan::load`], from values that
 //! were each in range and together free of contradiction, so nobody downstream checks them again.
-//! Each setting is described once, in `settings.rs`; the limits enforced, the hints in error
+//! Each setting is described once, in `settings/`; the limits enforced, the hints in error
 //! messages and the shipped example are all taken from there.
 //!
 //! Must never: guess at what was meant, stop at the first problem, or touch the network or a clock.
@@ -15,7 +15,6 @@ mod key_file;
 mod keys;
 mod kind;
 mod lan;
-mod lan_settings;
 mod parse;
 mod plan;
 mod problem;

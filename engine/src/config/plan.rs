@@ -1,6 +1,6 @@
 //! The plan: what the program is going to do, in types that hold nothing else.
 //!
-//! Units and ranges of what a user may write stand in `settings.rs`; here are the values after
+//! Units and ranges of what a user may write stand in `settings/`; here are the values after
 //! reading.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
