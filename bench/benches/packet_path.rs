@@ -40,12 +40,7 @@ fn reply(criterion: &mut Criterion) {
         bencher.iter_batched_ref(
             request,
             |bytes| {
-                let mut datagram = Datagram {
-                    source: ([192, 0, 2, 1], 40_000).into(),
-                    received: Some(NOW - Interval::from_micros(20)),
-                    bytes: black_box(bytes),
-                    truncated: false,
-                };
+                let mut datagram = datagram(bytes);
                 let verdict = answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
                 assert!(matches!(verdict, Verdict::Reply { len: HEADER_LEN, .. }));
                 stamp(&snapshot, &policy, NOW, datagram.bytes);
@@ -54,12 +49,7 @@ fn reply(criterion: &mut Criterion) {
         );
     });
     let mut bytes = request();
-    let mut datagram = Datagram {
-        source: ([192, 0, 2, 1], 40_000).into(),
-        received: Some(NOW),
-        bytes: &mut bytes,
-        truncated: false,
-    };
+    let mut datagram = datagram(&mut bytes);
     answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
     stamp(&snapshot, &policy, NOW, &mut bytes);
     let header = Header::parse(&bytes).expect("a reply");
@@ -83,12 +73,7 @@ fn reply_signed(criterion: &mut Criterion) {
             bencher.iter_batched_ref(
                 || asked.clone(),
                 |bytes| {
-                    let mut datagram = Datagram {
-                        source: ([192, 0, 2, 1], 40_000).into(),
-                        received: Some(NOW - Interval::from_micros(20)),
-                        bytes: black_box(bytes),
-                        truncated: false,
-                    };
+                    let mut datagram = datagram(bytes);
                     let verdict = answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
                     assert!(matches!(verdict, Verdict::Reply { answered, .. } if answered.signed));
                     stamp(&snapshot, &policy, NOW, datagram.bytes);
@@ -129,6 +114,16 @@ fn snapshot_under_a_writer(criterion: &mut Criterion) {
         });
         done.store(true, Ordering::Relaxed);
     });
+}
+
+/// `bytes` as they come from a client.
+fn datagram(bytes: &mut [u8]) -> Datagram<'_> {
+    Datagram {
+        source: ([192, 0, 2, 1], 40_000).into(),
+        received: Some(NOW - Interval::from_micros(20)),
+        bytes: black_box(bytes),
+        truncated: false,
+    }
 }
 
 fn request() -> [u8; HEADER_LEN] {

@@ -19,6 +19,7 @@ mod ntp;
 mod numbers;
 mod reader;
 mod toml;
+mod upstream;
 mod words;
 
 use std::path::Path;

@@ -2,13 +2,13 @@
 //!
 //! Must never: ask a server without the protection that its line demands.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
-use super::super::draft::{Draft, Source};
+use super::super::draft::Draft;
 use super::super::entry::Entry;
-use super::super::instead::{AUTOKEY, FIRST_BURST, NTS, REFERENCE_CLOCK};
-use super::super::numbers;
-use crate::config::{Family, Host};
+use super::super::instead::{AUTOKEY, REFERENCE_CLOCK};
+use super::super::upstream::{self, AS_CLIENT, Upstream};
+use crate::config::Family;
 
 pub(super) fn server(draft: &mut Draft, entry: &mut Entry) {
     association(draft, entry);
@@ -22,9 +22,7 @@ pub(super) fn pool(draft: &mut Draft, entry: &mut Entry) {
 
 pub(super) fn peer(draft: &mut Draft, entry: &mut Entry) {
     if association(draft, entry) {
-        entry.changed(
-            "asked as a client asks: neither server can then be talked into the other's error",
-        );
+        entry.changed(AS_CLIENT);
     }
 }
 
@@ -52,31 +50,14 @@ fn association(draft: &mut Draft, entry: &mut Entry) -> bool {
         clock(draft, entry, address);
         return false;
     }
-    let Some(host) = checked_host(entry, &host) else {
-        entry.rest();
-        return false;
-    };
-    let mut source = Source {
-        host,
-        port: None,
-        min_poll: 6,
-        max_poll: 10,
-        prefer: false,
-        key: None,
-        family,
-        place: entry.place().clone(),
-    };
-    let wanted = options(entry, &mut source);
+    let Some(mut server) = Upstream::named(entry, &host, family) else { return false };
+    options(entry, &mut server);
+    let source = &mut server.source;
     if source.min_poll > source.max_poll {
         entry.changed(format!("`maxpoll` is {}, as `minpoll` is", source.min_poll));
         source.max_poll = source.min_poll;
     }
-    if wanted && !entry.is_wrong() {
-        let before = draft.sources.len();
-        draft.add_source(entry, source);
-        return draft.sources.len() > before;
-    }
-    false
+    server.add(draft, entry)
 }
 
 /// `-4` and `-6`, and what NTPsec also takes for them.
@@ -88,48 +69,21 @@ pub(super) fn family_flag(word: &str) -> Option<Family> {
     }
 }
 
-/// The host as the configuration writes it.
-pub(in crate::import) fn checked_host(entry: &mut Entry, host: &str) -> Option<String> {
-    if let Some(address) = numbers::address(host) {
-        let unusable = address.is_unspecified() || address.is_multicast();
-        if unusable || address == IpAddr::V4(Ipv4Addr::BROADCAST) {
-            entry.wrong(format!("no server can answer from {address}"), "name a server");
-            return None;
-        }
-        return Some(address.to_canonical().to_string());
-    }
-    let name = Host::name(host);
-    if name.is_none() {
-        entry.wrong(format!("{host:?} is neither a host name nor an address"), "correct it");
-    }
-    name
-}
-
-/// Reads the options; false if the server is to be left out.
-fn options(entry: &mut Entry, source: &mut Source) -> bool {
-    let (mut wanted, mut nts, mut iburst) = (true, false, false);
+fn options(entry: &mut Entry, server: &mut Upstream) {
     while let Some(option) = entry.next() {
+        if server.takes(entry, &option) {
+            continue;
+        }
         match option.as_str() {
-            "iburst" => iburst = true,
             "burst" => entry.changed("`burst`: one request at each poll, to spare the server"),
-            "prefer" => source.prefer = true,
-            "minpoll" => source.min_poll = poll(entry, &option).unwrap_or(source.min_poll),
-            "maxpoll" => source.max_poll = poll(entry, &option).unwrap_or(source.max_poll),
-            "version" => version(entry),
             "true" => entry.changed("`true`: no server is believed against all others"),
             "preempt" => entry.changed("`preempt`: no server is dropped for a better one"),
             "xleave" => entry.changed("`xleave`: asked in basic mode"),
             "xmtnonce" => entry.note("every request carries a nonce instead of the time"),
-            "noselect" => {
-                wanted = false;
-                entry.changed("`noselect`: left out, as it would never be used");
-            }
-            "key" => source.key = entry.number("key"),
             "autokey" => {
-                wanted = false;
+                server.leave_out();
                 entry.refused(AUTOKEY.0, AUTOKEY.1);
             }
-            "nts" => nts = true,
             "noval" => {}
             "ask" | "require" | "cert" | "ca" | "aead" => {
                 entry.expect("a value");
@@ -151,33 +105,8 @@ fn options(entry: &mut Entry, source: &mut Source) -> bool {
                     entry.changed("`bias`: measured offsets are taken as they are");
                 }
             }
-            other => entry.unknown(other, OPTIONS),
+            other => entry.unknown(other, &[OPTIONS, upstream::OPTIONS].concat()),
         }
-    }
-    if nts {
-        entry.refused(NTS.0, NTS.1);
-    }
-    if wanted && !nts && !iburst {
-        entry.changed(FIRST_BURST);
-    }
-    wanted && !nts
-}
-
-/// The poll exponent, moved into the range that is kept.
-fn poll(entry: &mut Entry, option: &str) -> Option<i64> {
-    let exponent = entry.number::<i64>(option)?;
-    let kept = exponent.clamp(0, 17);
-    if kept != exponent {
-        entry.changed(format!("`{option}` is {kept}, the nearest possible"));
-    }
-    Some(kept)
-}
-
-fn version(entry: &mut Entry) {
-    match entry.number::<u8>("version") {
-        Some(4) | None => {}
-        Some(1..=3) => entry.changed("asked in version 4, which every server understands"),
-        Some(other) => entry.wrong(format!("there is no version {other}"), "write `version 4`"),
     }
 }
 
@@ -190,7 +119,7 @@ fn clock(draft: &mut Draft, entry: &mut Entry, address: Ipv4Addr) {
             | "stratum" | "refid" | "flag1" | "flag2" | "flag3" | "flag4" => {
                 entry.expect("a value");
             }
-            other => entry.unknown(other, OPTIONS),
+            other => entry.unknown(other, &[OPTIONS, upstream::OPTIONS].concat()),
         }
     }
     if entry.is_wrong() {
@@ -289,9 +218,8 @@ fn driver_name(number: u8) -> &'static str {
 
 const LOCAL_DRIVER: u8 = 1;
 const OPTIONS: &[&str] = &[
-    "aead", "ask", "autokey", "bias", "burst", "ca", "cert", "expire", "iburst", "ident", "key",
-    "maxpoll", "minpoll", "mode", "noselect", "noval", "nts", "preempt", "prefer", "require",
-    "subtype", "true", "ttl", "version", "xleave", "xmtnonce",
+    "aead", "ask", "autokey", "bias", "burst", "ca", "cert", "expire", "ident", "mode", "noval",
+    "preempt", "require", "subtype", "true", "ttl", "xleave", "xmtnonce",
 ];
 const FUDGE_OPTIONS: &[&str] =
     &["flag1", "flag2", "flag3", "flag4", "minjitter", "refid", "stratum", "time1", "time2"];

@@ -7,8 +7,6 @@ mod options;
 mod restrict;
 pub(super) mod statistics;
 
-pub(super) use association::checked_host;
-
 use super::directive::Directive;
 use super::directive::Rule::{Change, Include, Keep, Map, Refuse};
 use super::instead::{AUTOKEY, NTS, REFERENCE_CLOCK};
