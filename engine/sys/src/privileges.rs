@@ -79,7 +79,7 @@ pub fn drop_privileges(
 ) -> Result<Vec<Capability>, PrivilegeError> {
     let had = read(CapSet::Permitted)?;
     let kept: CapsHashSet = kept.iter().copied().filter(|cap| had.contains(cap)).collect();
-    drop_bounding(&kept)?;
+    renounce()?;
     if let Some(user) = user {
         caps::securebits::set_keepcaps(true).map_err(denied("keeping capabilities"))?;
         become_user(user)?;
@@ -125,17 +125,21 @@ pub enum PrivilegeError {
     StillThere(Capability),
 }
 
-/// The bounding set limits what a started program could gain; it can be reduced with CAP_SETPCAP
-/// only, and without it `no_new_privs` serves the same end.
-fn drop_bounding(kept: &CapsHashSet) -> Result<(), PrivilegeError> {
+/// Empties the bounding set, which limits what a started program could gain, and ends for good that the
+/// user 0 gains capabilities by starting one or that any become ambient. Both take CAP_SETPCAP; without it
+/// `no_new_privs` serves the same end.
+fn renounce() -> Result<(), PrivilegeError> {
     let effective = read(CapSet::Effective)?;
     if !effective.contains(&Capability::CAP_SETPCAP) {
         return Ok(());
     }
-    for cap in read(CapSet::Bounding)?.difference(kept) {
-        caps::drop(None, CapSet::Bounding, *cap).map_err(denied("reducing the bounding set"))?;
+    for cap in read(CapSet::Bounding)? {
+        caps::drop(None, CapSet::Bounding, cap).map_err(denied("emptying the bounding set"))?;
     }
-    Ok(())
+    // JUSTIFICATION: std has no prctl.
+    // SAFETY: takes integers.
+    succeeded(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, ROOT_IS_NOBODY, 0, 0, 0) })
+        .map_err(step("setting the secure bits"))
 }
 
 fn become_user(user: &User) -> Result<(), PrivilegeError> {
@@ -180,6 +184,9 @@ fn denied(step: &'static str) -> impl FnOnce(caps::errors::CapsError) -> Privile
     move |cause| PrivilegeError::Capabilities { step, cause: cause.to_string() }
 }
 
+/// linux/securebits.h: NOROOT and NO_CAP_AMBIENT_RAISE, both locked.
+const ROOT_IS_NOBODY: libc::c_ulong = 1 << 0 | 1 << 1 | 1 << 6 | 1 << 7;
+
 /// Room for the texts of one entry of the user database; glibc asks for 1 KiB.
 const TEXT_MAX: usize = 16 << 10;
 
@@ -202,10 +209,19 @@ mod tests {
     fn only_what_is_kept_is_left_and_nothing_can_be_gained() {
         let left = std::thread::spawn(|| {
             let kept = [Capability::CAP_NET_BIND_SERVICE];
+            let able = read(CapSet::Effective)?.contains(&Capability::CAP_SETPCAP);
             let left = drop_privileges(None, &kept)?;
             let effective = read(CapSet::Effective)?;
             assert!(effective.iter().all(|cap| kept.contains(cap)), "{effective:?}");
             assert!(read(CapSet::Ambient)?.is_empty() && read(CapSet::Inheritable)?.is_empty());
+            if able {
+                let bounding = read(CapSet::Bounding)?;
+                assert!(bounding.is_empty(), "{bounding:?}");
+                // JUSTIFICATION: std has no prctl.
+                // SAFETY: takes integers.
+                let bits = unsafe { libc::prctl(libc::PR_GET_SECUREBITS, 0, 0, 0, 0) };
+                assert_eq!(bits as libc::c_ulong, ROOT_IS_NOBODY);
+            }
             // JUSTIFICATION: std has no prctl.
             // SAFETY: takes integers.
             assert_eq!(unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) }, 1);

@@ -1,0 +1,110 @@
+//! What the running server may still do, seen from outside: thread by thread, in /proc.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{Daemon, Host, PATIENCE, Scratch, timeball_program};
+
+/// Lines of `/proc/PID/task/TID/status`, by the name of the thread.
+fn threads(pid: u32) -> Vec<(String, Thread)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let status = |task: fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("status")).ok()?;
+        let pairs = text.lines().filter_map(|line| line.split_once(':'));
+        let lines: BTreeMap<_, _> =
+            pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect();
+        Some((lines["Name"].clone(), lines))
+    };
+    tasks.filter_map(|task| status(task.ok()?)).collect()
+}
+
+type Thread = BTreeMap<String, String>;
+
+/// Waits until `wrong` finds nothing wrong in any thread: the last of them may still be on its way into its
+/// sandbox when the server is ready. (`nsenter` and `setpriv` become the program they start.)
+fn assert_of_all(server: &Daemon, wrong: impl Fn(&str, &Thread) -> Option<String>) {
+    let begun = Instant::now();
+    loop {
+        let threads = threads(server.pid());
+        assert!(threads.len() >= 4, "{threads:?}");
+        let found: Vec<_> = threads.iter().filter_map(|(name, one)| wrong(name, one)).collect();
+        if found.is_empty() {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{found:#?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// No capability in any set but the bounding set; `may_keep` of the one thread that is named.
+fn assert_no_capabilities(server: &Daemon, may_keep: Option<(&str, &str)>) {
+    assert_of_all(server, |name, status| {
+        let kept = may_keep.filter(|(thread, _)| *thread == name).map_or(NONE, |(_, kept)| kept);
+        let wanted = [
+            ("CapPrm", kept),
+            ("CapEff", kept),
+            ("CapInh", NONE),
+            ("CapAmb", NONE),
+            ("NoNewPrivs", "1"),
+        ];
+        let wrong = wanted.into_iter().find(|(key, value)| status[*key] != *value)?;
+        Some(format!("{name}: {} is {}, not {}", wrong.0, status[wrong.0], wrong.1))
+    });
+}
+
+const NONE: &str = "0000000000000000";
+const SOURCE: &str = "[[source]]\naddress = \"127.0.0.1:9\"\n";
+
+#[test]
+fn started_as_root_no_thread_keeps_a_capability() {
+    let host = Host::new();
+    let server = host.serve(&format!("{SOURCE}[[access]]\nnetwork = \"source\"\n"));
+    assert_no_capabilities(&server, None);
+    assert_of_all(&server, |name, status| (status["CapBnd"] != NONE).then(|| name.to_owned()));
+}
+
+#[test]
+fn only_the_discipline_thread_may_set_the_clock_and_only_to_steer_it() {
+    let host = Host::new();
+    let server = host.serve(&format!("[clock]\nsteering = \"kernel\"\n{SOURCE}"));
+    assert_no_capabilities(&server, Some(("discipline", "0000000002000000")));
+}
+
+/// As systemd starts it: a user of its own, with ambient capabilities.
+#[test]
+fn a_user_with_an_ambient_capability_binds_and_then_has_none() {
+    if !may_become_others() {
+        return eprintln!("skipped: needs root");
+    }
+    // Where anybody can reach it, and at an address that no other test has.
+    let config = Scratch::file("timeball.toml", "");
+    let program = config.path.with_file_name("timeball");
+    fs::copy(timeball_program(), &program).unwrap();
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = format!("127.{high}.{low}.5:123");
+    let directory = config.path.parent().unwrap();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).unwrap();
+    let control = format!("[control]\ncontrol_socket = \"{}/control\"\n", directory.display());
+    fs::write(&config.path, format!("[server]\nlisten = [\"{address}\"]\n{control}")).unwrap();
+    let mut command = Command::new("setpriv");
+    let capability = "+net_bind_service";
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.args([format!("--inh-caps={capability}"), format!("--ambient-caps={capability}")]);
+    command.arg("--").arg(&program).arg("serve").arg(&config.path);
+    let mut server = Daemon::start(command);
+    server.keep(config);
+    server.wait_for("ready");
+    assert_no_capabilities(&server, None);
+    server.signal("TERM");
+    assert_eq!(server.finish().0, Some(0));
+}
+
+fn may_become_others() -> bool {
+    let output = Command::new("setpriv").args(["--reuid=65534", "true"]).output();
+    output.is_ok_and(|output| output.status.success())
+}
