@@ -2,9 +2,8 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{Daemon, Host, Scratch, text};
@@ -179,13 +178,16 @@ fn the_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
     command.env("NOTIFY_SOCKET", &socket_path);
     let server = Daemon::start(command);
     let mut message = [0; 256];
-    let mut next = || {
+    let mut wait_for = |words| loop {
         let len = socket.recv(&mut message).unwrap();
-        String::from_utf8_lossy(&message[..len]).into_owned()
+        if String::from_utf8_lossy(&message[..len]).contains(words) {
+            return;
+        }
     };
-    assert!(next().contains("READY=1"));
+    wait_for("READY=1");
+    wait_for("STATUS=stratum 10 from 127.127.1.0, leap 0: the local clock, for want of sources");
     server.signal("TERM");
-    assert!(next().contains("STOPPING=1"));
+    wait_for("STOPPING=1");
     assert_eq!(server.finish().0, Some(0));
 }
 
@@ -245,42 +247,12 @@ fn started_as_root_it_becomes_the_user_it_is_told() {
     }
 }
 
-/// Attaches to the thread named by its argument, which stops it, until its input ends.
-const HOLD: &str = "\
-import ctypes, os, sys
-ptrace = ctypes.CDLL(None, use_errno=True).ptrace
-ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-ATTACH, DETACH, WALL, thread = 16, 17, 0x40000000, int(sys.argv[1])
-if ptrace(ATTACH, thread, None, None) != 0:
-    sys.exit(os.strerror(ctypes.get_errno()))
-os.waitpid(thread, WALL)
-print('held', flush=True)
-sys.stdin.read()
-ptrace(DETACH, thread, None, None)
-";
-
 #[test]
 fn a_stuck_discipline_thread_shows_within_ten_seconds_and_is_forgiven() {
     let host = Host::new();
     let mut server = Daemon::start(host.timeball(&["serve"]));
     server.wait_for("ready");
-    // A thread names itself, which may be a moment after it was started.
-    let begun = Instant::now();
-    let thread = loop {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-        let name = |task: &std::path::Path| std::fs::read_to_string(task.join("comm")).unwrap();
-        let mut tasks = tasks.map(|task| task.unwrap().path());
-        if let Some(thread) = tasks.find(|task| name(task).trim() == "discipline") {
-            break thread;
-        }
-        assert!(begun.elapsed() < common::PATIENCE, "no thread of that name");
-    };
-    let mut holder = host.command("python3");
-    holder.args(["-c", HOLD]).arg(thread.file_name().unwrap());
-    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut held = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut held).unwrap();
-    assert_eq!(held, "held\n");
+    let held = common::Held::thread(&host, server.pid(), "discipline");
 
     let stale = "kiss code XSTL";
     let begun = Instant::now();
@@ -294,8 +266,7 @@ fn a_stuck_discipline_thread_shows_within_ten_seconds_and_is_forgiven() {
     };
     assert!(reason.as_deref().is_some_and(|reason| reason.contains(stale)), "{reason:?}");
 
-    drop(holder.stdin.take());
-    assert!(holder.wait().unwrap().success());
+    held.release();
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(host.query(&["127.0.0.1"])["best"], "127.0.0.1:123");
 }

@@ -16,6 +16,7 @@ use crate::gate::DropReason;
 /// One worker's counters; see [`Totals`] for what each means.
 #[derive(Debug, Default)]
 pub struct Counters {
+    turns: AtomicU64,
     received: AtomicU64,
     batches: AtomicU64,
     unstamped: AtomicU64,
@@ -50,6 +51,16 @@ impl Counters {
                 frames_exhausted: get(&self.frames_exhausted),
             },
         }
+    }
+
+    /// Turns begun, with or without datagrams: a worker that was woken and lives moves it.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn turn(&self) {
+        add(&self.turns, 1);
     }
 
     #[inline]

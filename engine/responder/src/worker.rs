@@ -47,6 +47,7 @@ impl<Io: PacketIo> Worker<Io> {
     /// Zero only when `wait` forbids sleeping and nothing is there, or when woken from outside. An error
     /// is the carrier's end: this worker can serve no more.
     pub fn turn(&mut self, wait: Wait) -> Result<usize, Io::Error> {
+        self.counters.turn();
         let datagrams = self.io.receive(wait)?;
         let now = self.io.now();
         let snapshot = &view(self.clock.refresh(), now, self.smear);

@@ -66,8 +66,8 @@ impl Control {
     /// # Errors
     /// When the system refuses one.
     pub(crate) fn start(self) -> io::Result<Thread> {
-        let (waker, stop) = (self.waiter.waker(), Arc::clone(&self.stop));
-        Thread::start("control", waker, stop, move || {
+        let (pulse, stop) = (self.waiter.pulse(), Arc::clone(&self.stop));
+        Thread::start("control", pulse, stop, move || {
             if let Err(error) = self.run() {
                 tracing::error!("control thread: {error}; status and ntpq will not be answered");
             }

@@ -18,14 +18,17 @@ use timeball_time::{Interval, NtpTimestamp, Reader, Realtime, Snapshot, Timestam
 use super::{Answer, Clock, Header, Local, PastAnswer, Report, Source, VERSION, Waiting, Work};
 use crate::names::reference;
 
-/// The discipline's last state.
+/// The discipline's last state, and what is wrong with the threads.
 #[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<Option<discipline::Status>>);
+pub(crate) struct Board {
+    status: Mutex<Option<discipline::Status>>,
+    stuck: Mutex<Vec<String>>,
+}
 
 impl Board {
     /// Shows `status` from now on; if somebody is reading this very moment, the old one stays.
     pub(crate) fn show(&self, status: discipline::Status) {
-        if let Ok(mut shown) = self.0.try_lock() {
+        if let Ok(mut shown) = self.status.try_lock() {
             *shown = Some(status);
         }
     }
@@ -38,7 +41,18 @@ impl Board {
     }
 
     fn read(&self) -> Option<discipline::Status> {
-        self.0.lock().map_or(None, |shown| shown.clone())
+        self.status.lock().map_or(None, |shown| shown.clone())
+    }
+
+    /// Threads of these names do not go on.
+    pub(crate) fn show_stuck(&self, names: Vec<String>) {
+        if let Ok(mut stuck) = self.stuck.lock() {
+            *stuck = names;
+        }
+    }
+
+    fn stuck(&self) -> Vec<String> {
+        self.stuck.lock().map_or_else(|_| Vec::new(), |stuck| stuck.clone())
     }
 }
 
@@ -82,6 +96,7 @@ impl Witness {
             uptime_s: self.started.elapsed().as_secs_f64(),
             listening: self.listening.clone(),
             notes: self.notes.clone(),
+            stuck: self.board.stuck(),
             carriers: self.carriers.clone(),
             header: header(&snapshot, now),
             clock: clock(&status),

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use draw::{Board, Witness, work};
-pub(crate) use text::{span, text, workers_text};
+pub(crate) use text::{headline, span, state, text, workers_text};
 
 /// The version of the JSON.
 pub const VERSION: u32 = 1;
@@ -38,6 +38,9 @@ pub struct Report {
     pub listening: Vec<String>,
     /// What had to be done otherwise than usual at the start.
     pub notes: Vec<String>,
+    /// Threads that do not go on; empty if all is well.
+    #[serde(default)]
+    pub stuck: Vec<String>,
     /// How datagrams are carried, for each worker.
     pub carriers: Vec<String>,
     /// What a client would be told now.

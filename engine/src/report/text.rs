@@ -8,12 +8,26 @@ use super::{Report, Source, Work};
 
 /// All of `report`.
 pub(crate) fn text(report: &Report) -> String {
-    clock(report) + &sources(report) + &workers_text(&report.workers)
+    stuck(report) + &clock(report) + &sources(report) + &workers_text(&report.workers)
 }
 
-fn clock(report: &Report) -> String {
+/// In one line: what is served, and how far the system peer is from it.
+pub(crate) fn headline(report: &Report) -> String {
+    let peer = report.clock.system_peer.and_then(|index| report.sources.get(index));
+    let peer = peer.filter(|_| report.is_serving()).map_or_else(String::new, |peer| {
+        format!("; {} is {} off", peer.name, duration(peer.offset_s, true))
+    });
+    stuck(report).replace('\n', "; ") + &state(report) + &peer
+}
+
+fn stuck(report: &Report) -> String {
+    report.stuck.iter().fold(String::new(), |text, name| text + &format!("STUCK: {name}\n"))
+}
+
+/// What is served, without figures that change by the second.
+pub(crate) fn state(report: &Report) -> String {
     let (header, clock) = (&report.header, &report.clock);
-    let state = match &clock.waiting {
+    match &clock.waiting {
         _ if report.is_serving() => format!(
             "stratum {} from {}, leap {}{}",
             header.stratum,
@@ -25,10 +39,15 @@ fn clock(report: &Report) -> String {
             format!("not synchronised ({}), waiting for {}", header.reference_id, waiting.text)
         }
         None => format!("not synchronised ({})", header.reference_id),
-    };
+    }
+}
+
+fn clock(report: &Report) -> String {
+    let (header, clock) = (&report.header, &report.clock);
     let mut text = format!(
-        "clock    {state}\n         root delay {:.6} s, root dispersion {:.6} s, \
+        "clock    {}\n         root delay {:.6} s, root dispersion {:.6} s, \
          frequency {:+.3} ± {:.3} ppm, correction {:+.9} s\n",
+        state(report),
         header.root_delay_s,
         header.root_dispersion_s,
         clock.frequency_ppm,

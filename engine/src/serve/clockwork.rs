@@ -158,8 +158,8 @@ impl Clockwork {
     /// # Errors
     /// When the system refuses one.
     pub(super) fn start(self) -> io::Result<Thread> {
-        let (waker, stop) = (self.waiter.waker(), Arc::clone(&self.stop));
-        Thread::start("discipline", waker, stop, move || {
+        let (pulse, stop) = (self.waiter.pulse(), Arc::clone(&self.stop));
+        Thread::start("discipline", pulse, stop, move || {
             if let Err(error) = self.run() {
                 tracing::error!(
                     "discipline thread: {error}; ending, because the time would go stale"

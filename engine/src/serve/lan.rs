@@ -173,8 +173,8 @@ impl Lan {
     /// # Errors
     /// When the system refuses one.
     pub(super) fn start(self) -> io::Result<Thread> {
-        let (waker, stop) = (self.waiter.waker(), Arc::clone(&self.stop));
-        Thread::start("lan", waker, stop, move || {
+        let (pulse, stop) = (self.waiter.pulse(), Arc::clone(&self.stop));
+        Thread::start("lan", pulse, stop, move || {
             if let Err(error) = self.run() {
                 tracing::error!("LAN thread: {error}; no more broadcasts from here on");
             }

@@ -18,6 +18,7 @@ mod memory;
 mod plan;
 mod resolver;
 mod state_file;
+mod watchdog;
 mod whereabouts;
 mod workers;
 
@@ -48,6 +49,7 @@ use clockwork::Clockwork;
 use gatekeeper::{Gatekeeper, first_table};
 use lan::{Lan, LanSockets};
 use listen::Listening;
+use watchdog::{Patient, Watchdog};
 use whereabouts::Whereabouts;
 use workers::Workers;
 
@@ -113,6 +115,7 @@ struct Running {
     lan: Option<Thread>,
     _gatekeeper: Option<Gatekeeper>,
     control: Thread,
+    watchdog: Thread,
     witness: Witness,
     signals: Signals,
 }
@@ -155,7 +158,7 @@ impl Running {
             .map_err(StartError::system("cannot start the LAN thread"))?;
         let workers =
             Workers::start(&plan.server, listening.sockets(), clockwork.publisher(), receivers)?;
-        let gatekeeper = Gatekeeper::start(&plan.access, &policy, senders, Arc::clone(&board))
+        let _gatekeeper = Gatekeeper::start(&plan.access, &policy, senders, Arc::clone(&board))
             .map_err(StartError::system("cannot start the gatekeeper"))?;
         let witness = Witness {
             started: begun,
@@ -173,13 +176,14 @@ impl Running {
         let control = Control::new(witness.clone(), door, sockets, query_policy)
             .and_then(Control::start)
             .map_err(StartError::system("cannot start the control thread"))?;
+        let others = [&clockwork, &control].into_iter().chain(&lan).map(Patient::of);
+        let watchdog = Watchdog::start(workers.patients().chain(others), &witness)
+            .map_err(StartError::system("cannot start the watchdog"))?;
         // The threads have what they need; this one needs nothing more.
         drop_privileges(None, &[])?;
         banner.print(workers.carriers(), begun.elapsed());
         tell_service_manager(&[sd_notify::NotifyState::Ready]);
-        let running =
-            Self { workers, clockwork, lan, _gatekeeper: gatekeeper, control, witness, signals };
-        Ok(running)
+        Ok(Self { workers, clockwork, lan, _gatekeeper, control, watchdog, witness, signals })
     }
 
     /// Waits for the signal to end, and ends cleanly.
@@ -193,6 +197,7 @@ impl Running {
             break;
         }
         tell_service_manager(&[sd_notify::NotifyState::Stopping]);
+        self.watchdog.finish();
         self.control.finish();
         self.lan.into_iter().for_each(Thread::finish);
         // Workers before the discipline: their last answers still come from a living snapshot.

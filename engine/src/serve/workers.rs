@@ -21,6 +21,7 @@ use timeball_wire::Wait;
 
 use super::EXIT_THREAD_LOST;
 use super::listen::Share;
+use super::watchdog::Patient;
 use crate::config::Server;
 
 /// The running workers.
@@ -119,6 +120,15 @@ impl Workers {
     /// Each worker's counters, to be read at any time.
     pub(super) fn counters(&self) -> Vec<Arc<CachePadded<Counters>>> {
         self.threads.iter().map(|thread| Arc::clone(&thread.counters)).collect()
+    }
+
+    /// By which it can be seen that each goes on.
+    pub(super) fn patients(&self) -> impl Iterator<Item = Patient> {
+        self.threads.iter().map(|thread| {
+            let name = thread.handle.thread().name().unwrap_or_default().to_owned();
+            let (waker, counters) = (thread.waker.clone(), Arc::clone(&thread.counters));
+            Patient::new(name, move || counters.turns(), move || waker.wake())
+        })
     }
 
     /// Lets every worker finish what its sockets hold, and returns what each has done.

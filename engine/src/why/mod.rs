@@ -75,11 +75,12 @@ impl Explanation {
         } else {
             format!("not serving: it says leap 3, stratum 0, {}", header.reference_id)
         };
+        let stuck = report.stuck.iter().map(|name| format!("{name} is stuck: restart the server"));
         Self {
             serving: report.is_serving(),
             state,
             reasons: gates::reasons(report),
-            notes: report.notes.clone(),
+            notes: stuck.chain(report.notes.iter().cloned()).collect(),
             clients: judges::verdicts(header),
         }
     }

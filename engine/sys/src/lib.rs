@@ -65,5 +65,5 @@ pub use steering::Spread;
 pub use uring::{
     Feature, ReplyPath, Report, Unusable, UringIo, UringOptions, UringRefused, probe as probe_uring,
 };
-pub use wait::{Waiter, Woken};
+pub use wait::{Pulse, Waiter, Woken};
 pub use waker::Waker;

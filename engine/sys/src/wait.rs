@@ -10,6 +10,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use timeball_time::{Monotonic, Timestamp};
 
@@ -19,9 +21,28 @@ use crate::waker::Waker;
 /// Sleeps for one thread.
 #[derive(Debug)]
 pub struct Waiter {
-    waker: Waker,
+    pulse: Pulse,
     set_timer: OwnedFd,
     polled: Vec<libc::pollfd>,
+}
+
+/// The outside of a [`Waiter`]: ends its sleep, and shows whether its thread goes on.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    waker: Waker,
+    turns: Arc<AtomicU64>,
+}
+
+impl Pulse {
+    /// Ends the sleep, or keeps the next from beginning.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// How often the thread has come to [`Waiter::wait`]: a thread that was woken and lives moves it.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
 }
 
 /// Why [`Waiter::wait`] returned; several may hold at once.
@@ -45,12 +66,18 @@ impl Waiter {
     pub fn new() -> io::Result<Self> {
         let set_timer = open_set_timer()?;
         arm_set_timer(&set_timer)?;
-        Ok(Self { waker: Waker::new()?, set_timer, polled: Vec::new() })
+        let pulse = Pulse { waker: Waker::new()?, turns: Arc::default() };
+        Ok(Self { pulse, set_timer, polled: Vec::new() })
     }
 
     /// The handle by which other threads end the sleep.
     pub fn waker(&self) -> Waker {
-        self.waker.clone()
+        self.pulse.waker.clone()
+    }
+
+    /// The same, with which others can also see that the thread goes on.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Sleeps until `deadline`, or until one of `fds` is readable or has an error to tell, or until
@@ -63,8 +90,9 @@ impl Waiter {
         deadline: Timestamp<Monotonic>,
         fds: &[BorrowedFd<'_>],
     ) -> io::Result<Woken> {
+        self.pulse.turns.fetch_add(1, Ordering::Relaxed);
         self.polled.clear();
-        let own = [self.waker.as_fd(), self.set_timer.as_fd()];
+        let own = [self.pulse.waker.as_fd(), self.set_timer.as_fd()];
         self.polled.extend(own.iter().chain(fds).map(|fd| libc::pollfd {
             fd: fd.as_raw_fd(),
             events: libc::POLLIN,
@@ -80,7 +108,7 @@ impl Waiter {
         Ok(Woken {
             deadline: monotonic() >= deadline,
             clock_set: self.polled[1].revents != 0 && self.take_clock_set()?,
-            waker: self.polled[0].revents != 0 && self.waker.clear(),
+            waker: self.polled[0].revents != 0 && self.pulse.waker.clear(),
             ready: self.polled[OWN..].iter().any(|polled| polled.revents != 0),
         })
     }

@@ -254,6 +254,16 @@ impl Controlled {
         })
     }
 
+    /// The same, with something more done to the command that starts it.
+    pub fn watched(host: &Host, config: &str, more: impl Fn(&mut Command)) -> Self {
+        Self::with(config, |path| {
+            let mut command = host.timeball(&["serve"]);
+            command.arg(path);
+            more(&mut command);
+            command
+        })
+    }
+
     /// Starts it outside of any namespace.
     pub fn here(config: &str) -> Self {
         Self::with(config, |path| {
@@ -302,6 +312,59 @@ impl Controlled {
         }
     }
 }
+
+/// A thread that is kept from running, as a bug would keep it.
+pub struct Held {
+    holder: Child,
+}
+
+impl Held {
+    /// Stops the thread called `name` of the process `pid`, which runs on `host`.
+    pub fn thread(host: &Host, pid: u32, name: &str) -> Self {
+        let mut holder = host.command("python3");
+        holder.args(["-c", HOLD]).arg(thread_id(pid, name));
+        let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut held = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut held).unwrap();
+        assert_eq!(held, "held\n");
+        Self { holder }
+    }
+
+    /// Lets it run again.
+    pub fn release(mut self) {
+        drop(self.holder.stdin.take());
+        assert!(self.holder.wait().unwrap().success());
+    }
+}
+
+/// Number of the thread called `name` of the process `pid`.
+pub fn thread_id(pid: u32, name: &str) -> std::ffi::OsString {
+    // A thread names itself, which may be a moment after it was started.
+    let begun = Instant::now();
+    loop {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let comm = |task: &Path| std::fs::read_to_string(task.join("comm")).unwrap_or_default();
+        let mut tasks = tasks.map(|task| task.unwrap().path());
+        if let Some(thread) = tasks.find(|task| comm(task).trim() == name) {
+            return thread.file_name().unwrap().to_owned();
+        }
+        assert!(begun.elapsed() < PATIENCE, "no thread {name}");
+    }
+}
+
+/// Attaches to the thread named by its argument, which stops it, until its input ends.
+const HOLD: &str = "\
+import ctypes, os, sys
+ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+ATTACH, DETACH, WALL, thread = 16, 17, 0x40000000, int(sys.argv[1])
+if ptrace(ATTACH, thread, None, None) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.waitpid(thread, WALL)
+print('held', flush=True)
+sys.stdin.read()
+ptrace(DETACH, thread, None, None)
+";
 
 /// Runs `timeball COMMAND` for the server with this control socket.
 pub fn ask_at(socket: &Path, command: &str, arguments: &[&str]) -> Output {
