@@ -9,6 +9,7 @@ use crate::combine::{combine, leap_of_majority};
 use crate::distance::{BOUND_SD, Proven};
 use crate::estimate::Estimate;
 use crate::exchange::FREQUENCY_TOLERANCE;
+use crate::majority::reach;
 use crate::selection::{Candidate, Selection, Tally, select};
 use crate::servo::Bound;
 use crate::source::Source;
@@ -23,8 +24,9 @@ pub(crate) struct Reference {
     pub(crate) root_delay: Interval,
     /// Root dispersion without the estimate's own deviation and without age.
     pub(crate) dispersion: Interval,
-    /// What the system peer's answers prove of its error, beyond half the root delay: the least
-    /// that may be claimed, however sure the estimate is of itself.
+    /// What is not excluded of its error, beyond half the root delay: the least that may be claimed,
+    /// however sure the estimate is of itself. The system peer's answers prove it by themselves, and it
+    /// is never less than what a majority leaves possible.
     pub(crate) proven: Proven,
     /// When the system peer was heard last.
     pub(crate) heard: Timestamp<Free>,
@@ -39,6 +41,27 @@ impl Reference {
         let error = sd.max(self.proven.after(age));
         let dispersion = self.dispersion + error + FREQUENCY_TOLERANCE.over(age);
         Bound::new(now, dispersion, FREQUENCY_TOLERANCE + skew.max(self.proven.skew))
+    }
+
+    /// The same, with an error claimed that is no less than what a majority of the `electorate` leaves
+    /// possible, if the `candidates` testify and the others do not.
+    fn claiming(
+        mut self,
+        candidates: &[Candidate],
+        electorate: usize,
+        now: Timestamp<Free>,
+    ) -> Option<Self> {
+        let intervals: Vec<_> = candidates.iter().map(Candidate::interval).collect();
+        let frequencies: Vec<_> = candidates.iter().map(Candidate::frequencies).collect();
+        let error = reach(self.estimate.offset_at(now), &intervals, electorate)?;
+        let frequency = Rate::from_ratio(self.estimate.frequency());
+        let skew = reach(frequency, &frequencies, electorate)?;
+        self.proven.skew = self.proven.skew.max(skew);
+        let age = (now - self.heard).max(Interval::ZERO);
+        let otherwise = self.root_delay.half() + self.dispersion;
+        let grown = (FREQUENCY_TOLERANCE + self.proven.skew).over(age);
+        self.proven.error = self.proven.error.max(error - otherwise - grown);
+        Some(self)
     }
 
     /// Root distance of the estimate at `now`.
@@ -85,7 +108,8 @@ pub(crate) fn elect(
     for (candidate, &tally) in candidates.iter().zip(&selection.tallies) {
         tallies[candidate.index] = tally;
     }
-    let reference = refer(sources, &candidates, &selection, now);
+    let reference = refer(sources, &candidates, &selection, now)
+        .and_then(|reference| reference.claiming(&candidates, candidates.len() + pending, now));
     let peer = selection.survivors.first().map(|&at| candidates[at].index);
     Election { reference, peer, tallies, usable: candidates.len(), pending }
 }
@@ -95,10 +119,14 @@ fn candidate(index: usize, source: &Source, now: Timestamp<Free>) -> Option<Cand
         return None;
     }
     let (estimate, sample) = (source.filter().estimate()?, source.last()?);
+    let frequency = estimate.frequency();
+    let skew = Rate::from_ratio(BOUND_SD * estimate.frequency_sd_at(now));
     Some(Candidate {
         index,
         offset: estimate.offset_at(now),
         distance: source.distance(now)?.total(),
+        frequency: Rate::from_ratio(frequency),
+        skew: skew.max(source.proven(frequency).skew),
         sd: estimate.offset_sd_at(now),
         stratum: sample.stratum.get(),
         prefer: source.config().prefer,

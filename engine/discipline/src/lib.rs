@@ -35,6 +35,7 @@ mod kernel;
 mod leap;
 mod leap_table;
 pub mod limits;
+mod majority;
 mod manycast;
 mod pace;
 mod publish;

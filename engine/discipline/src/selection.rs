@@ -16,7 +16,9 @@
 //!
 //! Must never: let a minority decide, even when nobody else is left to ask.
 
-use timeball_time::Interval;
+use timeball_time::{Interval, Rate};
+
+use crate::majority::{Intervals, liars_max};
 
 /// A source as selection sees it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -27,12 +29,28 @@ pub(crate) struct Candidate {
     pub offset: Interval,
     /// Root distance now: the bound of that estimate's error.
     pub distance: Interval,
+    /// Its estimate of the frequency of truth against the free clock.
+    pub frequency: Rate,
+    /// The bound of that estimate's error, beside the 15 ppm by which any frequency may move.
+    pub skew: Rate,
     /// Standard deviation of the estimate, in seconds.
     pub sd: f64,
     /// Its stratum, 1 to 15.
     pub stratum: u8,
     /// Wanted as system peer.
     pub prefer: bool,
+}
+
+impl Candidate {
+    /// Where it says the truth is.
+    pub(crate) fn interval(&self) -> (Interval, Interval) {
+        (self.offset - self.distance, self.offset + self.distance)
+    }
+
+    /// Where it says the frequency is.
+    pub(crate) fn frequencies(&self) -> (Rate, Rate) {
+        (self.frequency - self.skew, self.frequency + self.skew)
+    }
 }
 
 /// What selection made of a source; the characters are those of ntpq.
@@ -98,13 +116,14 @@ pub(crate) fn select(
     peer: Option<usize>,
 ) -> Selection {
     let mut tallies = vec![Tally::Reject; candidates.len()];
-    let Some((low, high)) = intersection(candidates, electorate.max(candidates.len())) else {
+    let electorate = electorate.max(candidates.len()).max(1);
+    let Some((low, high)) = intersection(candidates, electorate) else {
         return Selection { survivors: Vec::new(), tallies };
     };
     let mut survivors = Vec::with_capacity(candidates.len());
     for (position, candidate) in candidates.iter().enumerate() {
-        let overlaps = candidate.offset - candidate.distance <= high
-            && candidate.offset + candidate.distance >= low;
+        let (lower, upper) = candidate.interval();
+        let overlaps = lower <= high && upper >= low;
         tallies[position] = if overlaps { Tally::Candidate } else { Tally::Falseticker };
         if overlaps {
             survivors.push(position);
@@ -132,42 +151,8 @@ fn rank(candidate: &Candidate, peer: Option<usize>) -> (bool, u8, Interval) {
 
 /// Where more than half of `electorate` agree the truth to lie, if anywhere.
 fn intersection(candidates: &[Candidate], electorate: usize) -> Option<(Interval, Interval)> {
-    let mut edges = Vec::with_capacity(2 * candidates.len());
-    for candidate in candidates {
-        edges.push((candidate.offset - candidate.distance, Edge::Lower));
-        edges.push((candidate.offset + candidate.distance, Edge::Upper));
-    }
-    edges.sort_unstable();
-    // `liars` stays below half the electorate, which bounds the loop.
-    (0..electorate.div_ceil(2)).find_map(|liars| {
-        let needed = electorate - liars;
-        let low = climb(edges.iter(), Edge::Lower, needed)?;
-        let high = climb(edges.iter().rev(), Edge::Upper, needed)?;
-        (low <= high).then_some((low, high))
-    })
-}
-
-/// Walks the edges until `needed` intervals overlap.
-fn climb<'a>(
-    edges: impl Iterator<Item = &'a (Interval, Edge)>,
-    entering: Edge,
-    needed: usize,
-) -> Option<Interval> {
-    let mut depth = 0usize;
-    for &(at, edge) in edges {
-        depth = if edge == entering { depth + 1 } else { depth.saturating_sub(1) };
-        if depth >= needed {
-            return Some(at);
-        }
-    }
-    None
-}
-
-/// At one point, intervals open before they close.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Edge {
-    Lower,
-    Upper,
+    let intervals = Intervals::new(candidates.iter().map(Candidate::interval));
+    (0..=liars_max(electorate)).find_map(|liars| intervals.overlap(electorate - liars))
 }
 
 /// The survivor furthest from the others, if it lies further than they can be wrong.
@@ -209,6 +194,8 @@ mod tests {
             index,
             offset: Interval::from_millis(offset_ms),
             distance: Interval::from_millis(distance_ms),
+            frequency: Rate::ZERO,
+            skew: Rate::ZERO,
             sd: 1e-4,
             stratum: 2,
             prefer: false,

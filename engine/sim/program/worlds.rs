@@ -144,7 +144,7 @@ fn verdict(world: &Named, medians: &Figures) -> String {
 }
 
 fn report(chosen: &[Named], outcomes: &[Outcome], other: Option<&[Outcome]>) -> String {
-    const HEADING: [&str; 17] = [
+    const HEADING: [&str; 18] = [
         "world",
         "RMS µs",
         "goal",
@@ -161,6 +161,7 @@ fn report(chosen: &[Named], outcomes: &[Outcome], other: Option<&[Outcome]>) -> 
         "ppm believed",
         "served",
         "chrony",
+        "claim µs",
         "verdict",
     ];
     let mut rows = vec![HEADING.map(str::to_owned).to_vec()];
@@ -188,6 +189,7 @@ fn report(chosen: &[Named], outcomes: &[Outcome], other: Option<&[Outcome]>) -> 
             number(Some(m.believed_ppm)),
             number(Some(m.served_ppm)),
             number(chrony.frequency_ppm),
+            micros(m.distance_s),
             verdict,
         ]);
     }

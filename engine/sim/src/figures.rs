@@ -2,7 +2,8 @@
 //!
 //! The statistics are those of the reference figures: over the seconds of a window, by default from
 //! the first second in which the time was served as synchronised; RMS, the 95th percentile and the
-//! largest of the error's magnitude, and how often servers were asked.
+//! largest of the error's magnitude, and how often servers were asked. Besides, how large an error was
+//! claimed: clients choose by root distance, so one larger than it need be costs them.
 //!
 //! Frequency has two figures. *Believed* is the error of the frequency the discipline believes the
 //! oscillator to have. *Served* is the rate of served time against the truth from one second to the
@@ -59,6 +60,8 @@ pub struct Figures {
     pub believed_ppm: f64,
     /// RMS of the served time's own rate, ppm.
     pub served_ppm: f64,
+    /// The middle of the root distances claimed while synchronised.
+    pub distance_s: f64,
 }
 
 impl Figures {
@@ -82,6 +85,7 @@ impl Figures {
             poll_s: world.looks.len() as f64 / world.sent.len() as f64,
             believed_ppm: 1e6 * rms(awake().map(|look| look.frequency_error)),
             served_ppm: 1e6 * rms(looks.windows(2).map(|pair| pair[1].error - pair[0].error)),
+            distance_s: median(awake().filter(|l| l.synchronised).map(|look| look.distance)),
         }
     }
 
@@ -97,6 +101,7 @@ impl Figures {
             poll_s: of(|f| f.poll_s),
             believed_ppm: of(|f| f.believed_ppm),
             served_ppm: of(|f| f.served_ppm),
+            distance_s: of(|f| f.distance_s),
         }
     }
 }
