@@ -133,7 +133,7 @@ impl UringIo {
         // At most: a datagram per frame, an error per reply of as many frames, and one end per
         // socket.
         let completions = 4 * u32::from(frames).max(BATCH_MAX as u32);
-        let ring = Ring::new(SUBMISSIONS, completions)
+        let mut ring = Ring::new(SUBMISSIONS, completions)
             .map_err(CarrierError::setup("setting up a ring"))?;
         let waker = Waker::new().map_err(CarrierError::setup("making an eventfd"))?;
         // In this order: receivers, senders, the waker.
@@ -150,6 +150,7 @@ impl UringIo {
             buffers.lend(index, batch.frames().pointer(usize::from(index)));
         }
         buffers.publish();
+        ring.enable().map_err(CarrierError::setup("enabling the ring"))?;
         Ok((ring, buffers, batch, waker))
     }
 

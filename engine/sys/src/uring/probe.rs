@@ -68,13 +68,12 @@ pub enum Unusable {
 
 /// Tries everything on a throw-away ring.
 pub fn probe() -> Report {
-    let ring = match Ring::new(ENTRIES, ENTRIES) {
+    let mut ring = match Ring::new(ENTRIES, ENTRIES) {
         Ok(ring) => ring,
         Err(error) => {
             return Report { usable: Err(Unusable::from_setup(error)), features: Vec::new() };
         }
     };
-    let granted = ring.features();
     let submitter = ring.submitter();
     let buffers = BufRing::register(&submitter, ENTRIES as u16);
     if buffers.is_ok() {
@@ -85,6 +84,9 @@ pub fn probe() -> Report {
     let messages = submitter.register_probe(&mut operations).is_ok()
         && operations.is_supported(opcode::RecvMsgMulti::CODE)
         && operations.is_supported(opcode::SendMsg::CODE);
+    // Last: nothing can be registered after it.
+    let enabled = ring.enable().is_ok();
+    let granted = ring.features();
     let skip = ring.parameters().is_feature_skip_cqe_on_success();
     let needed = |name, kernel_minimum, available, why| Feature {
         name,
@@ -94,6 +96,7 @@ pub fn probe() -> Report {
         why,
     };
     let features = vec![
+        needed("restrictions", "5.10", granted.restricted, "it takes requests of three kinds only"),
         needed("CQE_SKIP_SUCCESS", "5.17", skip, "a reply sent well makes no completion"),
         needed("SUBMIT_ALL", "5.18", granted.submit_all, "one refused reply holds up no other"),
         needed("registered ring", "5.18", granted.registered_ring, "no descriptor lookup per call"),
@@ -115,6 +118,7 @@ pub fn probe() -> Report {
         (files, "registered files (5.19)"),
         (skip, "CQE_SKIP_SUCCESS (5.17)"),
         (messages, "recvmsg and sendmsg on rings (5.3)"),
+        (enabled, "rings that begin disabled (5.10)"),
     ];
     let missing = missing.into_iter().find(|(available, _)| !available);
     let usable = missing.map_or(Ok(()), |(_, name)| Err(Unusable::Lacks(name)));

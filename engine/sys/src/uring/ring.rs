@@ -5,13 +5,19 @@
 //! answering loop. The crate's own submitter remembers a registered ring only as long as it borrows
 //! the ring, hence the two system calls made here directly.
 //!
-//! Must never: be used from another thread than the one that made it.
+//! A ring is a second way into the kernel, which system call filters do not see. So it begins disabled, is
+//! given what it needs, and from [`Ring::enable`] on takes but the three requests of the carrier, and those
+//! only about files registered with it: whoever took the worker over could open or connect nothing by it.
+//!
+//! Must never: be used from another thread than the one that made it; be enabled without its restrictions
+//! where the kernel has them.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
+use io_uring::register::Restriction;
 use io_uring::types::CancelBuilder;
-use io_uring::{IoUring, squeue};
+use io_uring::{IoUring, opcode, squeue};
 
 /// The ring of one worker.
 pub(crate) struct Ring {
@@ -27,16 +33,18 @@ pub(crate) struct RingFeatures {
     pub(crate) submit_all: bool,
     pub(crate) no_sqarray: bool,
     pub(crate) registered_ring: bool,
+    pub(crate) restricted: bool,
 }
 
 impl Ring {
-    /// A ring with room for `submissions` at once and `completions` outstanding.
+    /// A ring with room for `submissions` at once and `completions` outstanding, to be enabled once it has
+    /// been given its files and buffers.
     ///
     /// # Errors
     /// What the kernel said to the set-up without optional features.
     pub(crate) fn new(submissions: u32, completions: u32) -> io::Result<Self> {
         let mut features =
-            RingFeatures { submit_all: true, no_sqarray: true, registered_ring: false };
+            RingFeatures { submit_all: true, no_sqarray: true, ..RingFeatures::default() };
         let ring = loop {
             match build(submissions, completions, features) {
                 Ok(ring) => break ring,
@@ -49,6 +57,20 @@ impl Ring {
         let registered = register_ring(ring.as_raw_fd()).ok();
         features.registered_ring = registered.is_some();
         Ok(Self { ring, registered, features })
+    }
+
+    /// Lets the ring take requests: of the carrier's kinds and about registered files alone, where the
+    /// kernel can see to that; nothing more can be registered with it then.
+    ///
+    /// # Errors
+    /// What the kernel said; without restrictions it is still an `Ok`.
+    pub(crate) fn enable(&mut self) -> io::Result<()> {
+        let submitter = self.ring.submitter();
+        let mut restrictions = restrictions();
+        let restricted = submitter.register_restrictions(&mut restrictions).is_ok();
+        submitter.register_enable_rings()?;
+        self.features.restricted = restricted;
+        Ok(())
     }
 
     pub(crate) const fn features(&self) -> RingFeatures {
@@ -139,7 +161,7 @@ impl Drop for Ring {
 fn build(submissions: u32, completions: u32, features: RingFeatures) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
     builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
-    builder.setup_cqsize(completions).dontfork();
+    builder.setup_cqsize(completions).setup_r_disabled().dontfork();
     if features.submit_all {
         builder.setup_submit_all();
     }
@@ -147,6 +169,25 @@ fn build(submissions: u32, completions: u32, features: RingFeatures) -> io::Resu
         builder.setup_no_sqarray();
     }
     builder.build(submissions)
+}
+
+/// What the carrier asks of its ring, and what [`Ring::drop`] does.
+fn restrictions() -> [Restriction; 8] {
+    [
+        Restriction::sqe_op(opcode::RecvMsgMulti::CODE),
+        Restriction::sqe_op(opcode::SendMsg::CODE),
+        Restriction::sqe_op(opcode::PollAdd::CODE),
+        Restriction::sqe_flags_required(squeue::Flags::FIXED_FILE.bits()),
+        Restriction::sqe_flags_allowed(
+            (squeue::Flags::FIXED_FILE
+                | squeue::Flags::BUFFER_SELECT
+                | squeue::Flags::SKIP_SUCCESS)
+                .bits(),
+        ),
+        Restriction::register_op(UNREGISTER_FILES),
+        Restriction::register_op(UNREGISTER_RING_FDS as u8),
+        Restriction::register_op(SYNC_CANCEL),
+    ]
 }
 
 fn register_ring(fd: RawFd) -> io::Result<u32> {
@@ -171,8 +212,77 @@ struct RingUpdate {
     data: u64,
 }
 
-/// linux/io_uring.h: `IORING_ENTER_*` and `IORING_*REGISTER_RING_FDS`.
+/// linux/io_uring.h: `IORING_ENTER_*` and `IORING_*REGISTER_*`.
 const ENTER_GETEVENTS: u32 = 1 << 0;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
 const REGISTER_RING_FDS: u32 = 20;
 const UNREGISTER_RING_FDS: u32 = 21;
+const UNREGISTER_FILES: u8 = 3;
+const SYNC_CANCEL: u8 = 24;
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use io_uring::types::{Fd, Fixed};
+
+    use super::*;
+
+    /// An enabled ring with one registered socket.
+    fn ring(socket: &UdpSocket) -> Option<Ring> {
+        let ring = Ring::new(8, 8).inspect_err(|error| eprintln!("skipped: {error}")).ok();
+        let mut ring = ring?;
+        ring.submitter().register_files(&[socket.as_raw_fd()]).expect("5.1");
+        ring.enable().expect("enabled");
+        assert!(ring.features().restricted, "restrictions are in every kernel that has the rest");
+        Some(ring)
+    }
+
+    fn result(ring: &mut Ring, entry: &squeue::Entry) -> i32 {
+        // JUSTIFICATION: requests carry raw pointers.
+        // SAFETY: those given here need no memory, or live until the call below returns.
+        unsafe { ring.push(entry) }.expect("room");
+        ring.enter(Some(1)).expect("entered");
+        ring.completion().expect("a completion").result
+    }
+
+    #[test]
+    fn other_requests_than_the_carriers_are_refused() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        let Some(mut ring) = ring(&socket) else { return };
+        let path = c"/etc/passwd".as_ptr();
+        let address = core::ptr::null();
+        for (name, entry) in [
+            ("nop", opcode::Nop::new().build()),
+            ("openat", opcode::OpenAt::new(Fd(libc::AT_FDCWD), path).build()),
+            ("socket", opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0).build()),
+            ("connect", opcode::Connect::new(Fixed(0), address, 0).build()),
+            ("close", opcode::Close::new(Fixed(0)).build()),
+        ] {
+            assert_eq!(result(&mut ring, &entry), -libc::EACCES, "{name}");
+        }
+    }
+
+    #[test]
+    fn requests_about_files_that_are_not_registered_are_refused() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        let Some(mut ring) = ring(&socket) else { return };
+        let writable = libc::POLLOUT as u32;
+        let foreign = opcode::PollAdd::new(Fd(socket.as_raw_fd()), writable).build();
+        assert_eq!(result(&mut ring, &foreign), -libc::EACCES);
+        let own = opcode::PollAdd::new(Fixed(0), writable).build();
+        assert_eq!(result(&mut ring, &own), libc::POLLOUT.into());
+    }
+
+    #[test]
+    fn nothing_more_is_registered_with_an_enabled_ring() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        let Some(ring) = ring(&socket) else { return };
+        let refused = |result: io::Result<()>| result.unwrap_err().raw_os_error();
+        let submitter = ring.submitter();
+        let more = submitter.register_files_update(0, &[0]).map(drop);
+        assert_eq!(refused(more), Some(libc::EACCES));
+        let freed = submitter.register_restrictions(&mut [Restriction::sqe_op(0)]);
+        assert!(refused(freed).is_some());
+    }
+}
