@@ -7,7 +7,7 @@
 //! Must never: make the reply longer than the request, or let T2 be early, T3 late, or T3 before T2.
 
 use timeball_time::{Interval, NtpTimestamp, Realtime, Snapshot, Timestamp};
-use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, KEY_ID_LEN, KeyId, field};
+use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, KEY_ID_LEN, KeyId, Mode, field};
 
 use crate::gate::{DropReason, Request, Signature, admit};
 use crate::{Announcement, Policy};
@@ -31,6 +31,8 @@ pub enum Verdict {
 pub struct Answered {
     /// Version of request and reply, 1 to 4.
     pub version: u8,
+    /// To a symmetric active request (mode 1) instead of a client's.
+    pub symmetric: bool,
     /// The request was signed, and so will the reply be, with the same key.
     pub signed: bool,
     /// The reply refuses the request's key (RFC 5905 section 9.2: crypto-NAK).
@@ -58,6 +60,7 @@ pub fn answer(
     let len = HEADER_LEN + write_code(request.signature, datagram.bytes);
     let answered = Answered {
         version: request.version,
+        symmetric: request.reply_mode == Mode::SymmetricPassive,
         signed: matches!(request.signature, Signature::Good { .. }),
         crypto_nak: request.signature == Signature::Bad,
     };
@@ -116,7 +119,8 @@ fn write_header(
 }
 
 /// Writes the transmit timestamp of a reply that leaves at the kernel time `departure` at the earliest,
-/// and signs it if [`answer`], by the same `policy`, said so.
+/// and signs it if [`answer`], by the same `policy`, said so. Returns how long the request stayed here by
+/// the reply's own account, T3 − T2.
 ///
 /// If the kernel clock was set back since the request arrived, the reply leaves "at once": T3 is never
 /// before T2.
@@ -126,8 +130,8 @@ pub fn stamp(
     policy: &Policy,
     departure: Timestamp<Realtime>,
     reply: &mut [u8],
-) {
-    let Some(header) = reply.first_chunk_mut::<HEADER_LEN>() else { return };
+) -> Interval {
+    let Some(header) = reply.first_chunk_mut::<HEADER_LEN>() else { return Interval::ZERO };
     let mut receive = [0; 8];
     receive.copy_from_slice(&header[field::RECEIVE..field::TRANSMIT]);
     let receive = u64::from_be_bytes(receive);
@@ -144,6 +148,7 @@ pub fn stamp(
             key.sign(reply, reply.len() - HEADER_LEN);
         }
     }
+    NtpTimestamp::from_bits(transmit).since(NtpTimestamp::from_bits(receive))
 }
 
 /// The longest a request can have waited in a socket buffer sized for a few hundred packets.

@@ -8,10 +8,15 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use timeball_time::Interval;
 use timeball_wire::IoTally;
 
 use crate::answer::Answered;
 use crate::gate::DropReason;
+use crate::histogram::{
+    BATCH_BOUNDS, Batches, Histogram, RESIDENCE_BOUNDS_NS, Residences, add, batch_bucket,
+    residence_bucket,
+};
 
 /// One worker's counters; see [`Totals`] for what each means.
 #[derive(Debug, Default)]
@@ -21,6 +26,7 @@ pub struct Counters {
     batches: AtomicU64,
     unstamped: AtomicU64,
     unsynchronised: AtomicU64,
+    symmetric: AtomicU64,
     signed: AtomicU64,
     crypto_naks: AtomicU64,
     answered: [AtomicU64; VERSIONS],
@@ -29,6 +35,8 @@ pub struct Counters {
     send_full: AtomicU64,
     send_refused: AtomicU64,
     frames_exhausted: AtomicU64,
+    residences: Histogram<{ RESIDENCE_BOUNDS_NS.len() + 1 }>,
+    batch_sizes: Histogram<{ BATCH_BOUNDS.len() }>,
 }
 
 impl Counters {
@@ -40,6 +48,7 @@ impl Counters {
             batches: get(&self.batches),
             unstamped: get(&self.unstamped),
             unsynchronised: get(&self.unsynchronised),
+            symmetric: get(&self.symmetric),
             signed: get(&self.signed),
             crypto_naks: get(&self.crypto_naks),
             answered: core::array::from_fn(|i| get(&self.answered[i])),
@@ -50,6 +59,8 @@ impl Counters {
                 send_refused: get(&self.send_refused),
                 frames_exhausted: get(&self.frames_exhausted),
             },
+            residences: self.residences.read(),
+            batch_sizes: self.batch_sizes.read(),
         }
     }
 
@@ -67,11 +78,13 @@ impl Counters {
     pub(crate) fn batch(&self, datagrams: usize) {
         add(&self.batches, 1);
         add(&self.received, datagrams as u64);
+        self.batch_sizes.count(batch_bucket(datagrams), datagrams as u64);
     }
 
     #[inline]
     pub(crate) fn answered(&self, answered: Answered, synchronised: bool) {
         add(&self.answered[usize::from(answered.version) - 1], 1);
+        add(&self.symmetric, u64::from(answered.symmetric));
         add(&self.signed, u64::from(answered.signed));
         add(&self.crypto_naks, u64::from(answered.crypto_nak));
         add(&self.unsynchronised, u64::from(!synchronised));
@@ -80,6 +93,12 @@ impl Counters {
     #[inline]
     pub(crate) fn dropped(&self, reason: DropReason) {
         add(&self.dropped[reason as usize], 1);
+    }
+
+    #[inline]
+    pub(crate) fn residence(&self, residence: Interval) {
+        let ns = residence.nanos().unsigned_abs();
+        self.residences.count(residence_bucket(ns), ns);
     }
 
     #[inline]
@@ -107,6 +126,8 @@ pub struct Totals {
     pub unstamped: u64,
     /// Answers that said "not synchronised" (leap 3).
     pub unsynchronised: u64,
+    /// Answers to symmetric active requests (mode 1); the others were clients'.
+    pub symmetric: u64,
     /// Answers signed with the request's key.
     pub signed: u64,
     /// Answers that refused the request's key.
@@ -117,6 +138,10 @@ pub struct Totals {
     pub dropped: [u64; DropReason::ALL.len()],
     /// What happened to the replies on their way out.
     pub io: IoTally,
+    /// How long requests stayed here: from the kernel's stamp of their arrival to the transmit timestamp.
+    pub residences: Residences,
+    /// How many datagrams a turn took, over those that took any.
+    pub batch_sizes: Batches,
 }
 
 impl Totals {
@@ -142,6 +167,7 @@ impl core::ops::AddAssign for Totals {
         self.batches += other.batches;
         self.unstamped += other.unstamped;
         self.unsynchronised += other.unsynchronised;
+        self.symmetric += other.symmetric;
         self.signed += other.signed;
         self.crypto_naks += other.crypto_naks;
         for (sum, more) in self.answered.iter_mut().zip(other.answered) {
@@ -150,17 +176,13 @@ impl core::ops::AddAssign for Totals {
         for (sum, more) in self.dropped.iter_mut().zip(other.dropped) {
             *sum += more;
         }
+        self.residences += other.residences;
+        self.batch_sizes += other.batch_sizes;
         self.io.sent += other.io.sent;
         self.io.send_full += other.io.send_full;
         self.io.send_refused += other.io.send_refused;
         self.io.frames_exhausted += other.io.frames_exhausted;
     }
-}
-
-/// Load and store instead of a locked add: there is one writer.
-#[inline]
-fn add(counter: &AtomicU64, more: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 /// Protocol versions answered.

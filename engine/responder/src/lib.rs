@@ -2,7 +2,8 @@
 //!
 //! Layer 2 of timeball. [`answer`] judges one datagram and turns it into its reply; [`stamp`] writes the
 //! transmit timestamp when the reply is about to leave; [`Worker`] drives both over a
-//! [`PacketIo`](timeball_wire::PacketIo); [`Counters`] is what it leaves behind for others to read.
+//! [`PacketIo`](timeball_wire::PacketIo); [`Counters`] and a [`Census`] are what it
+//! leaves behind for others to read.
 //!
 //! Must never: send more octets than it received, answer an answer, make a system call, allocate, lock,
 //! or log.
@@ -11,8 +12,11 @@
 mod access;
 mod announcement;
 mod answer;
+mod census;
 mod counters;
 mod gate;
+mod histogram;
+mod keyed_hash;
 mod policy;
 mod trie;
 mod worker;
@@ -20,8 +24,11 @@ mod worker;
 pub use access::{Access, AccessRule, Restrictions};
 pub use announcement::Announcement;
 pub use answer::{Answered, Verdict, answer, stamp};
+pub use census::{Census, Clerk, Clients, Reading, Talker, TopTalkers};
 pub use counters::{Counters, Totals};
 pub use gate::DropReason;
+pub use histogram::{BATCH_BOUNDS, Batches, Distribution, RESIDENCE_BOUNDS_NS, Residences};
+pub use keyed_hash::HashKey;
 pub use policy::{Policy, PolicyReceiver, PolicySender, policy_exchange};
 pub use timeball_wire::Network;
 pub use worker::Worker;

@@ -12,7 +12,7 @@ use timeball_time::{Leap, Reader, Realtime, Smear, Snapshot, Timestamp};
 use timeball_wire::{PacketIo, Wait};
 
 use crate::answer::plausible_arrival;
-use crate::{Announcement, Counters, PolicyReceiver, Verdict, answer, stamp};
+use crate::{Announcement, Clerk, Counters, PolicyReceiver, Verdict, answer, stamp};
 
 /// Answers what one [`PacketIo`] brings, from one snapshot.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Worker<Io> {
     smear: Option<Smear>,
     policy: PolicyReceiver,
     counters: Arc<CachePadded<Counters>>,
+    clerk: Option<Clerk>,
 }
 
 impl<Io: PacketIo> Worker<Io> {
@@ -33,13 +34,19 @@ impl<Io: PacketIo> Worker<Io> {
         policy: PolicyReceiver,
         counters: Arc<CachePadded<Counters>>,
     ) -> Self {
-        Self { io, clock, smear: None, policy, counters }
+        Self { io, clock, smear: None, policy, counters, clerk: None }
     }
 
     /// The same worker, serving smeared time.
     #[must_use]
     pub fn smearing(self, smear: Smear) -> Self {
         Self { smear: Some(smear), ..self }
+    }
+
+    /// The same worker, with a clerk who notes whom it has met.
+    #[must_use]
+    pub fn with_clerk(self, clerk: Clerk) -> Self {
+        Self { clerk: Some(clerk), ..self }
     }
 
     /// One turn: takes a batch, answers it, sends the answers. Says how many datagrams there were.
@@ -54,10 +61,18 @@ impl<Io: PacketIo> Worker<Io> {
         let announcement = Announcement::at(snapshot, now);
         let policy = self.policy.refresh();
         let synchronised = announcement.leap() != Leap::Unsynchronised;
+        if let Some(clerk) = &mut self.clerk {
+            clerk.begin(now, datagrams);
+        }
         for index in 0..datagrams {
             let mut datagram = self.io.datagram(index);
             let unstamped = plausible_arrival(datagram.received, now).is_none();
-            match answer(&announcement, snapshot, policy, now, &mut datagram) {
+            let source = datagram.source.ip();
+            let verdict = answer(&announcement, snapshot, policy, now, &mut datagram);
+            if let Some(clerk) = &mut self.clerk {
+                clerk.note(source, matches!(verdict, Verdict::Reply { .. }));
+            }
+            match verdict {
                 Verdict::Reply { len, answered } => {
                     self.io.reply(index, len);
                     self.counters.answered(answered, synchronised);
@@ -68,7 +83,10 @@ impl<Io: PacketIo> Worker<Io> {
                 Verdict::Drop(reason) => self.counters.dropped(reason),
             }
         }
-        self.io.send(&mut |reply, departure| stamp(snapshot, policy, departure, reply))?;
+        let counters = &self.counters;
+        self.io.send(&mut |reply, departure| {
+            counters.residence(stamp(snapshot, policy, departure, reply));
+        })?;
         if datagrams > 0 {
             self.counters.batch(datagrams);
             self.counters.io(self.io.tally());

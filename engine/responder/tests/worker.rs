@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
 use timeball_responder::{
-    Access, AccessRule, Counters, DropReason, Network, Policy, PolicyReceiver, Restrictions,
-    Worker, policy_exchange,
+    Access, AccessRule, Census, Clerk, Clients, Counters, DropReason, HashKey, Network, Policy,
+    PolicyReceiver, Reading, Restrictions, Worker, policy_exchange,
 };
 use timeball_time::{
     Interval, Leap, LeapKind, LeapMaker, LeapSecond, NtpTimestamp, Publisher, Realtime, Smear,
@@ -101,6 +101,29 @@ fn a_turn_answers_in_order_with_rising_departures_and_counts_everything() {
     assert_eq!((totals.unstamped, totals.unsynchronised), (50, 0));
     assert_eq!((totals.drops(), totals.dropped[DropReason::Short as usize]), (1, 1));
     assert_eq!(totals.io.sent, 100);
+    assert_eq!((totals.batch_sizes.counts, totals.batch_sizes.sum), ([0, 0, 0, 0, 0, 0, 2], 101));
+    let residences = totals.residences;
+    assert_eq!(residences.counts.iter().sum::<u64>(), 100);
+    // Stamped 10 µs before their batch, or not at all; each leaves 1 µs after the one before.
+    let sum: i64 = headers.iter().map(|header| header.transmit.since(header.receive).nanos()).sum();
+    assert!(residences.sum.abs_diff(sum as u64) <= 100, "{residences:?} {sum}");
+    assert_eq!(residences.counts[7..], [0; 13], "none above 100 µs: {residences:?}");
+}
+
+#[test]
+fn a_clerk_notes_every_datagram_and_counts_who_was_answered() {
+    let publisher = Publisher::new(Snapshot::unsynchronised(NOW, -24));
+    let mut io = Mailbox { inbox: (0..3).map(request).collect(), ..Mailbox::default() };
+    io.inbox.push(vec![0; 12]);
+    let census = Arc::new(Census::new(HashKey([1, 2])));
+    let worker = Worker::new(io, publisher.reader(), PolicyReceiver::default(), Arc::default());
+    let mut worker = worker.with_clerk(Clerk::new(Arc::clone(&census)));
+    assert_eq!(worker.turn(Wait::Poll), Ok(4));
+    let reading = Reading::of(&[&census], NOW, 10);
+    assert_eq!(reading.last_day, Clients { ipv4: 1, ipv6: 0 });
+    let talker = &reading.addresses.talkers[0];
+    assert_eq!(talker.network, Network::host([192, 0, 2, 1].into()));
+    assert_eq!((reading.addresses.datagrams, talker.at_least, talker.at_most), (4, 4, 4));
 }
 
 #[test]

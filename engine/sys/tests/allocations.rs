@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use timeball_responder::{Counters, Policy, Worker, policy_exchange};
+use timeball_responder::{Census, Clerk, Counters, HashKey, Policy, Worker, policy_exchange};
 use timeball_sys::{Backend, Carrier, ListenOptions, ReplyPath, UringOptions, listen, realtime};
 use timeball_time::{Publisher, Snapshot};
 use timeball_wire::{Algorithm, Key, KeyId, Keys, Trusted, Wait};
@@ -71,7 +71,8 @@ fn allocations(backend: Backend, replies: ReplyPath, answers: u64) -> u64 {
         let trusted = Trusted { key: key(), peers: Vec::new() };
         let policy = Policy { keys: Keys::new(vec![trusted]), ..Policy::default() };
         let (_sender, policy) = policy_exchange(Arc::new(policy));
-        let mut worker = Worker::new(carrier, publisher.reader(), policy, shared);
+        let clerk = Clerk::new(Arc::new(Census::new(HashKey([1, 2]))));
+        let mut worker = Worker::new(carrier, publisher.reader(), policy, shared).with_clerk(clerk);
         // The first turn may set up what later turns use again.
         worker.turn(Wait::Block).unwrap();
         let before = ALLOCATIONS.get();
