@@ -26,7 +26,7 @@ impl Source {
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
     let mut found = Vec::new();
-    for top in ["engine", "loadgen", "bench"] {
+    for top in ["engine", "loadgen", "bench", "tuning"] {
         collect(&root.join(top), &mut found);
     }
     let read = |path: PathBuf| Source {
