@@ -1,6 +1,6 @@
 //! What a search for the highest rate found, as it is stored and told.
 //!
-//! Must never: give the rate without what it had to meet and how far the searches agree.
+//! Must never: give the rate without what it had to meet and how sure it is.
 
 use serde::{Deserialize, Serialize};
 
@@ -54,25 +54,29 @@ impl Capacity {
                     .map_or("nothing was tried".to_owned(), |(_, it)| verdict_text(*it)),
             );
         }
-        let rates: Vec<String> =
-            found.brackets.iter().map(|bracket| thousands(f64::from(bracket.met_hz))).collect();
+        let disturbed = self.disturbed();
+        let repeated = if disturbed == 0 {
+            String::new()
+        } else {
+            format!(", {disturbed} of them repeated because the generator was held up")
+        };
         let mut text = format!(
-            "{}/s is the highest rate found with {}\nsearches ended at {} a second; ",
+            "{}/s is the rate of which half of the trials met {}\n{} to {} holds it with 95 % ({} trials{repeated})",
             thousands(f64::from(found.rate_hz)),
             self.level_text(),
-            rates.join(", "),
+            thousands(f64::from(found.low_hz)),
+            thousands(f64::from(found.high_hz)),
+            found.trials.len(),
         );
-        text.push_str(&if found.agreed {
-            format!("the last three agree within {}", percent(found.spread))
-        } else {
-            format!(
-                "they lie {} apart and do not agree: the machine is busy, or the server's capacity varies",
-                percent(found.spread)
-            )
-        });
+        if !found.sure {
+            text.push_str(
+                "\nthat is less sure than was asked: the machine is busy, or the server's capacity varies; \
+                 let it make more trials (--trials)",
+            );
+        }
         if found.is_generators {
             text.push_str(
-                "\nthe generator, not the server, ended a search: the server can do this and more",
+                "\nthe generator, not the server, was the limit: the server can do this and more",
             );
         } else if let Some((rate, verdict)) = self.first_miss_above() {
             let rate = thousands(f64::from(rate));
@@ -83,12 +87,15 @@ impl Capacity {
 
     /// The lowest rate above the one found that missed the level, and how.
     fn first_miss_above(&self) -> Option<(u32, Verdict)> {
-        let missed = self
-            .found
-            .trials
-            .iter()
-            .filter(|(rate, verdict)| *rate > self.found.rate_hz && *verdict != Verdict::Met);
+        let missed = self.found.trials.iter().filter(|(rate, verdict)| {
+            *rate > self.found.rate_hz && !matches!(verdict, Verdict::Met | Verdict::Disturbed)
+        });
         missed.min_by_key(|(rate, _)| *rate).copied()
+    }
+
+    /// Trials that were not counted.
+    fn disturbed(&self) -> usize {
+        self.found.trials.iter().filter(|(_, verdict)| *verdict == Verdict::Disturbed).count()
     }
 }
 
@@ -101,29 +108,30 @@ fn verdict_text(verdict: Verdict) -> String {
             format!("the served time was wrong by {} µs at p99", micros(p99_ns))
         }
         Verdict::Generator => "the generator could not keep up".to_owned(),
+        Verdict::Disturbed => "the generator was held up".to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Bracket;
 
     fn capacity(found: Found) -> Capacity {
         Capacity { loss_max: 0.001, p99_max_ns: Some(2_000_000), error_p99_max_ns: None, found }
     }
 
-    fn found(rate_hz: u32, agreed: bool) -> Found {
+    fn found(rate_hz: u32, sure: bool) -> Found {
         Found {
             rate_hz,
-            spread: 0.031,
-            agreed,
+            low_hz: rate_hz - rate_hz / 50,
+            high_hz: rate_hz + rate_hz / 50,
+            sure,
             is_generators: false,
             interrupted: false,
-            brackets: vec![Bracket { met_hz: rate_hz, missed_hz: rate_hz + 1 }],
             trials: vec![
                 (210_000, Verdict::Loss { share: 0.25 }),
                 (rate_hz, Verdict::Met),
+                (184_000, Verdict::Disturbed),
                 (186_000, Verdict::Latency { p99_ns: 2_300_000 }),
             ],
         }
@@ -135,12 +143,12 @@ mod tests {
         for words in [
             "182 000/s",
             "loss ≤ 0.1 %, p99 ≤ 2000 µs",
-            "within 3.1 %",
+            "178 360 to 185 640 holds it with 95 % (4 trials, 1 of them repeated",
             "at 186 000/s p99 was 2300",
         ] {
             assert!(text.contains(words), "{words}: {text}");
         }
-        assert!(capacity(found(182_000, false)).text().contains("do not agree"));
+        assert!(capacity(found(182_000, false)).text().contains("less sure"));
         let limited = Found { is_generators: true, ..found(182_000, true) };
         assert!(capacity(limited).text().contains("the generator, not the server"));
     }

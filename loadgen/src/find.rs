@@ -1,9 +1,12 @@
 //! The highest rate that meets a service level, and how sure that is.
 //!
-//! One bisection finds a rate, but a single hiccup of the machine on its way sends it to a wrong one, and
-//! it will not say so. So a miss must be seen twice out of three before it counts, and the whole search is
-//! repeated, each time from another bracket, until three searches in a row agree. What is told is their
-//! median and how far they lie apart.
+//! First the rate is doubled until the level is missed (or halved until it is met); a miss must be seen
+//! twice of three times there, so that a single hiccup of the machine does not send the search astray. Then
+//! every trial is made where it tells most about the knee ([`Knee`]), until the knee is known closely
+//! enough. A trial that missed the level while the generator itself was held up is not counted but repeated.
+//!
+//! What is told is the rate of which half of the trials meet the level, and the interval that holds it with
+//! a probability of 95 %.
 //!
 //! The load is an argument: a search is run in tests against servers whose capacity is known.
 //!
@@ -13,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use timeball_time::Interval;
 
 use crate::Report;
+use crate::knee::{Knee, Outcome};
 
 /// What a rate must meet to count.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +52,8 @@ pub enum Verdict {
     },
     /// The generator could not offer this rate: nothing is known of the server.
     Generator,
+    /// Missed while the generator itself was held up: not counted, and tried again.
+    Disturbed,
 }
 
 impl Level {
@@ -81,193 +87,196 @@ pub struct FindOptions {
     pub first_hz: u32,
     /// The highest rate to try.
     pub max_hz: u32,
-    /// A search ends when it has a bracket whose ends differ by no more than this share.
+    /// The search ends when the rate is known to this share, either way, with a probability of 95 %.
     pub precision: f64,
-    /// Searches agree when three in a row differ by no more than this share of their median.
-    pub agreement: f64,
-    /// Searches after which to give up agreeing, at least 3.
-    pub searches_max: usize,
+    /// Trials after which it ends in any case.
+    pub trials_max: usize,
 }
 
 impl FindOptions {
-    /// To `level`, from 1000/s up, to 2 %, agreeing within 5 % over three of at most nine searches.
+    /// To `level`, from 1000/s up, to 2 %, in no more than 80 trials.
     pub const fn new(level: Level) -> Self {
-        Self {
-            level,
-            first_hz: 1_000,
-            max_hz: 100_000_000,
-            precision: 0.02,
-            agreement: 0.05,
-            searches_max: 9,
-        }
+        Self { level, first_hz: 1_000, max_hz: 100_000_000, precision: 0.02, trials_max: 80 }
     }
 }
 
-/// What a search ended with: a rate that met the level, and one little above that did not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bracket {
-    /// The highest rate that met the level; 0 if none did.
-    pub met_hz: u32,
-    /// The lowest rate that did not; equal to the highest tried if all met it.
-    pub missed_hz: u32,
+/// A load that a search asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The rate to offer.
+    pub rate_hz: u32,
+    /// Trials before this one.
+    pub trials: usize,
+    /// Between which rates the one that is sought lies, once that is known.
+    pub between: Option<[u32; 2]>,
 }
 
 /// The rate found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
-    /// The median of the searches that agree, or of all; 0 if no rate met the level.
+    /// The rate of which half of the trials meet the level; 0 if no rate met it.
     pub rate_hz: u32,
-    /// How far the searches counted lie apart, as a share of the median.
-    pub spread: f64,
-    /// Whether three searches in a row agreed.
-    pub agreed: bool,
-    /// Whether the generator, and not the server, ended a search: the server can do this rate and perhaps
+    /// It is no less than this with a probability of 97.5 %.
+    pub low_hz: u32,
+    /// It is no more than this with a probability of 97.5 %.
+    pub high_hz: u32,
+    /// Whether it is known as closely as was asked.
+    pub sure: bool,
+    /// Whether the generator, and not the server, missed the level: the server can do this rate and perhaps
     /// more.
     pub is_generators: bool,
     /// Whether it was interrupted; the rest is what was known by then.
     pub interrupted: bool,
-    /// Every search.
-    pub brackets: Vec<Bracket>,
     /// Every rate tried, in order.
     pub trials: Vec<(u32, Verdict)>,
 }
 
-/// Searches with loads that `offer` offers at the rate it is given.
+/// Searches with loads that `offer` offers.
 ///
 /// Ends with the first error of `offer`.
 pub fn find<E>(
     options: &FindOptions,
-    offer: impl FnMut(u32) -> Result<Report, E>,
+    offer: impl FnMut(Step) -> Result<Report, E>,
 ) -> Result<Found, E> {
-    let mut search = Search { options, offer, trials: Vec::new(), stopped: false, limited: false };
-    let mut brackets = Vec::new();
-    let mut from = (options.first_hz.max(1), 2.0);
-    for number in 0..options.searches_max.max(AGREEING) {
-        let bracket = search.run(from.0, from.1)?;
-        if !search.stopped || brackets.is_empty() {
-            brackets.push(bracket);
-        }
-        if search.stopped {
-            break;
-        }
-        if bracket.met_hz == 0 || agree(last(&brackets), options.agreement) {
-            break;
-        }
-        // The next search begins a little elsewhere, so that it does not repeat the same rates.
-        let aside = [0.87, 0.93, 0.81][number % 3];
-        from = (((f64::from(bracket.met_hz) * aside) as u32).max(1), STRIDE);
-    }
-    let agreed = agree(last(&brackets), options.agreement);
-    let counted = if agreed { last(&brackets) } else { &brackets };
-    let (rate_hz, spread) = median_and_spread(counted);
-    Ok(Found {
-        rate_hz,
-        spread,
-        agreed,
-        is_generators: search.limited,
-        interrupted: search.stopped,
-        brackets,
-        trials: search.trials,
-    })
-}
-
-/// The searches that must agree.
-fn last(brackets: &[Bracket]) -> &[Bracket] {
-    &brackets[brackets.len().saturating_sub(AGREEING)..]
-}
-
-fn agree(brackets: &[Bracket], agreement: f64) -> bool {
-    brackets.len() == AGREEING && median_and_spread(brackets).1 <= agreement
-}
-
-fn median_and_spread(brackets: &[Bracket]) -> (u32, f64) {
-    let mut rates: Vec<u32> = brackets.iter().map(|bracket| bracket.met_hz).collect();
-    rates.sort_unstable();
-    match rates.as_slice() {
-        [] | [0, ..] => (0, 0.0),
-        [least, .., most] => {
-            let median = rates[rates.len() / 2];
-            (median, f64::from(most - least) / f64::from(median))
-        }
-        [only] => (*only, 0.0),
-    }
+    let (trials, outcomes) = (Vec::new(), Vec::new());
+    let (between, bracketed, stopped) = (None, false, false);
+    let mut search = Search { options, offer, trials, outcomes, between, bracketed, stopped };
+    search.bracket()?;
+    search.close_in()?;
+    Ok(search.found())
 }
 
 struct Search<'a, F> {
     options: &'a FindOptions,
     offer: F,
     trials: Vec<(u32, Verdict)>,
+    /// Those that count.
+    outcomes: Vec<Outcome>,
+    /// What is known so far.
+    between: Option<[u32; 2]>,
+    /// The level was met at one rate and missed at another.
+    bracketed: bool,
     stopped: bool,
-    limited: bool,
 }
 
-impl<E, F: FnMut(u32) -> Result<Report, E>> Search<'_, F> {
-    /// One search from `first_hz`, which grows or shrinks by `stride` until the level is met at one end and
-    /// missed at the other.
-    fn run(&mut self, first_hz: u32, stride: f64) -> Result<Bracket, E> {
-        let (mut met, mut missed) = (0u32, 0u32);
-        let mut rate = first_hz.min(self.options.max_hz);
-        // Each turn multiplies or divides by the stride, so the range of the rates bounds it.
-        while !self.stopped && (met == 0 || missed == 0) {
-            if self.meets(rate)? {
-                met = rate;
-                if rate == self.options.max_hz {
-                    return Ok(Bracket { met_hz: met, missed_hz: met });
-                }
-                rate = ((f64::from(rate) * stride).ceil() as u32).min(self.options.max_hz);
-            } else {
-                missed = rate;
-                if rate == 1 {
-                    return Ok(Bracket { met_hz: 0, missed_hz: 1 });
-                }
-                rate = ((f64::from(rate) / stride) as u32).max(1);
+impl<E, F: FnMut(Step) -> Result<Report, E>> Search<'_, F> {
+    /// Doubles or halves the rate until the level is met at one and missed at another.
+    fn bracket(&mut self) -> Result<(), E> {
+        let mut rate = self.options.first_hz.clamp(1, self.options.max_hz);
+        let (mut met, mut missed) = (false, false);
+        // The range of the rates bounds it.
+        while !self.is_over() && !self.bracketed {
+            let is_met = self.meets(rate)?;
+            (met, missed) = (met || is_met, missed || !is_met);
+            self.bracketed = met && missed && !self.stopped;
+            if rate == if is_met { self.options.max_hz } else { 1 } {
+                break;
             }
+            rate = if is_met { rate.saturating_mul(2).min(self.options.max_hz) } else { rate / 2 };
         }
-        // Each turn halves the bracket's width by ratio.
-        while !self.stopped && self.is_wide(met, missed) {
-            let middle = (f64::from(met) * f64::from(missed)).sqrt() as u32;
-            let middle = middle.clamp(met + 1, missed - 1);
-            if self.meets(middle)? {
-                met = middle;
-            } else {
-                missed = middle;
-            }
-        }
-        Ok(Bracket { met_hz: met, missed_hz: missed })
+        Ok(())
     }
 
-    fn is_wide(&self, met: u32, missed: u32) -> bool {
-        missed - met > 1 && f64::from(missed) / f64::from(met) > 1.0 + self.options.precision
-    }
-
-    /// Whether `rate_hz` meets the level: at the first trial, or at two of three.
+    /// Whether the level is met at `rate_hz`: at the first trial, or else at two more.
     fn meets(&mut self, rate_hz: u32) -> Result<bool, E> {
-        let (mut met, mut missed) = (0, 0);
-        while met < MAJORITY && missed < MAJORITY {
-            let report = (self.offer)(rate_hz)?;
-            if report.interrupted {
-                self.stopped = true;
-                return Ok(false);
+        if self.trial(rate_hz)? == Some(true) {
+            return Ok(true);
+        }
+        Ok(self.trial(rate_hz)? == Some(true) && self.trial(rate_hz)? == Some(true))
+    }
+
+    /// Tries where it tells most until the knee is known as closely as was asked.
+    fn close_in(&mut self) -> Result<(), E> {
+        while self.bracketed && !self.is_over() && !self.is_known() {
+            let telling_hz = self.knee().most_telling().round();
+            self.trial((telling_hz as u32).clamp(1, self.options.max_hz))?;
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopped || self.trials.len() >= self.options.trials_max
+    }
+
+    /// Notes how closely the knee is known, and whether that is enough.
+    fn is_known(&mut self) -> bool {
+        let (low, high) = self.knee().interval();
+        self.between = Some([low as u32, high as u32]);
+        // Of rates that are whole numbers, none lies between.
+        let is_whole = high as u32 - low as u32 <= 1;
+        self.outcomes.len() >= OUTCOMES_MIN
+            && (is_whole || high / low <= (1.0 + self.options.precision).powi(2))
+    }
+
+    fn knee(&self) -> Knee {
+        Knee::of(&self.outcomes, self.options.precision / PLACES_PER_PRECISION)
+    }
+
+    /// Whether the level was met in a trial at `rate_hz`; `None` when interrupted.
+    fn trial(&mut self, rate_hz: u32) -> Result<Option<bool>, E> {
+        for left in (0..=REPEATS).rev() {
+            if self.stopped {
+                break;
+            }
+            let step = Step { rate_hz, trials: self.trials.len(), between: self.between };
+            let report = (self.offer)(step)?;
+            self.stopped = report.interrupted;
+            if self.stopped {
+                break;
             }
             let verdict = self.options.level.judge(&report);
-            self.trials.push((rate_hz, verdict));
-            match verdict {
-                Verdict::Met if missed == 0 => return Ok(true),
-                Verdict::Met => met += 1,
-                _ => missed += 1,
+            if verdict != Verdict::Met && left > 0 && report.is_disturbed() {
+                self.trials.push((rate_hz, Verdict::Disturbed));
+                continue;
             }
-            self.limited |= missed == MAJORITY && verdict == Verdict::Generator;
+            self.trials.push((rate_hz, verdict));
+            self.outcomes.push((rate_hz, verdict == Verdict::Met));
+            return Ok(Some(verdict == Verdict::Met));
         }
-        Ok(met == MAJORITY)
+        Ok(None)
+    }
+
+    fn found(mut self) -> Found {
+        let met = self.outcomes.iter().filter(|outcome| outcome.1).map(|outcome| outcome.0).max();
+        let (rate_hz, low_hz, high_hz, sure) = if self.bracketed {
+            let is_known = self.is_known();
+            let rate = |share| (self.knee().quantile(share) as u32).clamp(1, self.options.max_hz);
+            (rate(0.5), rate(0.025), rate(0.975), is_known)
+        } else {
+            let rate = met.unwrap_or(0);
+            (rate, rate, rate, rate == self.options.max_hz)
+        };
+        let is_near = |rate: u32| f64::from(rate) <= f64::from(high_hz) * NEAR;
+        let misses = |of: fn(&Verdict) -> bool| {
+            self.trials.iter().filter(|(rate, verdict)| is_near(*rate) && of(verdict)).count()
+        };
+        let by_generator = misses(|verdict| *verdict == Verdict::Generator);
+        let by_server = misses(|verdict| {
+            matches!(
+                verdict,
+                Verdict::Loss { .. } | Verdict::Latency { .. } | Verdict::Error { .. }
+            )
+        });
+        Found {
+            rate_hz,
+            low_hz,
+            high_hz,
+            sure: sure && !self.stopped,
+            is_generators: by_generator > by_server,
+            interrupted: self.stopped,
+            trials: self.trials,
+        }
     }
 }
 
-/// Searches in a row that must agree.
-const AGREEING: usize = 3;
-/// Of three trials.
-const MAJORITY: usize = 2;
-/// How far from where the last search ended the next one looks.
-const STRIDE: f64 = 1.25;
+/// Times that a trial is repeated because the generator was held up in it.
+const REPEATS: usize = 2;
+/// Before so many trials nothing is known closely.
+const OUTCOMES_MIN: usize = 8;
+/// Rates that are told apart within the precision asked.
+const PLACES_PER_PRECISION: f64 = 4.0;
+/// Trials at up to this many times the highest rate that may be it say whose limit it is.
+const NEAR: f64 = 1.1;
 
 #[cfg(test)]
 mod tests {
@@ -286,8 +295,12 @@ mod tests {
     }
 
     fn search(offer: impl FnMut(u32) -> Report) -> Found {
-        let mut offer = offer;
-        find(&FindOptions::new(LEVEL), |rate| Ok::<_, Infallible>(offer(rate))).unwrap()
+        search_up_to(FindOptions::new(LEVEL).max_hz, offer)
+    }
+
+    fn search_up_to(max_hz: u32, mut offer: impl FnMut(u32) -> Report) -> Found {
+        let options = FindOptions { max_hz, ..FindOptions::new(LEVEL) };
+        find(&options, |step| Ok::<_, Infallible>(offer(step.rate_hz))).unwrap()
     }
 
     #[test]
@@ -295,8 +308,8 @@ mod tests {
         for capacity in [1.0, 7.0, 500.0, 1_000.0, 123_456.0, 5_000_000.0] {
             let found = search(|rate| offered(rate, capacity));
             let ratio = f64::from(found.rate_hz) / capacity;
-            assert!((0.975..=1.001).contains(&ratio), "{capacity}: {found:?}");
-            assert!(found.agreed && !found.is_generators && found.spread <= 0.05, "{found:?}");
+            assert!((0.98..=1.02).contains(&ratio), "{capacity}: {found:?}");
+            assert!(found.sure && !found.is_generators && found.trials.len() < 50, "{found:?}");
         }
     }
 
@@ -305,12 +318,12 @@ mod tests {
         let rates: Vec<f64> = (0..5)
             .map(|seed| {
                 let mut random = SplitMix64::new(seed, 0);
-                // One trial in ten hits a hiccup; the rest vary by 1 %.
+                // One trial in ten hits a hiccup; the capacity of the rest varies by 6 %.
                 let found = search(|rate| {
                     let hiccup = if random.unit() < 0.1 { 0.5 } else { 1.0 };
-                    offered(rate, 200_000.0 * hiccup * (0.995 + 0.01 * random.unit()))
+                    offered(rate, 200_000.0 * hiccup * (0.97 + 0.06 * random.unit()))
                 });
-                assert!(found.agreed, "{found:?}");
+                assert!(found.sure, "{found:?}");
                 f64::from(found.rate_hz)
             })
             .collect();
@@ -319,7 +332,7 @@ mod tests {
             rates.iter().copied().fold(0.0, f64::max),
         );
         assert!(most / least <= 1.05, "{rates:?}");
-        assert!((190_000.0..=202_000.0).contains(&least), "{rates:?}");
+        assert!(least >= 194_000.0 && most <= 206_000.0, "{rates:?}");
     }
 
     #[test]
@@ -327,9 +340,12 @@ mod tests {
         let mut calls = 0u32;
         let found = search(|rate| {
             calls += 1;
-            offered(rate, if (calls / 13u32).is_multiple_of(2) { 100_000.0 } else { 50_000.0 })
+            offered(rate, if (calls / 7).is_multiple_of(2) { 100_000.0 } else { 50_000.0 })
         });
-        assert!(!found.agreed && found.spread > 0.05 && found.brackets.len() == 9, "{found:?}");
+        assert!(
+            !found.sure && f64::from(found.high_hz) > 1.1 * f64::from(found.low_hz),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -342,13 +358,28 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_in_which_the_generator_was_held_up_is_repeated_and_not_counted() {
+        let mut calls = 0u32;
+        let found = search(|rate| {
+            calls += 1;
+            if !calls.is_multiple_of(3) {
+                return offered(rate, 100_000.0);
+            }
+            let mut report = offered(rate, 10_000.0);
+            report.lag.record(Interval::from_millis(5));
+            report
+        });
+        assert!(found.sure && found.rate_hz.abs_diff(100_000) < 2_000, "{found:?}");
+        let is_disturbed = |trial: &&(u32, Verdict)| trial.1 == Verdict::Disturbed;
+        assert!(found.trials.iter().filter(is_disturbed).count() > 2, "{found:?}");
+    }
+
+    #[test]
     fn a_level_nobody_meets_and_one_that_everybody_meets_end_the_search() {
         let found = search(|rate| offered(rate, 0.0));
-        assert_eq!((found.rate_hz, found.agreed), (0, false));
-        let options = FindOptions { max_hz: 64_000, ..FindOptions::new(LEVEL) };
-        let found = find(&options, |rate| Ok::<_, Infallible>(offered(rate, 1e12))).unwrap();
-        assert_eq!((found.rate_hz, found.agreed), (64_000, true));
-        assert!(found.brackets.iter().all(|bracket| bracket.missed_hz == 64_000));
+        assert_eq!((found.rate_hz, found.sure), (0, false));
+        let found = search_up_to(64_000, |rate| offered(rate, 1e12));
+        assert_eq!((found.rate_hz, found.sure, found.trials.len()), (64_000, true, 7));
     }
 
     #[test]
@@ -358,7 +389,7 @@ mod tests {
             left -= 1;
             Report { interrupted: left == 0, ..offered(rate, 1e6) }
         });
-        assert!(found.interrupted && !found.agreed);
+        assert!(found.interrupted && !found.sure);
         assert_eq!((found.rate_hz, found.trials.len()), (8_000, 4));
     }
 

@@ -110,6 +110,12 @@ impl Report {
         };
         self.limits().iter().any(own)
     }
+
+    /// Whether the generator was held up or could not keep up, which another trial may not see again.
+    pub fn is_disturbed(&self) -> bool {
+        let late = |limit: &Limit| matches!(limit, Limit::Late { .. });
+        self.is_generators() || self.limits().iter().any(late)
+    }
 }
 
 /// The rate sent is the rate asked to within this.
@@ -155,6 +161,7 @@ mod tests {
             assert_eq!(limits.len(), 1, "{limits:?}");
             assert!(limits[0].to_string().contains(words), "{}", limits[0]);
             assert_eq!(report.is_generators(), is_generators, "{words}");
+            assert_eq!(report.is_disturbed(), is_generators, "{words}");
         }
     }
 
@@ -165,6 +172,7 @@ mod tests {
         assert!(
             matches!(report.limits()[..], [Limit::Late { lag_p99_ns }] if lag_p99_ns > 290_000)
         );
+        assert!(report.is_disturbed() && !report.is_generators());
         // Beside latencies of 10 ms it is nothing.
         (0..20).for_each(|_| report.latency.record(Interval::from_millis(10)));
         assert_eq!(report.limits(), []);

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 
 use super::error::{CommandError, Ending};
 use super::measure::MeasureArgs;
-use super::sweep::STEP_S;
-use crate::{Capacity, Experiment, FindOptions, Level, find};
+use crate::table::thousands;
+use crate::{Capacity, Experiment, FindOptions, Level, Step, find};
 use timeball_time::Interval;
 
-/// Find the highest rate that meets a service level: search until three searches in a row agree.
+/// Find the highest rate that meets a service level, and the interval that holds it.
 ///
-/// --duration is that of each rate tried, 2 s unless given; some twenty to sixty are.
+/// --duration is that of each trial, 1 s unless given; some twenty to eighty are made.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The server: an address and a port.
@@ -46,24 +46,28 @@ struct LevelArgs {
     #[arg(long, default_value_t = 100_000_000, value_name = "PER_SECOND", hide_default_value = true,
           value_parser = clap::value_parser!(u32).range(1..))]
     up_to: u32,
-    /// A search ends when it knows the rate to this share.
+    /// The search ends when it knows the rate to this share, either way, with a probability of 95 %.
     #[arg(long, default_value_t = 0.02, value_name = "SHARE", value_parser = share)]
     precision: f64,
+    /// Trials after which it ends in any case.
+    #[arg(long, default_value_t = 80, value_name = "TRIALS", value_parser = clap::value_parser!(u16).range(1..))]
+    trials: u16,
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
-    let mut options = args.measure.load.options(args.target, STEP_S)?;
+    let mut options = args.measure.load.options(args.target, TRIAL_S)?;
     let mut measurement = args.measure.begin()?;
     let level = args.level.level();
     let search = FindOptions {
         first_hz: args.level.from,
         max_hz: args.level.up_to,
-        precision: args.level.precision,
-        ..FindOptions::new(level)
+        precision: args.level.precision.max(PRECISION_MIN),
+        trials_max: usize::from(args.level.trials),
+        level,
     };
-    let found = find(&search, |rate_hz| {
-        options.load = args.measure.load.open_at(rate_hz);
-        measurement.offer(&options, "", None).map(|trial| trial.report.clone())
+    let found = find(&search, |step| {
+        options.load = args.measure.load.open_at(step.rate_hz);
+        measurement.offer(&options, &progress(step), None).map(|trial| trial.report.clone())
     });
     let (capacity, outcome) = match found {
         Ok(found) => (Some(Capacity::new(level, found)), Ok(())),
@@ -73,6 +77,15 @@ pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
     let ending =
         measurement.end(Experiment::Find, outcome, |document| document.capacity = capacity)?;
     Ok(if ending == Ending::Measured && missed { Ending::LevelNotMet } else { ending })
+}
+
+/// How far the search has come, before what is offered next.
+fn progress(step: Step) -> String {
+    let known = step.between.map_or(String::new(), |between| {
+        let [low, high] = between.map(|rate_hz| thousands(f64::from(rate_hz)));
+        format!(", {low} to {high}/s so far")
+    });
+    format!("trial {}{known}: ", step.trials + 1)
 }
 
 impl LevelArgs {
@@ -91,3 +104,8 @@ fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().map_err(|error| error.to_string())?;
     if (0.0..1.0).contains(&share) { Ok(share) } else { Err("0 to below 1".to_owned()) }
 }
+
+/// Each trial, unless told otherwise.
+const TRIAL_S: f64 = 1.0;
+/// Rates closer than this are not told apart.
+const PRECISION_MIN: f64 = 0.001;
