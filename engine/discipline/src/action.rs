@@ -275,6 +275,41 @@ impl Event {
     }
 }
 
+impl Event {
+    /// Whether an operator should look at it, rather than be told.
+    pub const fn is_trouble(&self) -> bool {
+        match self {
+            Self::Smeared { .. }
+            | Self::Unreachable { .. }
+            | Self::KissReceived { .. }
+            | Self::NotAuthentic { .. }
+            | Self::SourceJumped { .. }
+            | Self::Falseticker { .. }
+            | Self::Loop { .. }
+            | Self::NoMajority
+            | Self::LocalClock
+            | Self::Panic { .. }
+            | Self::Lost
+            | Self::ForeignStep { .. }
+            | Self::ForeignFrequency { .. }
+            | Self::Suspended { .. }
+            | Self::SteeringRefused
+            | Self::SteeringClamped { .. } => true,
+            // Whoever looked the name up has said why, and louder.
+            Self::ResolveFailed { .. }
+            | Self::Reachable { .. }
+            | Self::AddressChanged { .. }
+            | Self::PeerSelected { .. }
+            | Self::Synchronised { .. }
+            | Self::Stepped { .. }
+            | Self::Restored { .. }
+            | Self::LeapAhead { .. }
+            | Self::LeapWithdrawn { .. }
+            | Self::LeapMade { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for Event {
     /// What happened, to be read after the name of the source it is about, if it is about one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

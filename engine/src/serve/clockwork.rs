@@ -373,9 +373,12 @@ impl Clockwork {
     }
 
     fn note(&self, event: Event) {
-        match event.source().and_then(|source| self.names.get(source.index())) {
-            Some(name) => tracing::info!("{name}: {event}"),
-            None => tracing::info!("{event}"),
+        let name = event.source().and_then(|source| self.names.get(source.index()));
+        let name = name.map_or_else(String::new, |name| format!("{name}: "));
+        if event.is_trouble() {
+            tracing::warn!("{name}{event}");
+        } else {
+            tracing::info!("{name}{event}");
         }
     }
 }

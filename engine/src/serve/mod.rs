@@ -14,6 +14,7 @@ mod keeper;
 mod kernel;
 mod lan;
 mod listen;
+mod log;
 mod memory;
 mod plan;
 mod resolver;
@@ -49,6 +50,7 @@ use clockwork::Clockwork;
 use gatekeeper::{Gatekeeper, first_table};
 use lan::{Lan, LanSockets};
 use listen::Listening;
+use log::Log;
 use watchdog::{Patient, Watchdog};
 use whereabouts::Whereabouts;
 use workers::Workers;
@@ -118,6 +120,7 @@ struct Running {
     watchdog: Thread,
     witness: Witness,
     signals: Signals,
+    log: Log,
 }
 
 impl Running {
@@ -128,7 +131,7 @@ impl Running {
             .map_err(StartError::system("cannot catch signals"))?;
         let loaded = args.given.load(&Machine::this())?;
         let plan = &loaded.plan;
-        start_log(plan);
+        let mut log = Log::start(plan.log_level);
         loaded.imported.iter().for_each(log_import);
         let keys = load_keys(&loaded)?;
         let spread_key = getrandom::u32().map_err(io::Error::other);
@@ -141,6 +144,7 @@ impl Running {
         let door = open_door(plan, user.as_ref(), &mut listening.notes)?;
         drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
 
+        log.write().map_err(StartError::system("cannot start the thread that writes the log"))?;
         let banner = Banner::new(plan, &listening, door.as_ref().map(Door::path));
         let addresses = listening.names();
         let sockets = listening.control_sockets();
@@ -183,7 +187,7 @@ impl Running {
         drop_privileges(None, &[])?;
         banner.print(workers.carriers(), begun.elapsed());
         tell_service_manager(&[sd_notify::NotifyState::Ready]);
-        Ok(Self { workers, clockwork, lan, _gatekeeper, control, watchdog, witness, signals })
+        Ok(Self { workers, clockwork, lan, _gatekeeper, control, watchdog, witness, signals, log })
     }
 
     /// Waits for the signal to end, and ends cleanly.
@@ -205,6 +209,7 @@ impl Running {
         self.clockwork.finish();
         let work: Vec<_> = totals.iter().map(report::work).collect();
         eprint!("{}", report::workers_text(&work));
+        drop(self.log);
         ExitCode::SUCCESS
     }
 }
@@ -286,19 +291,6 @@ fn needed_capabilities(plan: &Plan) -> Vec<Capability> {
     let priority = plan.server.worker_priority.is_some();
     let time = steering.then_some(Capability::CAP_SYS_TIME);
     time.into_iter().chain(priority.then_some(Capability::CAP_SYS_NICE)).collect()
-}
-
-fn start_log(plan: &Plan) {
-    let log = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::from(plan.log_level))
-        .with_target(false)
-        .with_writer(io::stderr);
-    // The journal has its own clock, and this one may be wrong.
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        log.without_time().with_ansi(false).init();
-    } else {
-        log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init();
-    }
 }
 
 /// Tells systemd, if it started us; anything else is no reason to fail.
