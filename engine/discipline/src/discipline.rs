@@ -23,7 +23,7 @@ use timeball_time::{
 use crate::action::{Actions, Event, SourceId, Steered};
 use crate::books::Books;
 use crate::config::{Config, Steering};
-use crate::election::{Election, Reference, elect};
+use crate::election::{Election, Reference, Waiting, elect};
 use crate::filter::{FrequencyPrior, Verdict};
 use crate::kernel::KernelSteering;
 use crate::leap::LeapWatch;
@@ -31,6 +31,7 @@ use crate::limits::SOURCES_MAX;
 use crate::publish::DRIFT_SAVE_GAP;
 use crate::reference_id::reference_id_of;
 use crate::rejection::Rejection;
+use crate::returning::Return;
 use crate::selection::Tally;
 use crate::servo::Servo;
 use crate::source::{Context, Source};
@@ -49,6 +50,8 @@ pub struct Discipline {
     pub(crate) peer: Option<usize>,
     pub(crate) usable: usize,
     pub(crate) reference: Option<Reference>,
+    /// All sources were silent, and those that come back are few yet.
+    pub(crate) returning: Option<Return>,
     pub(crate) basis: Basis,
     /// Why the time is not synchronised, when it is not.
     pub(crate) kiss: ReferenceId,
@@ -112,6 +115,7 @@ impl Discipline {
             peer: None,
             usable: 0,
             reference: None,
+            returning: None,
             basis: Basis::Nothing,
             kiss: ReferenceId::INIT,
             snapshot,
@@ -340,6 +344,7 @@ impl Discipline {
         }
         self.servo.kernel_stepped();
         self.reference = None;
+        self.returning = None;
         self.basis = Basis::Nothing;
         self.kiss = ReferenceId::STEP;
         self.fresh = true;
@@ -367,8 +372,13 @@ impl Discipline {
     ) -> bool {
         let free = self.books.free(now.realtime);
         let distance_max = self.config.max_root_distance;
-        let election = elect(&self.sources, free, distance_max, self.fresh, self.peer);
-        self.note_election(&election, out);
+        self.watch_return(now.monotonic);
+        let blind = self.returning.is_some_and(|returning| returning.holdover.is_none());
+        let waiting =
+            Waiting { to_elect: self.fresh || blind, for_silent: self.returning.is_some() };
+        let election = elect(&self.sources, free, distance_max, waiting, self.peer);
+        self.note_election(&election, waiting, out);
+        self.recall_others(&election, now.monotonic);
         self.usable = election.usable;
         let chosen =
             |index: usize| matches!(election.tallies[index], Tally::Candidate | Tally::SystemPeer);
@@ -381,6 +391,8 @@ impl Discipline {
         }
         self.peer = election.peer;
         let Some(reference) = reference else { return false };
+        let reference =
+            if election.has_majority { reference } else { self.admit_holdover(reference, free) };
         if measured && !self.is_panic(&reference, now, out) {
             self.reference = Some(reference);
             self.follow(now, out);
@@ -406,7 +418,7 @@ impl Discipline {
         apart <= new.distance(now) + own.distance(now)
     }
 
-    fn note_election(&mut self, election: &Election, out: &mut Actions) {
+    fn note_election(&mut self, election: &Election, waiting: Waiting, out: &mut Actions) {
         for (id, (before, after)) in (0u16..).zip(self.tallies.iter().zip(&election.tallies)) {
             if *after == Tally::Falseticker && *before != Tally::Falseticker {
                 out.note(Event::Falseticker { source: SourceId(id) });
@@ -417,7 +429,7 @@ impl Discipline {
         {
             out.note(Event::PeerSelected { source: SourceId(peer as u16) });
         }
-        let settled = election.pending == 0 || !self.fresh;
+        let settled = election.awaited == 0 || !waiting.to_elect;
         let disagree = election.usable > 0 && election.reference.is_none() && settled;
         if disagree && !self.disagreement_noted {
             out.note(Event::NoMajority);

@@ -9,7 +9,7 @@ use crate::combine::{combine, leap_of_majority};
 use crate::distance::{BOUND_SD, Proven};
 use crate::estimate::Estimate;
 use crate::exchange::FREQUENCY_TOLERANCE;
-use crate::majority::reach;
+use crate::majority::{liars_max, reach};
 use crate::selection::{Candidate, Selection, Tally, select};
 use crate::servo::Bound;
 use crate::source::Source;
@@ -46,7 +46,7 @@ impl Reference {
     /// The same, with an error claimed that is no less than what a majority of the `electorate` leaves
     /// possible, if the `candidates` testify and the others do not.
     fn claiming(
-        mut self,
+        self,
         candidates: &[Candidate],
         electorate: usize,
         now: Timestamp<Free>,
@@ -56,12 +56,17 @@ impl Reference {
         let error = reach(self.estimate.offset_at(now), &intervals, electorate)?;
         let frequency = Rate::from_ratio(self.estimate.frequency());
         let skew = reach(frequency, &frequencies, electorate)?;
+        Some(self.admitting(error, skew, now))
+    }
+
+    /// The same, with at least `error` claimed at `now` and `skew` of its frequency.
+    pub(crate) fn admitting(mut self, error: Interval, skew: Rate, now: Timestamp<Free>) -> Self {
         self.proven.skew = self.proven.skew.max(skew);
         let age = (now - self.heard).max(Interval::ZERO);
         let otherwise = self.root_delay.half() + self.dispersion;
         let grown = (FREQUENCY_TOLERANCE + self.proven.skew).over(age);
         self.proven.error = self.proven.error.max(error - otherwise - grown);
-        Some(self)
+        self
     }
 
     /// Root distance of the estimate at `now`.
@@ -82,17 +87,29 @@ pub(crate) struct Election {
     /// How many sources were usable.
     pub(crate) usable: usize,
     /// How many were still waited for.
-    pub(crate) pending: usize,
+    pub(crate) awaited: usize,
+    /// At least one of the usable is right, if a majority is of all.
+    pub(crate) has_majority: bool,
+}
+
+/// Which sources without a say are waited for, beside those that have not had their chance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Waiting {
+    /// Nobody is elected without a majority of them, too.
+    pub(crate) to_elect: bool,
+    /// Those that are silent may come back.
+    pub(crate) for_silent: bool,
 }
 
 /// Holds an election at `now`.
 ///
-/// `wait_for_all`: sources that have not had their chance count as possible dissenters.
+/// `waiting` says for whom: what is claimed allows for all of them, and whether they count as possible
+/// dissenters is told there as well.
 pub(crate) fn elect(
     sources: &[Source],
     now: Timestamp<Free>,
     distance_max: Interval,
-    wait_for_all: bool,
+    waiting: Waiting,
     peer: Option<usize>,
 ) -> Election {
     let candidates: Vec<Candidate> = sources
@@ -101,17 +118,21 @@ pub(crate) fn elect(
         .filter_map(|(index, source)| candidate(index, source, now))
         .filter(|candidate| candidate.distance <= distance_max)
         .collect();
-    let pending = sources.iter().filter(|source| source.is_pending()).count();
-    let electorate = candidates.len() + if wait_for_all { pending } else { 0 };
+    let awaited =
+        |source: &&Source| source.is_pending() || (waiting.for_silent && source.is_silent());
+    let awaited = sources.iter().filter(awaited).count();
+    let all = candidates.len() + awaited;
+    let electorate = if waiting.to_elect { all } else { candidates.len() };
     let selection = select(&candidates, electorate, peer);
     let mut tallies = vec![Tally::Reject; sources.len()];
     for (candidate, &tally) in candidates.iter().zip(&selection.tallies) {
         tallies[candidate.index] = tally;
     }
     let reference = refer(sources, &candidates, &selection, now)
-        .and_then(|reference| reference.claiming(&candidates, candidates.len() + pending, now));
+        .and_then(|reference| reference.claiming(&candidates, all, now));
     let peer = selection.survivors.first().map(|&at| candidates[at].index);
-    Election { reference, peer, tallies, usable: candidates.len(), pending }
+    let has_majority = candidates.len() > liars_max(all);
+    Election { reference, peer, tallies, usable: candidates.len(), awaited, has_majority }
 }
 
 fn candidate(index: usize, source: &Source, now: Timestamp<Free>) -> Option<Candidate> {

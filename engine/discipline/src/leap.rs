@@ -194,7 +194,8 @@ impl Discipline {
         for source in &mut self.sources {
             source.leap(shift);
         }
-        if let Some(reference) = &mut self.reference {
+        let holdover = self.returning.iter_mut().filter_map(|r| r.holdover.as_mut());
+        for reference in self.reference.iter_mut().chain(holdover) {
             reference.estimate = reference.estimate.moved(shift);
         }
         self.servo.leap(shift);

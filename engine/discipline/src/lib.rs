@@ -43,6 +43,7 @@ mod reference_id;
 mod rejection;
 mod report;
 mod request;
+mod returning;
 mod selection;
 mod servo;
 mod source;

@@ -10,6 +10,9 @@
 //! few; and [`RAMP_POINTS_VAGUE`] while the estimate is off by milliseconds, because there each answer
 //! still improves it much.
 //!
+//! A source that is silent, as all others were until one of them came back, is asked four times within
+//! fourteen seconds, in order to know whether it is back as well; a poll interval may be hours.
+//!
 //! Must never: be faster than a server asked us to be.
 
 use timeball_time::Interval;
@@ -32,6 +35,8 @@ pub(crate) struct Pace {
     burst: usize,
     /// Requests sent to look into a suspicion.
     rechecks: usize,
+    /// Requests sent to find out whether it has come back.
+    recalls: usize,
 }
 
 impl Pace {
@@ -45,6 +50,7 @@ impl Pace {
             floor: min_poll,
             burst: if config.iburst { 0 } else { BURST_GAPS_S.len() },
             rechecks: 0,
+            recalls: RECALL_GAPS_S.len(),
         }
     }
 
@@ -58,6 +64,10 @@ impl Pace {
         if is_suspicious && self.rechecks < JUMP_SAMPLES {
             self.rechecks += 1;
             return RECHECK_GAP;
+        }
+        if let Some(&seconds) = RECALL_GAPS_S.get(self.recalls) {
+            self.recalls += 1;
+            return Interval::from_secs(seconds);
         }
         if let Some(&seconds) = BURST_GAPS_S.get(self.burst) {
             self.burst += 1;
@@ -73,6 +83,7 @@ impl Pace {
     /// Begins anew, as with another server; what this one asked for by RATE remains.
     pub(crate) fn restart(&mut self) {
         self.rechecks = 0;
+        self.recalls = RECALL_GAPS_S.len();
         self.poll = self.min_poll;
         self.burst = if self.iburst && !self.is_slowed() { 0 } else { BURST_GAPS_S.len() };
     }
@@ -84,12 +95,18 @@ impl Pace {
 
     /// The source has answered after silence: true if it is to be asked in a burst.
     pub(crate) fn burst_again(&mut self) -> bool {
+        self.recalls = RECALL_GAPS_S.len();
         let again = self.iburst && self.burst >= BURST_GAPS_S.len() && !self.is_slowed();
         if again {
             self.burst = 0;
             self.poll = self.min_poll;
         }
         again
+    }
+
+    /// Whether it has come back is to be found out.
+    pub(crate) fn recall(&mut self) {
+        self.recalls = 0;
     }
 
     /// An answer was taken in: the interval grows or shrinks by one step at most.
@@ -124,6 +141,7 @@ impl Pace {
     pub(crate) fn slow_down(&mut self) -> Interval {
         self.burst = BURST_GAPS_S.len();
         self.rechecks = JUMP_SAMPLES;
+        self.recalls = RECALL_GAPS_S.len();
         self.floor = (self.poll() + 1).min(POLL_MAX);
         Interval::from_poll(self.floor)
     }
@@ -136,6 +154,8 @@ impl Pace {
 
 /// Gap to the request that confirms or refutes a suspicion.
 pub(crate) const RECHECK_GAP: Interval = Interval::from_secs(2);
+/// Gaps between the requests to a source that may have come back, in seconds.
+const RECALL_GAPS_S: [i64; 3] = [2, 4, 8];
 /// Gaps between the first eight requests, in seconds.
 const BURST_GAPS_S: [i64; 7] = [2, 2, 2, 4, 8, 16, 32];
 /// Wander over the next interval, as a share of one measurement's jitter, up to which polls are

@@ -344,6 +344,15 @@ impl Source {
         }
     }
 
+    /// Another source has come back after all were silent, and perhaps this one has as well: it is asked
+    /// a few times, now, unless it wants to be asked less.
+    pub(crate) fn recall(&mut self, now: Timestamp<Monotonic>) {
+        if self.is_silent() && !self.pace.is_slowed() {
+            self.pace.recall();
+            self.due = self.due.min(now + RECHECK_GAP);
+        }
+    }
+
     /// Drops a request under way: its times are no longer comparable.
     pub(crate) fn abandon(&mut self) {
         self.exchange = None;
@@ -385,6 +394,12 @@ impl Source {
             }
             State::Refused | State::Listening | State::Vacant => false,
         }
+    }
+
+    /// Whether it gives no sign of life, though it should and might.
+    pub(crate) fn is_silent(&self) -> bool {
+        let asked = matches!(self.state, State::Unresolved | State::Resolving | State::Polling);
+        asked && self.reach == 0 && !self.is_pending()
     }
 
     /// Root distance by way of it at `now`.

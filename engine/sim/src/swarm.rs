@@ -3,9 +3,9 @@
 //! The seed draws the whole scenario, so a seed that fails is a world that can be run again; seeds that
 //! once failed are kept in `engine/sim/tests/regressions.txt` and replayed by the tests.
 //!
-//! A majority of the servers is always honest. A liar is not left alone with a clock that has just
-//! started, nor one that lies by less than an hour's holdover with one that has heard nobody for an hour:
-//! then nobody could know better, and no promise could be kept.
+//! A majority of the servers is always honest. A liar may be the first that answers after long silence, but
+//! is not left alone with a clock that has just started or that has heard nobody for an hour: then nobody
+//! could know better, and no promise could be kept.
 //!
 //! Must never: draw differently for a seed that is kept; new oddities are drawn after the old ones.
 
@@ -143,6 +143,16 @@ fn incidents(random: &mut Random, scenario: &Scenario) -> Vec<(i64, Incident)> {
     if random.chance(0.5) {
         let for_s = 1 + (random.bits() % 1_000) as i64;
         incidents.push((9_500, Incident::Suspended { for_s, error_s: random.between(-0.5, 0.5) }));
+    }
+    if random.chance(0.5) && scenario.servers.len() > 1 {
+        let silence = |at, from, silent| (at, Incident::Silence { from, silent });
+        if creeping {
+            incidents.extend([silence(6_000, 0, true), silence(9_000, 0, false)]);
+        }
+        // The first server, which lies if any does, is back before the others.
+        let later = 9_001 + (random.bits() % 10) as i64;
+        incidents.extend([silence(9_000, 1, true), silence(later, 1, false)]);
+        incidents.sort_by_key(|&(at, _)| at);
     }
     incidents
 }
