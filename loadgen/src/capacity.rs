@@ -61,7 +61,8 @@ impl Capacity {
             format!(", {disturbed} of them repeated because the generator was held up")
         };
         let mut text = format!(
-            "{}/s is the rate of which half of the trials met {}\n{} to {} holds it with 95 % ({} trials{repeated})",
+            "{}/s is the rate of which half of the trials met {}\n{} to {} holds it with 95 % \
+             ({} trials{repeated})",
             thousands(f64::from(found.rate_hz)),
             self.level_text(),
             thousands(f64::from(found.low_hz)),

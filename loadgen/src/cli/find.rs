@@ -50,7 +50,8 @@ struct LevelArgs {
     #[arg(long, default_value_t = 0.02, value_name = "SHARE", value_parser = share)]
     precision: f64,
     /// Trials after which it ends in any case.
-    #[arg(long, default_value_t = 80, value_name = "TRIALS", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 80, value_name = "TRIALS",
+          value_parser = clap::value_parser!(u16).range(1..))]
     trials: u16,
 }
 
