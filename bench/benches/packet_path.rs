@@ -6,20 +6,34 @@
 //! Must never: be read as what serving costs; the kernel's share is twenty times as much (see the
 //! `timeball-bench` program).
 
+mod fixture;
+
 use std::hint::black_box;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use timeball_responder::{Announcement, Policy, Verdict, answer, stamp};
-use timeball_time::{
-    Interval, Leap, NtpShort, NtpTimestamp, Publisher, Rate, Realtime, ReferenceId, Snapshot,
-    Stratum, Timestamp,
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use fixture::{FullBatches, NONCE, NOW, client, datagram, request, snapshot};
+use hdrhistogram::Histogram;
+use timeball_responder::{
+    Announcement, Census, Clerk, HashKey, Policy, Verdict, Worker, answer, policy_exchange, stamp,
 };
+use timeball_time::{Interval, Publisher};
 use timeball_wire::{
-    Algorithm, Datagram, Flags, HEADER_LEN, Header, Key, KeyId, Keys, Mode, Trusted,
+    Algorithm, BATCH_MAX, HEADER_LEN, Header, Key, KeyId, Keys, Mode, Trusted, Wait,
 };
 
-criterion_group!(benches, parse, reply, reply_signed, snapshot_idle, snapshot_under_a_writer);
+criterion_group!(
+    benches,
+    parse,
+    reply,
+    reply_signed,
+    snapshot_idle,
+    snapshot_under_a_writer,
+    clients_noted,
+    histogram,
+    worker_turn
+);
 criterion_main!(benches);
 
 fn parse(criterion: &mut Criterion) {
@@ -116,40 +130,45 @@ fn snapshot_under_a_writer(criterion: &mut Criterion) {
     });
 }
 
-/// `bytes` as they come from a client.
-fn datagram(bytes: &mut [u8]) -> Datagram<'_> {
-    Datagram {
-        source: ([192, 0, 2, 1], 40_000).into(),
-        received: Some(NOW - Interval::from_micros(20)),
-        bytes: black_box(bytes),
-        truncated: false,
-    }
+/// One datagram of a full batch, of a crowd.
+fn clients_noted(criterion: &mut Criterion) {
+    let mut clerk = Clerk::new(Arc::new(Census::new(HashKey([1, 2]))));
+    let mut number = 0;
+    criterion.bench_function("note a client", |bencher| {
+        bencher.iter(|| {
+            if number % BATCH_MAX == 0 {
+                clerk.begin(NOW, BATCH_MAX);
+            }
+            clerk.note(black_box(client(number)).ip(), true);
+            number += 1;
+        });
+    });
 }
 
-fn request() -> [u8; HEADER_LEN] {
-    let mut header = Header::new(Flags { leap: Leap::None, version: 4, mode: Mode::Client });
-    header.transmit = NtpTimestamp::from_bits(NONCE);
-    header.encode()
+/// What the load generator does for each reply.
+fn histogram(criterion: &mut Criterion) {
+    let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).expect("sound");
+    let mut count = 0;
+    criterion.bench_function("record in a histogram", |bencher| {
+        bencher.iter(|| {
+            count += 1;
+            histogram.saturating_record(black_box(20_000 + count % 100_000));
+        });
+    });
+    assert_eq!(histogram.len(), count);
 }
 
-/// A snapshot whose offset and reference time are both `number`.
-fn snapshot(number: i64) -> Snapshot {
-    Snapshot {
-        leap: Leap::None,
-        stratum: Stratum::new(2),
-        precision: -24,
-        root_delay: NtpShort::from_bits(100),
-        reference_id: ReferenceId::from_octets([192, 0, 2, 9]),
-        reference_time: NtpTimestamp::from_bits(number as u64),
-        root_dispersion: Interval::from_micros(100),
-        dispersion_rate: Rate::from_ppb(15_000),
-        epoch: NOW - Interval::from_millis(300),
-        offset: Interval::from_nanos(number),
-        rate: Rate::from_ppb(1_234),
-        valid_until: NOW + Interval::from_secs(8),
-        leap_second: None,
-    }
+/// Everything a worker does for a full batch, without the kernel.
+fn worker_turn(criterion: &mut Criterion) {
+    let publisher = Publisher::new(snapshot(0));
+    let (_sender, policy) = policy_exchange(Arc::default());
+    let clerk = Clerk::new(Arc::new(Census::new(HashKey([1, 2]))));
+    let worker = Worker::new(FullBatches::new(), publisher.reader(), policy, Arc::default());
+    let mut worker = worker.with_clerk(clerk);
+    let mut group = criterion.benchmark_group("a worker's turn");
+    group.throughput(Throughput::Elements(BATCH_MAX as u64));
+    group.bench_function("64 requests", |bencher| {
+        bencher.iter(|| assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX)));
+    });
+    group.finish();
 }
-
-const NOW: Timestamp<Realtime> = Timestamp::from_nanos(1_790_000_000_123_456_789);
-const NONCE: u64 = 0x0123_4567_89AB_CDEF;

@@ -1,0 +1,151 @@
+//! What is counted: each thing that is done for a packet, and a whole turn of a worker.
+//!
+//! Must never: have its work optimised away: each case asserts its answer.
+
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+use timeball_responder::{
+    Access, AccessRule, Announcement, Census, Clerk, DropReason, HashKey, Network, Policy,
+    Restrictions, Verdict, Worker, answer, policy_exchange, stamp,
+};
+use timeball_time::Publisher;
+use timeball_wire::{Algorithm, BATCH_MAX, HEADER_LEN, Header, Key, KeyId, Keys, Trusted, Wait};
+
+use crate::fixture::{FullBatches, NONCE, NOW, client, datagram, request, snapshot};
+
+/// One thing to count.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    /// Does it as often as asked.
+    pub(crate) run: fn(u32),
+}
+
+pub(crate) static CASES: [Case; 10] = [
+    Case { name: "parse a header", run: parse },
+    Case { name: "read the snapshot", run: read_snapshot },
+    Case { name: "announce a moment", run: announce },
+    Case { name: "answer and stamp", run: reply },
+    Case { name: "answer and stamp, AES-CMAC", run: reply_signed },
+    Case { name: "drop a short packet", run: drop_short },
+    Case { name: "look up access, 10 000 rules", run: look_up },
+    Case { name: "note a client", run: note },
+    Case { name: "record in a histogram", run: record },
+    Case { name: "a worker's turn of 64", run: turn },
+];
+
+fn parse(turns: u32) {
+    let octets = request();
+    for _ in 0..turns {
+        let header = Header::parse(black_box(&octets)).expect("48 octets");
+        assert_eq!(black_box(header).transmit.to_bits(), NONCE);
+    }
+}
+
+fn read_snapshot(turns: u32) {
+    let publisher = Publisher::new(snapshot(7));
+    let mut reader = publisher.reader();
+    for _ in 0..turns {
+        assert_eq!(black_box(&mut reader).refresh().offset.nanos(), 7);
+    }
+}
+
+fn announce(turns: u32) {
+    let snapshot = snapshot(0);
+    for _ in 0..turns {
+        let announcement = Announcement::at(black_box(&snapshot), NOW);
+        assert_eq!(black_box(announcement).leap(), snapshot.leap);
+    }
+}
+
+fn reply(turns: u32) {
+    answer_to(&request(), &Policy::default(), turns);
+}
+
+fn reply_signed(turns: u32) {
+    let key = Key::new(KeyId(1), Algorithm::Aes128Cmac, &[7; 16]).expect("the right length");
+    let mut asked = request().to_vec();
+    asked.resize(HEADER_LEN + key.code_len(), 0);
+    key.sign(&mut asked, key.code_len());
+    let keys = Keys::new(vec![Trusted { key, peers: Vec::new() }]);
+    answer_to(&asked, &Policy { keys, ..Policy::default() }, turns);
+}
+
+fn answer_to(asked: &[u8], policy: &Policy, turns: u32) {
+    let snapshot = snapshot(0);
+    let announcement = Announcement::at(&snapshot, NOW);
+    let mut bytes = asked.to_vec();
+    for _ in 0..turns {
+        bytes.copy_from_slice(asked);
+        let mut datagram = datagram(&mut bytes);
+        let verdict = answer(&announcement, &snapshot, policy, NOW, &mut datagram);
+        assert!(matches!(verdict, Verdict::Reply { len, .. } if len == asked.len()));
+        stamp(&snapshot, policy, NOW, datagram.bytes);
+    }
+}
+
+fn drop_short(turns: u32) {
+    let snapshot = snapshot(0);
+    let announcement = Announcement::at(&snapshot, NOW);
+    let policy = Policy::default();
+    let mut bytes = request();
+    for _ in 0..turns {
+        let mut datagram = datagram(&mut bytes[..12]);
+        let verdict = answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
+        assert!(matches!(verdict, Verdict::Drop(DropReason::Short)));
+    }
+}
+
+fn look_up(turns: u32) {
+    let mut state = 1_u32;
+    // Numerical Recipes' generator: any will do that is always the same.
+    let mut random = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state
+    };
+    let rule = |address: u32| AccessRule {
+        network: Network::new(IpAddr::from(address.to_be_bytes()), 24).expect("up to 32"),
+        from_ntp_port: false,
+        restrictions: Restrictions::NO_TIME,
+    };
+    let addresses: Vec<u32> = (0..10_000).map(|_| random()).collect();
+    let access = Access::new(&addresses.iter().map(|&address| rule(address)).collect::<Vec<_>>());
+    for &address in addresses.iter().cycle().take(turns as usize) {
+        let source = (address.to_be_bytes(), 40_000).into();
+        assert!(access.restrictions(black_box(source)).contains(Restrictions::NO_TIME));
+    }
+}
+
+fn note(turns: u32) {
+    let mut clerk = Clerk::new(Arc::new(Census::new(HashKey([1, 2]))));
+    for turn in 0..turns as usize {
+        if turn % BATCH_MAX == 0 {
+            clerk.begin(NOW, BATCH_MAX);
+        }
+        clerk.note(black_box(client(turn)).ip(), true);
+    }
+}
+
+fn record(turns: u32) {
+    let mut histogram =
+        Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).expect("sound bounds");
+    for turn in 0..turns {
+        histogram.saturating_record(black_box(20_000 + u64::from(turn) * 64));
+    }
+    assert_eq!(histogram.len(), turns.into());
+}
+
+fn turn(turns: u32) {
+    let publisher = Publisher::new(snapshot(0));
+    let (_sender, policy) = policy_exchange(Arc::default());
+    let counters = Arc::default();
+    let clerk = Clerk::new(Arc::new(Census::new(HashKey([1, 2]))));
+    let worker = Worker::new(FullBatches::new(), publisher.reader(), policy, Arc::clone(&counters));
+    let mut worker = worker.with_clerk(clerk);
+    for _ in 0..turns {
+        assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX));
+    }
+    assert_eq!(counters.totals().answers(), u64::from(turns) * BATCH_MAX as u64);
+}
