@@ -136,6 +136,20 @@ impl Daemon {
         }
     }
 
+    /// Waits until it is ready, or has ended, and says whether it is ready.
+    pub fn is_up(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if self.so_far().iter().any(|line| line.contains("ready")) {
+                return true;
+            }
+            if self.child.try_wait().unwrap().is_some() || Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// All lines of output until now.
     pub fn so_far(&mut self) -> &[String] {
         self.seen.extend(self.lines.try_iter());
