@@ -343,7 +343,8 @@ fn to_json(path: &Path, outcome: &Result<Report, ConfigError>) -> Value {
     let file = path.display().to_string();
     match outcome {
         Ok(report) => {
-            json!({ "file": file, "ok": true, "plan": plan_json(report), "notes": report.notes })
+            let plan = plan_json(&report.plan, &report.keys, &report.addresses);
+            json!({ "file": file, "ok": true, "plan": plan, "notes": report.notes })
         }
         Err(ConfigError::Unreadable { cause, remedy, .. }) => {
             json!({ "file": file, "ok": false, "problems": [{ "cause": cause, "remedy": remedy }] })
@@ -368,10 +369,11 @@ fn problem_json(problem: &Problem) -> Value {
     })
 }
 
-fn plan_json(report: &Report) -> Value {
-    let Plan { server, clock, local, sources, access, control, statistics, log_level, .. } =
-        &report.plan;
-    let sources = sources.iter().zip(&report.addresses);
+/// `plan` for programs, by the names of the file; `addresses` are those of its sources, where known.
+pub(crate) fn plan_json(plan: &Plan, keys: &KeyFile, addresses: &[Vec<IpAddr>]) -> Value {
+    let Plan { server, clock, local, sources, access, control, statistics, log_level, .. } = plan;
+    let known = addresses.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
+    let sources = sources.iter().zip(known);
     json!({
         "server": {
             "listen": texts(&server.listen.addresses()),
@@ -405,13 +407,13 @@ fn plan_json(report: &Report) -> Value {
             "files": statistics.files.word(),
             "link": statistics.link,
         })),
-        "keys": report.plan.keys.as_ref().map(|settings| json!({
+        "keys": plan.keys.as_ref().map(|settings| json!({
             "file": settings.file,
             "format": settings.format.word(),
-            "trusted": report.keys.keys.iter().map(|one| one.key.id().0).collect::<Vec<_>>(),
-            "warnings": report.keys.warnings.iter().map(problem_json).collect::<Vec<_>>(),
+            "trusted": keys.keys.iter().map(|one| one.key.id().0).collect::<Vec<_>>(),
+            "warnings": keys.warnings.iter().map(problem_json).collect::<Vec<_>>(),
         })),
-        "lan": lan_json(&report.plan.lan),
+        "lan": lan_json(&plan.lan),
         "log": { "level": log_level.word() },
         "local": local.as_ref().map(|local| json!({
             "stratum": local.stratum.get(),

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use crate::{check, import, query, serve, status, why};
+use crate::{check, import, query, reload, serve, status, why};
 
 /// A high-performance NTP server: one clock, read by every core at once, at no cost per reader.
 #[derive(Debug, clap::Parser)]
@@ -22,6 +22,8 @@ enum Command {
     Query(query::Args),
     /// Show what the server running here is doing.
     Status(status::Args),
+    /// Have the server running here read its configuration again.
+    Reload(reload::Args),
     /// Say why the server running here is serving the time, or why not.
     Why(why::Args),
     /// Read a config, look up its names and print what `serve` would do with it.
@@ -37,6 +39,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args),
             Command::Query(args) => query::run(args),
             Command::Status(args) => status::run(args),
+            Command::Reload(args) => reload::run(args),
             Command::Why(args) => why::run(args),
             Command::Check(args) => check::run(args),
             Command::Import(args) => import::run(args),

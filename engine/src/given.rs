@@ -59,7 +59,20 @@ impl Loaded {
     ///
     /// As [`Plan::load_keys`].
     pub fn keys(&self) -> Result<KeyFile, ConfigError> {
-        match (self.plan.load_keys(&self.path), &self.imported) {
+        self.traced(self.plan.load_keys(&self.path))
+    }
+
+    /// The same with keys read before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plan::with_keys`].
+    pub fn with_keys(&self, keys: KeyFile) -> Result<KeyFile, ConfigError> {
+        self.traced(self.plan.with_keys(keys, &self.path))
+    }
+
+    fn traced(&self, keys: Result<KeyFile, ConfigError>) -> Result<KeyFile, ConfigError> {
+        match (keys, &self.imported) {
             (Err(ConfigError::Wrong(wrong)), Some(imported)) if wrong.path == self.path => {
                 Err(imported.blame(&wrong.problems))
             }

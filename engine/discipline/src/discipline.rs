@@ -364,7 +364,7 @@ impl Discipline {
     }
 
     /// Lets the sources decide anew. True if `heard`, the source just heard, has had a say in it.
-    fn hold_election(
+    pub(crate) fn hold_election(
         &mut self,
         now: &ClockReading,
         heard: Option<usize>,
@@ -484,7 +484,7 @@ impl Discipline {
     }
 }
 
-fn reference_ids(addresses: &[IpAddr]) -> Vec<ReferenceId> {
+pub(crate) fn reference_ids(addresses: &[IpAddr]) -> Vec<ReferenceId> {
     addresses.iter().map(|&address| reference_id_of(address)).collect()
 }
 

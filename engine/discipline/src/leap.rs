@@ -47,6 +47,11 @@ impl LeapWatch {
         Self { table, ..Self::default() }
     }
 
+    /// Goes by another list, or none, from now on.
+    pub(crate) fn replace_table(&mut self, table: Option<LeapTable>) {
+        self.table = table;
+    }
+
     /// The one that readers have to know of at the `unbroken` time.
     pub(crate) fn for_readers(&self, unbroken: Timestamp<Served>) -> Option<LeapSecond> {
         let remembered = |leap: &LeapSecond| unbroken - leap.midnight <= REMEMBERED;
@@ -130,9 +135,14 @@ impl LeapWatch {
 }
 
 impl Discipline {
+    /// The list of leap seconds that it goes by.
+    pub const fn leap_table(&self) -> Option<&LeapTable> {
+        self.leap.table.as_ref()
+    }
+
     /// A new list of leap seconds was read.
     pub fn on_leap_table(&mut self, table: LeapTable, now: ClockReading, out: &mut Actions) {
-        self.leap.table = Some(table);
+        self.leap.replace_table(Some(table));
         self.on_clock_changed(now, out);
     }
 

@@ -21,6 +21,7 @@
 mod action;
 mod books;
 mod broadcast;
+mod change;
 mod combine;
 mod config;
 mod discipline;

@@ -54,6 +54,14 @@ impl Pace {
         }
     }
 
+    /// Goes by other settings from now on; what the server asked for by RATE remains.
+    pub(crate) fn reconfigure(&mut self, config: &SourceConfig) {
+        let (slowed, new) = (self.is_slowed(), Self::new(config));
+        self.floor = if slowed { self.floor.max(new.min_poll) } else { new.min_poll };
+        self.poll = self.poll.clamp(new.min_poll, new.max_poll);
+        (self.iburst, self.min_poll, self.max_poll) = (new.iburst, new.min_poll, new.max_poll);
+    }
+
     /// log2 seconds between requests, bursts apart.
     pub(crate) fn poll(&self) -> i8 {
         self.poll.max(self.floor)

@@ -109,6 +109,29 @@ impl Source {
         }
     }
 
+    /// Has another number and goes by other settings from now on, but for where it is. With another key it
+    /// starts anew: what was measured was not signed with it.
+    pub(crate) fn reconfigure(
+        &mut self,
+        id: SourceId,
+        config: &SourceConfig,
+        now: Timestamp<Monotonic>,
+        prior: FrequencyPrior,
+    ) {
+        self.id = id;
+        if config.target == Target::Heard {
+            return;
+        }
+        self.pace.reconfigure(config);
+        let rekeyed = config.key.is_some() && config.key != self.config.key;
+        self.config = config.clone();
+        if rekeyed {
+            self.restart(now, prior);
+        } else if self.state == State::Polling {
+            self.due = self.due.min(now + Interval::from_poll(self.pace.poll()));
+        }
+    }
+
     /// Does what is due: look up the name, or send the next request. True if the source became
     /// unreachable by it.
     pub(crate) fn on_timer(

@@ -52,6 +52,11 @@ impl PolicySender {
         while self.returned.pop().is_some() {}
         self.inbox.force_push(policy);
     }
+
+    /// True once there is no worker at the other end.
+    pub fn is_orphan(&self) -> bool {
+        Arc::strong_count(&self.inbox) == 1
+    }
 }
 
 impl PolicyReceiver {
@@ -100,6 +105,9 @@ mod tests {
         sender.send(Arc::clone(&policies[3]));
         assert_eq!(Arc::strong_count(&policies[0]), 1);
         assert!(is(receiver.refresh(), &policies[3]));
+        assert!(!sender.is_orphan());
+        drop(receiver);
+        assert!(sender.is_orphan());
     }
 
     #[test]

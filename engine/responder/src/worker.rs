@@ -49,6 +49,11 @@ impl<Io: PacketIo> Worker<Io> {
         Self { clerk: Some(clerk), ..self }
     }
 
+    /// The carrier.
+    pub const fn io_mut(&mut self) -> &mut Io {
+        &mut self.io
+    }
+
     /// One turn: takes a batch, answers it, sends the answers. Says how many datagrams there were.
     ///
     /// Zero only when `wait` forbids sleeping and nothing is there, or when woken from outside. An error

@@ -14,10 +14,10 @@
 //!
 //! Must never: put a secret, or a piece of one, into a message.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use timeball_wire::{Algorithm, Key, KeyId, Keys, Network, Trusted};
 
@@ -33,7 +33,12 @@ pub struct KeyFile {
     pub untrusted: Vec<KeyId>,
     /// What an operator should mend though it works.
     pub warnings: Vec<Problem>,
+    /// Which file that was, and in which state.
+    read: Option<(PathBuf, Mark)>,
 }
+
+/// By which it is seen that a file is still the same: its number, length, and when it was last changed.
+type Mark = (u64, u64, i64, i64);
 
 impl KeyFile {
     /// Reads the file of `settings`.
@@ -46,7 +51,8 @@ impl KeyFile {
         let path = &settings.file;
         let unreadable = |error| ConfigError::unreadable(path, &error);
         let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+        let metadata = file.metadata().map_err(unreadable)?;
+        let mode = metadata.permissions().mode();
         let mut bytes = Vec::new();
         file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         let wrong = |problem| ConfigError::Wrong(Problems::new(path, vec![problem]));
@@ -59,6 +65,7 @@ impl KeyFile {
         }
         let text = String::from_utf8_lossy(&bytes);
         let mut keys = Self::parse(path, &text, settings)?;
+        keys.read = Some((path.clone(), mark(&metadata)));
         if mode & READABLE_BY_ALL != 0 {
             let remedy = "take that right away (chmod o-r)";
             keys.warnings.insert(
@@ -67,6 +74,13 @@ impl KeyFile {
             );
         }
         Ok(keys)
+    }
+
+    /// Whether the file is as it was when it was read, by what can be seen of it from outside.
+    pub(crate) fn is_as_read(&self) -> bool {
+        self.read.as_ref().is_some_and(|(path, known)| {
+            std::fs::metadata(path).is_ok_and(|found| mark(&found) == *known)
+        })
     }
 
     /// The keys in `text`; `path` only names it in messages.
@@ -110,6 +124,10 @@ impl KeyFile {
     }
 }
 
+fn mark(file: &Metadata) -> Mark {
+    (file.ino(), file.len(), file.ctime(), file.ctime_nsec())
+}
+
 impl Plan {
     /// The keys this plan needs, of which `config` is the file that says so.
     ///
@@ -118,7 +136,16 @@ impl Plan {
     /// As [`KeyFile::load`]; and everything in `config` that uses a key which is not in the key file.
     pub fn load_keys(&self, config: &Path) -> Result<KeyFile, ConfigError> {
         let Some(settings) = &self.keys else { return Ok(KeyFile::default()) };
-        let found = KeyFile::load(settings)?;
+        self.with_keys(KeyFile::load(settings)?, config)
+    }
+
+    /// The keys `found` if they are all that this plan needs.
+    ///
+    /// # Errors
+    ///
+    /// Everything in `config` that uses a key which is not among them.
+    pub fn with_keys(&self, found: KeyFile, config: &Path) -> Result<KeyFile, ConfigError> {
+        let Some(settings) = &self.keys else { return Ok(found) };
         let missing = self.key_uses().filter(|used| found.keys.by_id(used.id).is_none());
         let problem = |used: KeyUse| {
             let cause = format!("there is no key {} in {}", used.id, settings.file.display());

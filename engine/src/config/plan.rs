@@ -90,6 +90,14 @@ impl Server {
     pub fn workers(&self) -> usize {
         self.cores.len() * if self.listen_smeared.is_empty() { 1 } else { 2 }
     }
+
+    /// Whether its workers, on the same sockets, do the same as those of `other`.
+    pub(crate) fn has_same_workers(&self, other: &Self) -> bool {
+        self.backend == other.backend
+            && self.uring_replies == other.uring_replies
+            && self.smear == other.smear
+            && self.cores == other.cores
+    }
 }
 
 /// Where requests are received.
@@ -221,13 +229,22 @@ impl Words for KeyFormat {
 }
 
 /// A key by its number, and where the file names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct KeyUse {
     /// The number.
     pub id: KeyId,
     /// Where it stands.
     pub position: Position,
 }
+
+impl PartialEq for KeyUse {
+    /// The same key, wherever it stands.
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for KeyUse {}
 
 /// Poll exponents, log2 of seconds, 0 to 17 (RFC 5905 section 7.3); `min` is never above `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

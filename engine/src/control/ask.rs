@@ -1,12 +1,13 @@
 //! The client's side of the control socket: one question to the server that runs here.
 //!
-//! Must never: wait longer than [`PATIENCE`] for a server that hangs.
+//! Must never: wait without end for a server that hangs.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::demand::Reloaded;
 use super::door::usual_paths;
 use super::protocol::{Answer, Ask, Request, Said, VERSION};
 use crate::report::Report;
@@ -46,12 +47,28 @@ pub(crate) enum AskError {
 /// # Errors
 /// [`AskError`].
 pub(crate) fn ask(socket: Option<&Path>) -> Result<Report, AskError> {
-    let (stream, path) = connect(socket)?;
-    let said = converse(&stream).map_err(|cause| AskError::Silent { path, cause })?;
-    match said {
+    match converse(socket, Ask::Status, PATIENCE)? {
         Said::Status(report) => Ok(*report),
-        Said::Error(error) => Err(AskError::Said(error)),
+        other => Err(unexpected(other)),
     }
+}
+
+/// Has that server read its configuration again, or only say what would change.
+///
+/// # Errors
+/// [`AskError`]; [`AskError::Said`] if it goes on with the one it has.
+pub(crate) fn ask_reload(socket: Option<&Path>, dry_run: bool) -> Result<Reloaded, AskError> {
+    match converse(socket, Ask::Reload { dry_run }, PATIENCE_RELOAD)? {
+        Said::Reload(reloaded) => Ok(*reloaded),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn unexpected(said: Said) -> AskError {
+    AskError::Said(match said {
+        Said::Error(error) => error,
+        _ => "something that was not asked for".to_owned(),
+    })
 }
 
 fn connect(socket: Option<&Path>) -> Result<(UnixStream, PathBuf), AskError> {
@@ -70,10 +87,16 @@ fn connect(socket: Option<&Path>) -> Result<(UnixStream, PathBuf), AskError> {
     Err(AskError::Nobody { paths, cause })
 }
 
-fn converse(mut stream: &UnixStream) -> io::Result<Said> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = serde_json::to_vec(&Request { version: VERSION, ask: Ask::Status })?;
+fn converse(socket: Option<&Path>, ask: Ask, patience: Duration) -> Result<Said, AskError> {
+    let (stream, path) = connect(socket)?;
+    let said = say(&stream, ask, patience);
+    said.map_err(|cause| AskError::Silent { path, cause })
+}
+
+fn say(mut stream: &UnixStream, ask: Ask, patience: Duration) -> io::Result<Said> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    let mut line = serde_json::to_vec(&Request { version: VERSION, ask })?;
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = Vec::new();
@@ -87,5 +110,7 @@ fn list(paths: &[PathBuf]) -> String {
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// It may have files to read and sockets to open.
+const PATIENCE_RELOAD: Duration = Duration::from_secs(60);
 /// Far more than a report of as many sources and workers as there can be.
 const ANSWER_MAX: u64 = 8 << 20;

@@ -8,6 +8,17 @@ use std::os::unix::net::UnixStream;
 
 use timeball_time::{Interval, Monotonic, Timestamp};
 
+use super::demand::Ticket;
+
+/// What is answered to a request.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// At once.
+    Now(Vec<u8>),
+    /// When whoever has the ticket gives the answer.
+    Later(Ticket),
+}
+
 /// One connected client.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -15,6 +26,8 @@ pub(super) struct Connection {
     request: Vec<u8>,
     answer: Vec<u8>,
     written: usize,
+    /// What it waits for.
+    ticket: Option<Ticket>,
     /// When it has had its time.
     deadline: Timestamp<Monotonic>,
 }
@@ -27,24 +40,34 @@ impl Connection {
     pub(super) fn new(stream: UnixStream, now: Timestamp<Monotonic>) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let (request, answer, deadline) = (Vec::new(), Vec::new(), now + PATIENCE);
-        Ok(Self { stream, request, answer, written: 0, deadline })
+        Ok(Self { stream, request, answer, written: 0, ticket: None, deadline })
     }
 
     /// Whether it has taken its last answer whole and may go on asking.
     pub(super) const fn is_asking(&self) -> bool {
-        self.answer.is_empty()
+        self.answer.is_empty() && self.ticket.is_none()
+    }
+
+    /// Whether its answer is the one of `ticket`.
+    pub(super) fn has(&self, ticket: Ticket) -> bool {
+        self.ticket == Some(ticket)
+    }
+
+    /// Gives it the answer it waits for.
+    pub(super) fn give(&mut self, answer: Vec<u8>, now: Timestamp<Monotonic>) {
+        (self.answer, self.ticket, self.deadline) = (answer, None, now + PATIENCE);
     }
 
     /// When to look at it again if it says nothing.
     pub(super) fn wakeup(&self, now: Timestamp<Monotonic>) -> Timestamp<Monotonic> {
-        if self.is_asking() { self.deadline } else { self.deadline.min(now + RETRY) }
+        if self.answer.is_empty() { self.deadline } else { self.deadline.min(now + RETRY) }
     }
 
     /// Goes on with it as far as it goes; false when it is over.
     pub(super) fn turn(
         &mut self,
         now: Timestamp<Monotonic>,
-        answer: &mut dyn FnMut(&[u8]) -> Vec<u8>,
+        answer: &mut dyn FnMut(&[u8], &UnixStream) -> Reply,
     ) -> bool {
         if now >= self.deadline || self.read().is_err() || self.write().is_err() {
             return false;
@@ -53,8 +76,13 @@ impl Connection {
             && let Some(end) = self.request.iter().position(|&octet| octet == b'\n')
         {
             let line: Vec<u8> = self.request.drain(..=end).collect();
-            self.answer = answer(&line);
             self.deadline = now + PATIENCE;
+            match answer(&line, &self.stream) {
+                Reply::Now(answer) => self.answer = answer,
+                Reply::Later(ticket) => {
+                    (self.ticket, self.deadline) = (Some(ticket), now + PATIENCE_LATER);
+                }
+            }
             if self.write().is_err() {
                 return false;
             }
@@ -112,5 +140,7 @@ fn tolerate(error: io::Error) -> io::Result<()> {
 pub(super) const REQUEST_MAX: usize = 4096;
 /// From one whole request to the next, answer included.
 const PATIENCE: Interval = Interval::from_secs(5);
+/// For an answer that the main thread has to work for.
+const PATIENCE_LATER: Interval = Interval::from_secs(60);
 /// Between two attempts to write to a client that does not read.
 const RETRY: Interval = Interval::from_millis(20);

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use timeball_sys::User;
 use timeball_time::{Interval, Monotonic, Timestamp};
 
-use super::connection::Connection;
+use super::connection::{Connection, Reply};
+use super::demand::Ticket;
 
 /// The control socket and those who have come to it.
 #[derive(Debug)]
@@ -101,11 +102,19 @@ impl Door {
         wakeups.fold(now + IDLE, Ord::min)
     }
 
+    /// Gives `answer` to whoever waits for it, if they still do.
+    pub(super) fn give(&mut self, ticket: Ticket, answer: Vec<u8>, now: Timestamp<Monotonic>) {
+        let waiting = self.connections.iter_mut().find(|connection| connection.has(ticket));
+        if let Some(connection) = waiting {
+            connection.give(answer, now);
+        }
+    }
+
     /// Lets new clients in and goes on with each.
     pub(super) fn turn(
         &mut self,
         now: Timestamp<Monotonic>,
-        answer: &mut dyn FnMut(&[u8]) -> Vec<u8>,
+        answer: &mut dyn FnMut(&[u8], &UnixStream) -> Reply,
     ) {
         for _ in 0..CONNECTIONS_MAX {
             let Ok((stream, _)) = self.listener.accept() else { break };

@@ -10,26 +10,36 @@
 mod allowance;
 mod ask;
 mod connection;
+mod demand;
 mod door;
+mod operator;
 mod protocol;
 mod query;
 mod variables;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crossbeam::channel::{Receiver, Sender, bounded};
 use timeball_responder::PolicyReceiver;
 use timeball_sys::{ControlSocket, Waiter, drop_privileges, monotonic};
 use timeball_time::{Interval, Monotonic, Timestamp};
 
 use crate::report::Witness;
 use crate::thread::Thread;
+use connection::Reply;
+use demand::may_command;
+use operator::Message;
+use protocol::{Ask, Said};
 use query::Queries;
 
-pub(crate) use ask::ask;
+pub(crate) use ask::{AskError, ask, ask_reload};
+pub(crate) use demand::{Demand, Demands, Reloaded};
 pub(crate) use door::{Door, DoorError};
+pub(crate) use operator::Operator;
 pub(crate) use variables::peer_status_word;
 
 /// The control plane, ready to run.
@@ -41,12 +51,15 @@ pub(crate) struct Control {
     waiter: Waiter,
     /// Datagrams are not looked at before this.
     resume: Timestamp<Monotonic>,
+    /// What the main thread has to say, and the end by which it says it.
+    messages: (Sender<Message>, Receiver<Message>),
+    demands: Demands,
     stop: Arc<AtomicBool>,
 }
 
 impl Control {
     /// A control plane that tells what `witness` sees: at `door` to everybody, on `sockets` to whom `policy`
-    /// allows it.
+    /// allows it; and hands on what is `demands`ed of the main thread.
     ///
     /// # Errors
     /// When the process may open no more file descriptors.
@@ -55,23 +68,28 @@ impl Control {
         door: Option<Door>,
         sockets: Vec<ControlSocket>,
         policy: PolicyReceiver,
+        demands: Demands,
     ) -> io::Result<Self> {
         let (waiter, now) = (Waiter::new()?, monotonic());
         let queries = Queries::new(policy, now);
-        Ok(Self { witness, door, sockets, queries, waiter, resume: now, stop: Arc::default() })
+        let (messages, stop) = (bounded(MESSAGES_MAX), Arc::default());
+        let resume = now;
+        Ok(Self { witness, door, sockets, queries, waiter, resume, messages, demands, stop })
     }
 
     /// Starts the thread.
     ///
     /// # Errors
     /// When the system refuses one.
-    pub(crate) fn start(self) -> io::Result<Thread> {
+    pub(crate) fn start(self) -> io::Result<Operator> {
         let (pulse, stop) = (self.waiter.pulse(), Arc::clone(&self.stop));
-        Thread::start("control", pulse, stop, move || {
+        let messages = self.messages.0.clone();
+        let thread = Thread::start("control", pulse, stop, move || {
             if let Err(error) = self.run() {
                 tracing::error!("control thread: {error}; status and ntpq will not be answered");
             }
-        })
+        })?;
+        Ok(Operator::new(thread, messages))
     }
 
     fn run(mut self) -> io::Result<()> {
@@ -93,9 +111,12 @@ impl Control {
             if !paused {
                 self.take_datagrams();
             }
+            while let Ok(message) = self.messages.1.try_recv() {
+                self.take(message);
+            }
             if let Some(door) = &mut self.door {
-                let witness = &mut self.witness;
-                door.turn(monotonic(), &mut |request| protocol::answer(request, witness));
+                let (witness, demands) = (&mut self.witness, &mut self.demands);
+                door.turn(monotonic(), &mut |line, stream| answer(line, stream, witness, demands));
             }
         }
         Ok(())
@@ -127,8 +148,25 @@ impl Control {
     }
 }
 
+/// What is said to the line that came by `stream`.
+fn answer(line: &[u8], stream: &UnixStream, witness: &mut Witness, demands: &mut Demands) -> Reply {
+    let demanded = match protocol::read(line) {
+        Err(said) => Err(said),
+        Ok(Ask::Status) => Err(witness.report().map_or_else(
+            || Said::Error("the server is still starting".to_owned()),
+            |report| Said::Status(Box::new(report)),
+        )),
+        Ok(Ask::Reload { dry_run }) => may_command(stream)
+            .and_then(|()| demands.hand_on(|ticket| Demand::Reload { ticket, dry_run }))
+            .map_err(Said::Error),
+    };
+    demanded.map_or_else(|said| Reply::Now(protocol::line(said)), Reply::Later)
+}
+
 /// When nothing happens at all.
 const IDLE: Interval = Interval::from_secs(60);
+/// From the main thread, which waits when it has more to say.
+const MESSAGES_MAX: usize = 8;
 /// Longer than any control message with its authentication.
 const DATAGRAM_MAX: usize = 1024;
 /// What one turn looks at, over all sockets.

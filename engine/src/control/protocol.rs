@@ -1,13 +1,15 @@
 //! What is said through the control socket: a line of JSON each way.
 //!
-//! `{"version":1,"ask":"status"}` is answered by `{"version":1,"status":{…}}`, the [`Report`]; anything else
-//! by `{"version":1,"error":"…"}`. More requests may follow on the same connection.
+//! `{"version":1,"ask":"status"}` is answered by `{"version":1,"status":{…}}`, the [`Report`], and
+//! `{"version":1,"ask":{"reload":{"dry_run":false}}}` by `{"version":1,"reload":{…}}`, the [`Reloaded`];
+//! anything else by `{"version":1,"error":"…"}`. More requests may follow on the same connection.
 //!
 //! Must never: change anything in the server for a request it does not wholly understand.
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Report, Witness};
+use super::demand::Reloaded;
+use crate::report::Report;
 
 /// A request.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +26,11 @@ pub(super) struct Request {
 pub(super) enum Ask {
     /// The server's state.
     Status,
+    /// That the configuration is read again.
+    Reload {
+        /// Only to see what would change.
+        dry_run: bool,
+    },
 }
 
 /// An answer.
@@ -41,22 +48,28 @@ pub(super) struct Answer {
 pub(super) enum Said {
     /// The server's state.
     Status(Box<Report>),
+    /// What came of reading the configuration again.
+    Reload(Box<Reloaded>),
     /// Why there is no answer.
     Error(String),
 }
 
-/// The line that answers the line `request`.
-pub(super) fn answer(request: &[u8], witness: &mut Witness) -> Vec<u8> {
-    let said = match serde_json::from_slice::<Request>(request) {
-        Err(error) => Said::Error(format!("not a request: {error}")),
+/// What the line `request` asks for.
+///
+/// # Errors
+/// What is wrong with it, to be said to whoever asked.
+pub(super) fn read(request: &[u8]) -> Result<Ask, Said> {
+    match serde_json::from_slice::<Request>(request) {
+        Err(error) => Err(Said::Error(format!("not a request: {error}"))),
         Ok(Request { version, .. }) if version != VERSION => {
-            Said::Error(format!("version {version} is not spoken here; {VERSION} is"))
+            Err(Said::Error(format!("version {version} is not spoken here; {VERSION} is")))
         }
-        Ok(Request { ask: Ask::Status, .. }) => witness.report().map_or_else(
-            || Said::Error("the server is still starting".to_owned()),
-            |report| Said::Status(Box::new(report)),
-        ),
-    };
+        Ok(Request { ask, .. }) => Ok(ask),
+    }
+}
+
+/// The line that says `said`.
+pub(super) fn line(said: Said) -> Vec<u8> {
     let mut line =
         serde_json::to_vec(&Answer { version: VERSION, said }).expect("plain values only");
     line.push(b'\n');

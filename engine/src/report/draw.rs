@@ -21,27 +21,67 @@ use crate::names::reference;
 /// The discipline's last state, and what is wrong with the threads.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    status: Mutex<Option<discipline::Status>>,
+    shown: Mutex<Option<Shown>>,
     stuck: Mutex<Vec<String>>,
+}
+
+/// What is on the board.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    /// The discipline's state.
+    pub(crate) status: discipline::Status,
+    /// What its sources are called, in its order.
+    pub(crate) names: Arc<[String]>,
+}
+
+/// What one worker has done, and whoever worked at its place before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    counters: Arc<CachePadded<Counters>>,
+    before: Totals,
+}
+
+impl Tally {
+    /// Of the worker that counts in `counters`.
+    pub(crate) fn of(counters: Arc<CachePadded<Counters>>) -> Self {
+        Self { counters, before: Totals::default() }
+    }
+
+    /// Counts what another has done before.
+    pub(crate) fn add(&mut self, before: Totals) {
+        self.before += before;
+    }
+
+    /// Turns of the worker: it moves if it lives.
+    pub(crate) fn turns(&self) -> u64 {
+        self.counters.turns()
+    }
+
+    /// The numbers now.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = self.before;
+        totals += self.counters.totals();
+        totals
+    }
 }
 
 impl Board {
     /// Shows `status` from now on; if somebody is reading this very moment, the old one stays.
-    pub(crate) fn show(&self, status: discipline::Status) {
-        if let Ok(mut shown) = self.status.try_lock() {
-            *shown = Some(status);
+    pub(crate) fn show(&self, status: discipline::Status, names: &Arc<[String]>) {
+        if let Ok(mut shown) = self.shown.try_lock() {
+            *shown = Some(Shown { status, names: Arc::clone(names) });
         }
     }
 
     /// Where the sources are.
     pub(crate) fn source_addresses(&self) -> Vec<IpAddr> {
-        let status = self.read();
-        let sources = status.iter().flat_map(|status| &status.sources);
+        let shown = self.read();
+        let sources = shown.iter().flat_map(|shown| &shown.status.sources);
         sources.filter_map(|source| Some(source.remote?.ip())).collect()
     }
 
-    fn read(&self) -> Option<discipline::Status> {
-        self.status.lock().map_or(None, |shown| shown.clone())
+    fn read(&self) -> Option<Shown> {
+        self.shown.lock().map_or(None, |shown| shown.clone())
     }
 
     /// Threads of these names do not go on.
@@ -67,10 +107,8 @@ pub(crate) struct Witness {
     pub(crate) notes: Vec<String>,
     /// How each worker carries its datagrams.
     pub(crate) carriers: Vec<String>,
-    /// The sources as configured, in the discipline's order.
-    pub(crate) names: Vec<String>,
     /// Of each worker.
-    pub(crate) counters: Vec<Arc<CachePadded<Counters>>>,
+    pub(crate) tallies: Vec<Tally>,
     /// What workers read.
     pub(crate) clock: Reader,
     /// What the discipline shows.
@@ -80,14 +118,14 @@ pub(crate) struct Witness {
 impl Witness {
     /// The server now; `None` until the discipline thread has run once.
     pub(crate) fn report(&mut self) -> Option<Report> {
-        let status = self.board.read()?;
-        let totals: Vec<Totals> = self.counters.iter().map(|counters| counters.totals()).collect();
+        let Shown { status, names } = self.board.read()?;
+        let totals: Vec<Totals> = self.tallies.iter().map(Tally::totals).collect();
         let mut all = Totals::default();
         for &more in &totals {
             all += more;
         }
         let (now, snapshot) = (realtime(), *self.clock.refresh());
-        let sources = status.sources.iter().zip(&self.names).filter(|(one, _)| is_held(one));
+        let sources = status.sources.iter().zip(names.iter()).filter(|(one, _)| is_held(one));
         Some(Report {
             version: VERSION,
             program: concat!("timeball ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use draw::{Board, Witness, work};
+pub(crate) use draw::{Board, Tally, Witness, work};
 pub(crate) use text::{headline, span, state, text, workers_text};
 
 /// The version of the JSON.

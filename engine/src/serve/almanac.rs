@@ -21,8 +21,8 @@ use timeball_time::{Interval, Served};
 #[derive(Debug)]
 pub(super) struct Almanac {
     tables: Receiver<LeapTable>,
-    /// Closing it ends the thread.
-    _stop: Sender<()>,
+    /// Has the thread look at once; closing it ends the thread.
+    look: Sender<()>,
 }
 
 impl Almanac {
@@ -32,14 +32,14 @@ impl Almanac {
     /// When the system refuses another thread.
     pub(super) fn start(path: PathBuf, known: &List, waker: Waker) -> io::Result<Self> {
         let (outbox, tables) = bounded(1);
-        let (stop, stopped) = bounded::<()>(0);
+        let (look, looks) = bounded(1);
         let mut known = known.clone();
         thread::Builder::new().name("almanac".to_owned()).spawn(move || {
             if let Err(error) = drop_privileges(None, &[]) {
                 tracing::error!("{error}; {} will not be read again", path.display());
                 return;
             }
-            while stopped.recv_timeout(LOOK_GAP) == Err(RecvTimeoutError::Timeout) {
+            while looks.recv_timeout(LOOK_GAP) != Err(RecvTimeoutError::Disconnected) {
                 if !known.look_again(&path) {
                     continue;
                 }
@@ -50,7 +50,13 @@ impl Almanac {
                 }
             }
         })?;
-        Ok(Self { tables, _stop: stop })
+        Ok(Self { tables, look })
+    }
+
+    /// Has the list looked at now, whatever the hour.
+    pub(super) fn look_now(&self) {
+        // One look is as good as two.
+        let _ = self.look.try_send(());
     }
 
     /// A new list, if there is one.

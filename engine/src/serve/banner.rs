@@ -23,8 +23,7 @@ impl Banner {
         let mut banner = Self { text: format!("timeball {}\n", env!("CARGO_PKG_VERSION")) };
         banner.line("serving", &serving(plan));
         banner.line("listening", &listening.names().join("  "));
-        let granted = listening.groups.iter().map(|group| group.receive_buffer_bytes).min();
-        banner.line("workers", &workers(plan, granted.unwrap_or(0)));
+        banner.line("workers", &workers(plan, listening.receive_buffer_bytes()));
         for note in &listening.notes {
             banner.line("note", note);
         }

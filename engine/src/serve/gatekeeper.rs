@@ -2,48 +2,49 @@
 //! behind them.
 //!
 //! Rules about networks hold from the first packet on. A thread of its own looks names up, again and again,
-//! and hands each worker a new table when anything has changed; until a name has its first answer, the
-//! rule about it is not there.
+//! and has the table amended when anything has changed; until a name has its first answer, the rule about it
+//! is not there. What is known outlives a change of the configuration.
 //!
 //! Must never: keep the start, a worker or the discipline thread waiting for a name server; or let a name
 //! that cannot be looked up lose the addresses it had.
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use timeball_responder::{Access, AccessRule, Network, Policy, PolicySender, Restrictions};
+use timeball_responder::{Access, AccessRule, Network, Restrictions};
 use timeball_sys::drop_privileges;
 
+use super::desk::{Desk, Edition};
 use crate::config::{self, Whom, everybody};
 use crate::names;
 use crate::report::Board;
 
-/// The access table of `rules` as far as they are about networks: what holds from the start.
-pub(super) fn first_table(rules: &[config::Access]) -> Access {
-    Access::new(&table(rules, &[], &[]))
-}
-
-/// The running thread; it ends when this is dropped.
-#[derive(Debug)]
+/// The rules, and the addresses behind them as far as they are known.
+#[derive(Debug, Default)]
 pub(super) struct Gatekeeper {
-    _stop: Sender<()>,
+    rules: Vec<config::Access>,
+    known: Arc<Mutex<Vec<Named>>>,
+    /// Dropped, it ends the thread, if there is one.
+    stop: Option<Sender<()>>,
 }
 
 /// What the thread works with.
 struct Watch {
     rules: Vec<config::Access>,
-    policy: Policy,
-    workers: Vec<PolicySender>,
+    desk: Arc<Desk>,
+    edition: Edition,
     board: Arc<Board>,
     names: Vec<Named>,
+    known: Arc<Mutex<Vec<Named>>>,
     stop: Receiver<()>,
 }
 
 /// A name that a rule is about.
+#[derive(Clone, Debug)]
 struct Named {
     name: String,
     addresses: Vec<IpAddr>,
@@ -52,32 +53,53 @@ struct Named {
 }
 
 impl Gatekeeper {
-    /// Starts the thread if `rules` need one; it changes the access table of `policy` for `workers`.
-    ///
-    /// # Errors
-    /// When the system refuses another thread.
-    pub(super) fn start(
-        rules: &[config::Access],
-        policy: &Policy,
-        workers: Vec<PolicySender>,
-        board: Arc<Board>,
-    ) -> io::Result<Option<Self>> {
-        let now = Instant::now();
-        let named = |name: &String| Named {
+    /// One for `rules`, which knows already what the one `before` it knew.
+    pub(super) fn new(rules: &[config::Access], before: &Self) -> Self {
+        let (now, known) = (Instant::now(), before.names());
+        let fresh = |name: &String| Named {
             name: name.clone(),
             addresses: Vec::new(),
             due: now,
             failed: false,
         };
+        let named = |name: &String| {
+            let found = known.iter().find(|named| named.name == *name);
+            found.cloned().unwrap_or_else(|| fresh(name))
+        };
         let names: Vec<_> = names_of(rules).map(named).collect();
-        if names.is_empty() && !rules.iter().any(|rule| rule.whom == Whom::Sources) {
-            return Ok(None);
+        Self { rules: rules.to_vec(), known: Arc::new(Mutex::new(names)), stop: None }
+    }
+
+    /// The table of the rules by what is known now.
+    pub(super) fn table(&self, board: &Board) -> Access {
+        Access::new(&table(&self.rules, &self.names(), &board.source_addresses()))
+    }
+
+    /// Has the table of `edition` follow names and sources, if any rule is about those: by a thread.
+    ///
+    /// # Errors
+    /// When the system refuses another thread.
+    pub(super) fn start(
+        &mut self,
+        desk: &Arc<Desk>,
+        edition: Edition,
+        board: &Arc<Board>,
+    ) -> io::Result<()> {
+        let names = self.names();
+        if names.is_empty() && !self.rules.iter().any(|rule| rule.whom == Whom::Sources) {
+            return Ok(());
         }
-        let (_stop, stop) = bounded(0);
-        let (rules, policy) = (rules.to_vec(), policy.clone());
-        let watch = Watch { rules, policy, workers, board, names, stop };
+        let (sender, stop) = bounded(0);
+        let (rules, known) = (self.rules.clone(), Arc::clone(&self.known));
+        let (desk, board) = (Arc::clone(desk), Arc::clone(board));
+        let watch = Watch { rules, desk, edition, board, names, known, stop };
         thread::Builder::new().name("gatekeeper".to_owned()).spawn(move || watch.run())?;
-        Ok(Some(Self { _stop }))
+        self.stop = Some(sender);
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<Named> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -88,16 +110,15 @@ impl Watch {
             tracing::error!("{error}; access rules about names and sources are not in force");
             return;
         }
-        let mut in_force = table(&self.rules, &[], &[]);
+        let mut in_force = Vec::new();
         loop {
             self.look_up();
             let wanted = table(&self.rules, &self.names, &self.board.source_addresses());
             if wanted != in_force {
-                self.policy.access = Access::new(&wanted);
-                let policy = Arc::new(self.policy.clone());
-                self.workers.iter().for_each(|worker| worker.send(Arc::clone(&policy)));
+                self.desk.amend(self.edition, Access::new(&wanted));
                 in_force = wanted;
             }
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.names);
             if self.stop.recv_timeout(ROUND) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }

@@ -28,6 +28,11 @@ impl<Clock: SteerClock> Kernel<Clock> {
         Self { clock, steered, leaps, announced: None, tai_told: None }
     }
 
+    /// From now on the kernel makes leap seconds itself, or not.
+    pub(super) const fn make_leaps(&mut self, leaps: bool) {
+        self.leaps = leaps;
+    }
+
     /// Carries out one command; what the kernel said is for the discipline's books.
     pub(super) fn obey(&mut self, steer: Steer) -> Steered {
         if !self.steered {

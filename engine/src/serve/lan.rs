@@ -81,7 +81,7 @@ const fn any(v4: bool) -> IpAddr {
 }
 
 /// Where what was heard goes: the discipline thread.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ear {
     pub(super) inbox: Sender<Announced>,
     pub(super) waker: Waker,

@@ -1,115 +1,121 @@
-//! Opens the sockets: one group per listen address, in each one socket per worker and one for control.
+//! The sockets: one group per listen address, in each one socket per worker and one for control.
+//!
+//! They belong to nobody's life but their own: workers and the control thread work on handles of them, so
+//! that others can take their place without a socket being closed, and what the sockets hold by then is
+//! not lost. Another configuration has those of its addresses that are open already, and opens the
+//! others.
 //!
 //! Without any listen address in the config a server must still come up on a machine where it may not have
 //! port 123, or where there is no IPv6: what cannot be had is replaced or left out, and said. With addresses
 //! given, anything that cannot be had is an error, because the operator asked for it.
 //!
-//! Must never: start half: when one group fails, those already open are closed again.
+//! Must never: start half: when one group fails, those just opened are closed again.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use timeball_sys::{ControlSocket, ListenError, ListenGroup, ListenOptions, ServerSocket, listen};
 
 use crate::config::{Listen, Server};
 
 /// The open sockets, and what had to be done otherwise than usual.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Listening {
-    /// One group per address.
-    pub groups: Vec<ListenGroup>,
-    /// The same, for smeared time.
-    pub smeared: Vec<ListenGroup>,
+    places: Vec<Place>,
+    /// A secret drawn at the start, by which clients are spread over workers.
+    spread_key: u32,
     /// What the operator should know about them.
-    pub notes: Vec<String>,
+    pub(super) notes: Vec<String>,
+}
+
+/// The sockets of one address.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The address as configured; its port may be 0.
+    pub(super) asked: SocketAddr,
+    /// Served in smeared time.
+    pub(super) smeared: bool,
+    /// The sockets, as long as anybody has them.
+    pub(super) group: Arc<ListenGroup>,
 }
 
 impl Listening {
-    /// Opens the sockets of `server`; `spread_key` is a secret drawn at start.
+    /// None yet; `spread_key` is a secret.
+    pub(super) const fn nowhere(spread_key: u32) -> Self {
+        Self { places: Vec::new(), spread_key, notes: Vec::new() }
+    }
+
+    /// The sockets of `server`: those that are open already, unless `was` asked for the same, and the others
+    /// newly opened.
     ///
     /// # Errors
     /// The first [`ListenError`] that the config does not allow to work around.
-    pub(super) fn open(server: &Server, spread_key: u32) -> Result<Self, ListenError> {
-        let options = |address| options(server, spread_key, address);
-        let smeared = server.listen_smeared.iter().map(|&address| listen(&options(address)));
-        let smeared = smeared.collect::<Result<_, _>>()?;
-        Ok(Self { smeared, ..Self::open_utc(server, &options)? })
+    pub(super) fn of(&self, server: &Server, was: Option<&Server>) -> Result<Self, ListenError> {
+        let mut opening = Opening { server, known: self, used: Vec::new() };
+        let (mut places, notes) = if was.is_some_and(|was| was.listen == server.listen) {
+            let utc = self.places.iter().filter(|place| !place.smeared);
+            (utc.map(|place| opening.keep(place)).collect(), self.notes.clone())
+        } else {
+            opening.utc()?
+        };
+        for &address in &server.listen_smeared {
+            places.push(opening.place(address, true)?);
+        }
+        Ok(Self { places, spread_key: self.spread_key, notes })
     }
 
-    fn open_utc(
-        server: &Server,
-        options: &impl Fn(SocketAddr) -> ListenOptions,
-    ) -> Result<Self, ListenError> {
-        if let Listen::At(addresses) = &server.listen {
-            let groups = addresses.iter().map(|&address| listen(&options(address)));
-            let groups = groups.collect::<Result<_, _>>()?;
-            return Ok(Self { groups, smeared: Vec::new(), notes: Vec::new() });
-        }
-        let usual = Self::open_what_exists(&server.listen.addresses(), options);
-        match (usual, server.listen.fallback()) {
-            (Err(ListenError::PermissionDenied(address)), Some(fallback)) => {
-                let mut listening = Self::open_what_exists(&fallback, options)?;
-                listening.notes.push(format!(
-                    "port {} needs CAP_NET_BIND_SERVICE, which this process has not: using port {}",
-                    address.port(),
-                    Listen::FALLBACK_PORT
-                ));
-                Ok(listening)
-            }
-            (usual, _) => usual,
-        }
+    /// Whether these are the very sockets of `other`.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let mut pairs = self.places.iter().zip(&other.places);
+        self.places.len() == other.places.len()
+            && pairs.all(|(a, b)| a.smeared == b.smeared && Arc::ptr_eq(&a.group, &b.group))
     }
 
-    /// Opens those of `addresses` whose family the machine has.
-    fn open_what_exists(
-        addresses: &[SocketAddr],
-        options: &impl Fn(SocketAddr) -> ListenOptions,
-    ) -> Result<Self, ListenError> {
-        let (mut groups, mut notes, mut missing) = (Vec::new(), Vec::new(), None);
-        for &address in addresses {
-            match listen(&options(address)) {
-                Ok(group) => groups.push(group),
-                Err(
-                    error @ (ListenError::AddressFamilyUnsupported { .. }
-                    | ListenError::AddressNotAvailable(_)),
-                ) => {
-                    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-                    notes.push(format!("this machine has no {family}: serving without it"));
-                    missing = Some(error);
-                }
-                Err(error) => return Err(error),
+    /// Handles of the sockets for control.
+    ///
+    /// # Errors
+    /// When the process may open no more file descriptors.
+    pub(super) fn control_sockets(&self) -> io::Result<Vec<ControlSocket>> {
+        let sockets = self.places.iter().filter_map(|place| place.group.control.as_ref());
+        sockets.map(ControlSocket::try_clone).collect()
+    }
+
+    /// What each worker serves: handles of the sockets for UTC of each core, then of those for smeared time.
+    ///
+    /// # Errors
+    /// When the process may open no more file descriptors.
+    pub(super) fn shares(&self) -> io::Result<Vec<Share>> {
+        let mut shares = Vec::new();
+        for smeared in [false, true] {
+            let places = || self.places.iter().filter(move |place| place.smeared == smeared);
+            let workers = places().map(|place| place.group.sockets.len()).max().unwrap_or(0);
+            for worker in 0..workers {
+                let own = places().filter_map(|place| place.group.sockets.get(worker));
+                let sockets = own.map(ServerSocket::try_clone).collect::<io::Result<_>>()?;
+                shares.push(Share { sockets, smeared });
             }
         }
-        match missing {
-            Some(error) if groups.is_empty() => Err(error),
-            _ => Ok(Self { groups, smeared: Vec::new(), notes }),
-        }
-    }
-
-    /// Takes the sockets for control out of the groups.
-    pub(super) fn control_sockets(&mut self) -> Vec<ControlSocket> {
-        let groups = self.groups.iter_mut().chain(&mut self.smeared);
-        groups.filter_map(|group| group.control.take()).collect()
-    }
-
-    /// What each worker serves: the sockets for UTC of each core, then those for smeared time.
-    pub(super) fn sockets(self) -> Vec<Share> {
-        let utc = by_worker(self.groups).into_iter();
-        let smeared = by_worker(self.smeared).into_iter();
-        utc.map(|sockets| Share { sockets, smeared: false })
-            .chain(smeared.map(|sockets| Share { sockets, smeared: true }))
-            .collect()
+        Ok(shares)
     }
 
     /// The addresses really bound.
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.groups.iter().chain(&self.smeared).map(|group| group.address)
+        self.places.iter().map(|place| place.group.address)
     }
 
-    /// The same, for people.
+    /// The least receive buffer that the kernel granted.
+    pub(super) fn receive_buffer_bytes(&self) -> usize {
+        self.places.iter().map(|place| place.group.receive_buffer_bytes).min().unwrap_or(0)
+    }
+
+    /// The addresses, for people.
     pub(super) fn names(&self) -> Vec<String> {
-        let utc = self.groups.iter().map(|group| group.address.to_string());
-        let smeared = self.smeared.iter().map(|group| format!("{} (smeared)", group.address));
-        utc.chain(smeared).collect()
+        let name = |place: &Place| {
+            let smeared = if place.smeared { " (smeared)" } else { "" };
+            format!("{}{smeared}", place.group.address)
+        };
+        self.places.iter().map(name).collect()
     }
 }
 
@@ -122,28 +128,92 @@ pub(super) struct Share {
     pub(super) smeared: bool,
 }
 
-/// The sockets of each worker: one of every group.
-fn by_worker(groups: Vec<ListenGroup>) -> Vec<Vec<ServerSocket>> {
-    let mut workers = Vec::new();
-    for group in groups {
-        for (worker, socket) in group.sockets.into_iter().enumerate() {
-            if workers.len() <= worker {
-                workers.push(Vec::new());
-            }
-            workers[worker].push(socket);
-        }
-    }
-    workers
+/// The opening of the sockets of one configuration.
+struct Opening<'a> {
+    server: &'a Server,
+    known: &'a Listening,
+    /// Of those known, the ones that have their place in it.
+    used: Vec<usize>,
 }
 
-fn options(server: &Server, spread_key: u32, address: SocketAddr) -> ListenOptions {
-    ListenOptions {
-        workers: server.cores.len(),
-        receive_buffer_bytes: server.receive_buffer_bytes,
-        spread: server.spread.into(),
-        spread_key,
-        cores: server.cores.clone(),
-        control: true,
-        ..ListenOptions::new(address)
+impl Opening<'_> {
+    /// Those for UTC, and what is to be said of them.
+    fn utc(&mut self) -> Result<(Vec<Place>, Vec<String>), ListenError> {
+        let server = self.server;
+        if let Listen::At(addresses) = &server.listen {
+            let places = addresses.iter().map(|&address| self.place(address, false));
+            return Ok((places.collect::<Result<_, _>>()?, Vec::new()));
+        }
+        let usual = self.what_exists(&server.listen.addresses());
+        match (usual, server.listen.fallback()) {
+            (Err(ListenError::PermissionDenied(address)), Some(fallback)) => {
+                let (places, mut notes) = self.what_exists(&fallback)?;
+                notes.push(format!(
+                    "port {} needs CAP_NET_BIND_SERVICE, which this process has not: using port {}",
+                    address.port(),
+                    Listen::FALLBACK_PORT
+                ));
+                Ok((places, notes))
+            }
+            (usual, _) => usual,
+        }
+    }
+
+    /// Those of `addresses` whose family the machine has.
+    fn what_exists(
+        &mut self,
+        addresses: &[SocketAddr],
+    ) -> Result<(Vec<Place>, Vec<String>), ListenError> {
+        let (mut places, mut notes, mut missing) = (Vec::new(), Vec::new(), None);
+        for &address in addresses {
+            match self.place(address, false) {
+                Ok(place) => places.push(place),
+                Err(
+                    error @ (ListenError::AddressFamilyUnsupported { .. }
+                    | ListenError::AddressNotAvailable(_)),
+                ) => {
+                    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+                    notes.push(format!("this machine has no {family}: serving without it"));
+                    missing = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match missing {
+            Some(error) if places.is_empty() => Err(error),
+            _ => Ok((places, notes)),
+        }
+    }
+
+    /// The place at `asked`: one that is known and not used yet, or a new one.
+    fn place(&mut self, asked: SocketAddr, smeared: bool) -> Result<Place, ListenError> {
+        let known = (0..).zip(&self.known.places);
+        let mut free = known.filter(|(at, place)| place.asked == asked && !self.used.contains(at));
+        if let Some((_, place)) = free.next() {
+            return Ok(Place { smeared, ..self.keep(place) });
+        }
+        // A wildcard of our own would look like somebody else's.
+        let covers = |own: SocketAddr| {
+            let any = own.ip().is_unspecified() || asked.ip().is_unspecified();
+            any && own.port() == asked.port() && own.is_ipv4() == asked.is_ipv4()
+        };
+        let beside = self.known.addresses().any(covers);
+        let options = ListenOptions {
+            workers: self.server.cores.len(),
+            receive_buffer_bytes: self.server.receive_buffer_bytes,
+            spread: self.server.spread.into(),
+            spread_key: self.known.spread_key,
+            cores: self.server.cores.clone(),
+            control: true,
+            exclusive: !beside,
+            ..ListenOptions::new(asked)
+        };
+        Ok(Place { asked, smeared, group: Arc::new(listen(&options)?) })
+    }
+
+    fn keep(&mut self, place: &Place) -> Place {
+        let at = self.known.places.iter().position(|one| Arc::ptr_eq(&one.group, &place.group));
+        self.used.extend(at);
+        place.clone()
     }
 }

@@ -73,7 +73,6 @@ impl Log {
     }
 
     /// From now on only what is at least as important as `level` is logged.
-    #[expect(dead_code, reason = "for the reload")]
     pub(super) fn set(&self, level: LogLevel) {
         let level = LevelFilter::from(Level::from(level));
         // There is a log as long as there is a process.

@@ -9,6 +9,8 @@
 mod almanac;
 mod banner;
 mod clockwork;
+mod desk;
+mod fixed;
 mod gatekeeper;
 mod keeper;
 mod kernel;
@@ -17,43 +19,33 @@ mod listen;
 mod log;
 mod memory;
 mod plan;
+mod premises;
+mod reload;
 mod resolver;
+mod running;
 mod state_file;
+mod summons;
 mod watchdog;
 mod whereabouts;
 mod workers;
 
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
-use timeball_discipline as discipline;
-use timeball_responder::{Policy, PolicySender, policy_exchange};
-use timeball_sys::{
-    Capability, KernelClock, ListenError, PrivilegeError, ReadClock, SteerError, User,
-    drop_privileges,
-};
-use timeball_wire::Keys;
+use timeball_sys::{ListenError, PrivilegeError, SteerError, drop_privileges};
 
-use crate::config::{ConfigError, Machine, Plan, Steering};
-use crate::control::{Control, Door, DoorError};
-use crate::given::{Given, Loaded};
+use crate::config::{ConfigError, KeyFile, Machine, Plan};
+use crate::control::{Door, DoorError};
+use crate::given::Given;
 use crate::import::{Imported, Verdict};
-use crate::report::{self, Board, Witness};
-use crate::thread::Thread;
 pub(crate) use almanac::{Age, load as load_leap_table};
 use banner::Banner;
-use clockwork::Clockwork;
-use gatekeeper::{Gatekeeper, first_table};
-use lan::{Lan, LanSockets};
-use listen::Listening;
 use log::Log;
-use watchdog::{Patient, Watchdog};
-use whereabouts::Whereabouts;
-use workers::Workers;
+use premises::Premises;
+use running::{Running, Setting};
+use summons::Summons;
 
 /// Serve time.
 ///
@@ -67,7 +59,7 @@ pub struct Args {
 
 /// Runs the command: returns when told to end by a signal.
 pub fn run(args: &Args) -> ExitCode {
-    match Running::start(args) {
+    match start(&args.given) {
         Ok(running) => running.wait(),
         Err(error) => {
             eprintln!("timeball serve: {error}");
@@ -76,13 +68,18 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Why the server did not start.
+/// Why the server did not start, or goes on with the configuration it has.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(
+        "not permitted to listen on {0}: the right to ports below 1024 (CAP_NET_BIND_SERVICE) was given up \
+         once the server ran; hand over to a new process, which loses no request: timeball serve --take-over"
+    )]
+    GivenUp(SocketAddr),
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
     #[error(transparent)]
@@ -100,7 +97,7 @@ impl StartError {
         match self {
             Self::Config(ConfigError::Wrong(_) | ConfigError::Imported(_)) => 1,
             Self::Config(ConfigError::Unreadable { .. }) => 2,
-            Self::Listen(_) => 3,
+            Self::Listen(_) | Self::GivenUp(_) => 3,
             _ => 4,
         }
     }
@@ -110,108 +107,27 @@ impl StartError {
     }
 }
 
-/// The server at work.
-struct Running {
-    workers: Workers,
-    clockwork: Thread,
-    lan: Option<Thread>,
-    _gatekeeper: Option<Gatekeeper>,
-    control: Thread,
-    watchdog: Thread,
-    witness: Witness,
-    signals: Signals,
-    log: Log,
-}
-
-impl Running {
-    fn start(args: &Args) -> Result<Self, StartError> {
-        let begun = Instant::now();
-        // Caught from here on: a signal during the start ends the server as soon as it has started.
-        let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])
-            .map_err(StartError::system("cannot catch signals"))?;
-        let loaded = args.given.load(&Machine::this())?;
-        let plan = &loaded.plan;
-        let mut log = Log::start(plan.log_level);
-        loaded.imported.iter().for_each(log_import);
-        let keys = load_keys(&loaded)?;
-        let spread_key = getrandom::u32().map_err(io::Error::other);
-        let spread_key = spread_key.map_err(StartError::system("no randomness"))?;
-        let mut listening = Listening::open(&plan.server, spread_key)?;
-        let clock = discipline_config(plan, &keys)?;
-        let whereabouts = Whereabouts::new(listening.addresses());
-        let lan = LanSockets::open(&plan.lan, &listening.addresses().collect::<Vec<_>>())?;
-        let user = plan.server.user.as_deref().map(User::named).transpose()?;
-        let door = open_door(plan, user.as_ref(), &mut listening.notes)?;
-        drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
-
-        log.write().map_err(StartError::system("cannot start the thread that writes the log"))?;
-        let banner = Banner::new(plan, &listening, door.as_ref().map(Door::path));
-        let addresses = listening.names();
-        let sockets = listening.control_sockets();
-        let notes = std::mem::take(&mut listening.notes);
-        let board = Arc::new(Board::default());
-        let clockwork = Clockwork::new(clock, plan, whereabouts, Arc::clone(&board))
-            .map_err(StartError::system("cannot prepare the discipline thread"))?;
-        let policy = Arc::new(Policy { access: first_table(&plan.access), keys });
-        // One for each worker, and one for the control thread, which answers queries.
-        let (query_sender, query_policy) = policy_exchange(Arc::clone(&policy));
-        let exchanges = (0..plan.server.workers()).map(|_| policy_exchange(Arc::clone(&policy)));
-        let (mut senders, receivers): (Vec<_>, _) = exchanges.unzip();
-        senders.push(query_sender);
-        let lan = start_lan(plan, lan, &policy, &mut senders, &clockwork)
-            .map_err(StartError::system("cannot start the LAN thread"))?;
-        let workers =
-            Workers::start(&plan.server, listening.sockets(), clockwork.publisher(), receivers)?;
-        let _gatekeeper = Gatekeeper::start(&plan.access, &policy, senders, Arc::clone(&board))
-            .map_err(StartError::system("cannot start the gatekeeper"))?;
-        let witness = Witness {
-            started: begun,
-            listening: addresses,
-            notes,
-            carriers: workers.carriers().map(str::to_owned).collect(),
-            names: plan.source_names(),
-            counters: workers.counters(),
-            clock: clockwork.publisher().reader(),
-            board,
-        };
-        clockwork.count(&witness.counters);
-        let clockwork =
-            clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
-        let control = Control::new(witness.clone(), door, sockets, query_policy)
-            .and_then(Control::start)
-            .map_err(StartError::system("cannot start the control thread"))?;
-        let others = [&clockwork, &control].into_iter().chain(&lan).map(Patient::of);
-        let watchdog = Watchdog::start(workers.patients().chain(others), &witness)
-            .map_err(StartError::system("cannot start the watchdog"))?;
-        // The threads have what they need; this one needs nothing more.
-        drop_privileges(None, &[])?;
-        banner.print(workers.carriers(), begun.elapsed());
-        tell_service_manager(&[sd_notify::NotifyState::Ready]);
-        Ok(Self { workers, clockwork, lan, _gatekeeper, control, watchdog, witness, signals, log })
-    }
-
-    /// Waits for the signal to end, and ends cleanly.
-    fn wait(mut self) -> ExitCode {
-        for signal in self.signals.forever() {
-            if signal == SIGUSR1 {
-                let report = self.witness.report();
-                eprint!("{}", report.as_ref().map(report::text).unwrap_or_default());
-                continue;
-            }
-            break;
-        }
-        tell_service_manager(&[sd_notify::NotifyState::Stopping]);
-        self.watchdog.finish();
-        self.control.finish();
-        self.lan.into_iter().for_each(Thread::finish);
-        // Workers before the discipline: their last answers still come from a living snapshot.
-        let totals = self.workers.finish();
-        self.clockwork.finish();
-        let work: Vec<_> = totals.iter().map(report::work).collect();
-        eprint!("{}", report::workers_text(&work));
-        drop(self.log);
-        ExitCode::SUCCESS
-    }
+/// Starts the server: returns when it can answer.
+fn start(given: &Given) -> Result<Running, StartError> {
+    let begun = Instant::now();
+    // From here on a signal waits until the server has started.
+    let summons = Summons::new().map_err(StartError::system("cannot catch signals"))?;
+    let loaded = given.load(&Machine::this())?;
+    let mut log = Log::start(loaded.plan.log_level);
+    loaded.imported.iter().for_each(log_import);
+    let keys = loaded.keys()?;
+    log_key_warnings(&loaded.plan, &keys);
+    let (plan, given) = (loaded.plan, given.clone());
+    let premises = Premises::open(&plan, &keys)?;
+    log.write().map_err(StartError::system("cannot start the thread that writes the log"))?;
+    let door = premises.door.as_ref().map(Door::path);
+    let banner = Banner::new(&plan, &premises.listening, door);
+    let running = Running::start(begun, Setting { given, plan, keys }, log, summons, premises)?;
+    // The threads have what they need; this one needs nothing more.
+    drop_privileges(None, &[])?;
+    banner.print(running.workers.carriers(), begun.elapsed());
+    tell_service_manager(&[sd_notify::NotifyState::Ready]);
+    Ok(running)
 }
 
 /// Says what became of each line that is not honoured as it was written.
@@ -227,70 +143,13 @@ fn log_import(imported: &Imported) {
     }
 }
 
-/// The LAN thread, if there is anything for it to do.
-fn start_lan(
-    plan: &Plan,
-    sockets: LanSockets,
-    policy: &Arc<Policy>,
-    senders: &mut Vec<PolicySender>,
-    clockwork: &Clockwork,
-) -> io::Result<Option<Thread>> {
-    if plan.lan.is_idle() {
-        return Ok(None);
-    }
-    let (sender, receiver) = policy_exchange(Arc::clone(policy));
-    senders.push(sender);
-    let clock = clockwork.publisher().reader();
-    let lan = Lan::new(&plan.lan, sockets, &policy.keys, clock, receiver, clockwork.ear())?;
-    lan.start().map(Some)
-}
-
-/// The control socket: where it was asked for, or wherever there can be one.
-fn open_door(
-    plan: &Plan,
-    user: Option<&User>,
-    notes: &mut Vec<String>,
-) -> Result<Option<Door>, DoorError> {
-    if let Some(path) = &plan.control.socket {
-        return Door::open(path, user).map(Some);
-    }
-    Ok(Door::open_usual(user)
-        .inspect_err(|error| notes.push(format!("no `timeball status` here: {error}")))
-        .ok())
-}
-
-/// The keys of the plan; what could be better about their file is said in the log.
-fn load_keys(loaded: &Loaded) -> Result<Keys, ConfigError> {
-    let found = loaded.keys()?;
-    if let Some(settings) = &loaded.plan.keys {
-        for warning in &found.warnings {
+/// Says what could be better about the key file.
+fn log_key_warnings(plan: &Plan, keys: &KeyFile) {
+    if let Some(settings) = &plan.keys {
+        for warning in &keys.warnings {
             tracing::warn!("{}:{warning}", settings.file.display());
         }
     }
-    Ok(found.keys)
-}
-
-/// What the discipline is told of the plan.
-fn discipline_config(plan: &Plan, keys: &Keys) -> Result<discipline::Config, StartError> {
-    let steering = match plan.clock.steering {
-        Steering::Virtual => discipline::Steering::Virtual,
-        Steering::Kernel => {
-            let able = caps::has_cap(None, caps::CapSet::Effective, Capability::CAP_SYS_TIME);
-            if !able.unwrap_or(false) {
-                return Err(SteerError::MissingCapability.into());
-            }
-            discipline::Steering::Kernel { frequency: KernelClock::new().state()?.frequency }
-        }
-    };
-    Ok(plan.discipline(steering, keys))
-}
-
-/// What the threads still have to do that needs a privilege; each of them drops the rest.
-fn needed_capabilities(plan: &Plan) -> Vec<Capability> {
-    let steering = plan.clock.steering == Steering::Kernel;
-    let priority = plan.server.worker_priority.is_some();
-    let time = steering.then_some(Capability::CAP_SYS_TIME);
-    time.into_iter().chain(priority.then_some(Capability::CAP_SYS_NICE)).collect()
 }
 
 /// Tells systemd, if it started us; anything else is no reason to fail.

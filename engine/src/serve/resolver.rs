@@ -18,21 +18,15 @@ use crate::names;
 /// The asking end.
 #[derive(Debug)]
 pub(super) struct Resolver {
-    questions: Sender<Question>,
+    questions: Sender<String>,
     answers: Receiver<Answer>,
-}
-
-#[derive(Debug)]
-struct Question {
-    id: usize,
-    name: String,
 }
 
 /// What came of a question.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// As given to [`Resolver::ask`].
-    pub id: usize,
+    pub name: String,
     /// The addresses, in the resolver's order of preference; never empty.
     pub addresses: io::Result<Vec<IpAddr>>,
 }
@@ -43,7 +37,7 @@ impl Resolver {
     /// # Errors
     /// When the system refuses another thread.
     pub(super) fn start(waker: Waker) -> io::Result<Self> {
-        let (questions, inbox) = unbounded::<Question>();
+        let (questions, inbox) = unbounded::<String>();
         let (outbox, answers) = unbounded();
         thread::Builder::new().name("resolver".to_owned()).spawn(move || {
             // It reads what strangers send: nothing may come of that but a wrong address.
@@ -52,8 +46,9 @@ impl Resolver {
                 return;
             }
             // Ends when the asking end is dropped.
-            for Question { id, name } in inbox {
-                let answer = Answer { id, addresses: look_up(&name) };
+            for name in inbox {
+                let addresses = look_up(&name);
+                let answer = Answer { name, addresses };
                 if outbox.send(answer).is_err() {
                     return;
                 }
@@ -63,10 +58,10 @@ impl Resolver {
         Ok(Self { questions, answers })
     }
 
-    /// Asks for the addresses of `name`; the answer will carry `id`.
-    pub(super) fn ask(&self, id: usize, name: &str) {
+    /// Asks for the addresses of `name`.
+    pub(super) fn ask(&self, name: &str) {
         // The thread ends only after this value does.
-        let _ = self.questions.send(Question { id, name: name.to_owned() });
+        let _ = self.questions.send(name.to_owned());
     }
 
     /// The next answer, if there is one.

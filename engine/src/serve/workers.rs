@@ -16,26 +16,36 @@ use timeball_sys::{
     Carrier, CarrierError, CpuError, PrivilegeError, ServerSocket, UringOptions, Waker,
     drop_privileges, monotonic,
 };
-use timeball_time::{Interval, Publisher, Reader};
+use timeball_time::{Interval, Reader};
 use timeball_wire::Wait;
 
 use super::EXIT_THREAD_LOST;
+use super::desk::Desk;
 use super::listen::Share;
 use super::watchdog::Patient;
 use crate::config::Server;
+use crate::report::Tally;
 
 /// The running workers.
 #[derive(Debug)]
 pub(super) struct Workers {
     threads: Vec<Thread>,
-    stop: Arc<AtomicBool>,
+    end: Arc<End>,
+}
+
+/// Whether and how workers are to end.
+#[derive(Debug, Default)]
+struct End {
+    stop: AtomicBool,
+    /// Others go on with the sockets: what they hold is left to those.
+    relieved: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Thread {
     handle: JoinHandle<()>,
     waker: Waker,
-    counters: Arc<CachePadded<Counters>>,
+    tally: Tally,
     carrier: String,
 }
 
@@ -47,7 +57,7 @@ struct Job {
     clock: Reader,
     policy: PolicyReceiver,
     counters: Arc<CachePadded<Counters>>,
-    stop: Arc<AtomicBool>,
+    end: Arc<End>,
     started: Sender<Result<Started, StartError>>,
 }
 
@@ -75,41 +85,55 @@ pub(super) enum StartError {
 }
 
 impl Workers {
-    /// Starts a worker for each of `shares`, core after core of `server`, with one of `policies` each, and
-    /// returns when all can answer.
+    /// Starts a worker for each of `shares`, core after core of `server`, all with the time of `clock` and
+    /// the policy of `desk`, and returns when all can answer.
     ///
     /// # Errors
-    /// The first [`StartError`]; the process is then to be ended.
+    /// The first [`StartError`]; those already started have ended again.
     pub(super) fn start(
         server: &Server,
         shares: Vec<Share>,
-        clock: &Publisher,
-        policies: Vec<PolicyReceiver>,
+        clock: &Reader,
+        desk: &Desk,
     ) -> Result<Self, StartError> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Vec::with_capacity(shares.len());
-        let parts = shares.into_iter().zip(policies);
-        for (&core, (share, policy)) in server.cores.iter().cycle().zip(parts) {
-            let (started, report) = bounded(1);
-            let counters = Arc::default();
-            let job = Job {
-                core,
-                server: server.clone(),
-                share,
-                clock: clock.reader(),
-                policy,
-                counters: Arc::clone(&counters),
-                stop: Arc::clone(&stop),
-                started,
-            };
-            let builder = thread::Builder::new().name(format!("worker-{core}"));
-            let handle = builder.spawn(move || work(job)).map_err(StartError::Thread)?;
-            // A worker that ends without a report has panicked, and its guard ends the process.
-            let Started { waker, carrier } =
-                report.recv().unwrap_or_else(|_| std::process::abort())?;
-            threads.push(Thread { handle, waker, counters, carrier });
+        let mut workers = Self { threads: Vec::with_capacity(shares.len()), end: Arc::default() };
+        for (&core, share) in server.cores.iter().cycle().zip(shares) {
+            match workers.start_one(core, server, share, clock, desk) {
+                Ok(thread) => workers.threads.push(thread),
+                Err(error) => {
+                    workers.relieve();
+                    return Err(error);
+                }
+            }
         }
-        Ok(Self { threads, stop })
+        Ok(workers)
+    }
+
+    fn start_one(
+        &self,
+        core: usize,
+        server: &Server,
+        share: Share,
+        clock: &Reader,
+        desk: &Desk,
+    ) -> Result<Thread, StartError> {
+        let (started, report) = bounded(1);
+        let counters = Arc::default();
+        let job = Job {
+            core,
+            server: server.clone(),
+            share,
+            clock: clock.clone(),
+            policy: desk.join(),
+            counters: Arc::clone(&counters),
+            end: Arc::clone(&self.end),
+            started,
+        };
+        let builder = thread::Builder::new().name(format!("worker-{core}"));
+        let handle = builder.spawn(move || work(job)).map_err(StartError::Thread)?;
+        // A worker that ends without a report has panicked, and its guard ends the process.
+        let Started { waker, carrier } = report.recv().unwrap_or_else(|_| std::process::abort())?;
+        Ok(Thread { handle, waker, tally: Tally::of(counters), carrier })
     }
 
     /// How each worker carries its datagrams and why, in the order of the cores.
@@ -118,38 +142,52 @@ impl Workers {
     }
 
     /// Each worker's counters, to be read at any time.
-    pub(super) fn counters(&self) -> Vec<Arc<CachePadded<Counters>>> {
-        self.threads.iter().map(|thread| Arc::clone(&thread.counters)).collect()
+    pub(super) fn tallies(&self) -> Vec<Tally> {
+        self.threads.iter().map(|thread| thread.tally.clone()).collect()
     }
 
     /// By which it can be seen that each goes on.
     pub(super) fn patients(&self) -> impl Iterator<Item = Patient> {
         self.threads.iter().map(|thread| {
             let name = thread.handle.thread().name().unwrap_or_default().to_owned();
-            let (waker, counters) = (thread.waker.clone(), Arc::clone(&thread.counters));
-            Patient::new(name, move || counters.turns(), move || waker.wake())
+            let (waker, tally) = (thread.waker.clone(), thread.tally.clone());
+            Patient::new(name, move || tally.turns(), move || waker.wake())
         })
     }
 
     /// Lets every worker finish what its sockets hold, and returns what each has done.
     pub(super) fn finish(self) -> Vec<Totals> {
-        self.stop.store(true, Ordering::Release);
+        self.end.stop.store(true, Ordering::Release);
         for thread in &self.threads {
             thread.waker.wake();
         }
         let finish = |thread: Thread| {
             // A worker does not return but through its loop: see `LastWill`.
             let _ = thread.handle.join();
-            thread.counters.totals()
+            thread.tally.totals()
         };
         self.threads.into_iter().map(finish).collect()
+    }
+
+    /// The same when others serve the sockets already: workers answer what they have taken, and go.
+    pub(super) fn relieve(self) -> Vec<Totals> {
+        self.end.relieved.store(true, Ordering::Release);
+        self.finish()
+    }
+
+    /// Counts what those before have done as done by these.
+    pub(super) fn succeed(&mut self, before: &[Totals]) {
+        for (place, totals) in before.iter().enumerate() {
+            let last = self.threads.len() - 1;
+            self.threads[place.min(last)].tally.add(*totals);
+        }
     }
 }
 
 /// The life of one worker thread.
 fn work(job: Job) {
     let will = LastWill;
-    let Job { core, server, share, clock, policy, counters, stop, started } = job;
+    let Job { core, server, share, clock, policy, counters, end, started } = job;
     let carrier = match prepare(core, &server, share.sockets) {
         Ok((carrier, why)) => {
             let report = Started { waker: carrier.waker(), carrier: why };
@@ -166,7 +204,7 @@ fn work(job: Job) {
     if share.smeared {
         worker = worker.smearing(server.smear);
     }
-    if let Err(error) = serve(&mut worker, &stop) {
+    if let Err(error) = serve(&mut worker, &end) {
         tracing::error!("worker on core {core}: {error}; ending, because its clients would starve");
         std::process::exit(EXIT_THREAD_LOST);
     }
@@ -188,13 +226,16 @@ fn prepare(
     Ok(Carrier::open(server.backend.into(), options, sockets)?)
 }
 
-fn serve(worker: &mut Worker<Carrier>, stop: &AtomicBool) -> Result<(), CarrierError> {
-    while !stop.load(Ordering::Acquire) {
+fn serve(worker: &mut Worker<Carrier>, end: &End) -> Result<(), CarrierError> {
+    while !end.stop.load(Ordering::Acquire) {
         worker.turn(Wait::Block)?;
     }
     // Clients whose requests have arrived get their answers; those who come later will ask again.
     let deadline = monotonic() + DRAIN_MAX;
-    while worker.turn(Wait::Poll)? > 0 && monotonic() < deadline {}
+    let relieved = end.relieved.load(Ordering::Acquire);
+    while !relieved && worker.turn(Wait::Poll)? > 0 && monotonic() < deadline {}
+    worker.io_mut().close();
+    while worker.turn(Wait::Poll)? > 0 {}
     Ok(())
 }
 

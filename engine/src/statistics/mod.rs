@@ -14,16 +14,14 @@ mod scribe;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use crossbeam::utils::CachePadded;
 use timeball_discipline::{Basis, SourceStatus, Status};
-use timeball_responder::Counters;
 use timeball_time::{Interval, Realtime, Snapshot, Timestamp};
 use timeball_wire::Header;
 
 use crate::config::Statistics;
+use crate::report::Tally;
 use record::{Answer, Loop, Peer, Record};
 use scribe::{Message, Scribe};
 
@@ -61,8 +59,17 @@ impl Chronicle {
     }
 
     /// From now on the work of these workers is told of every hour.
-    pub(crate) fn count(&self, counters: Vec<Arc<CachePadded<Counters>>>) {
-        self.give(Message::Workers(counters));
+    pub(crate) fn count(&self, workers: Vec<Tally>) {
+        self.give(Message::Workers(workers));
+    }
+
+    /// From now on the sources are others: of each, which one of the old it is.
+    pub(crate) fn rearrange(&mut self, origins: &[Option<usize>]) {
+        let answers = |at: usize| self.answers.get(at).copied();
+        let answers = origins.iter().map(|origin| origin.and_then(answers).unwrap_or(0)).collect();
+        let departure = |at: usize| self.departures.get(at).copied().flatten();
+        self.departures = origins.iter().map(|origin| origin.and_then(departure)).collect();
+        self.answers = answers;
     }
 
     /// `source`'s last request left at `stamp`.

@@ -3,19 +3,17 @@
 //! Must never: end because a file cannot be written.
 
 use std::io;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
-use crossbeam::utils::CachePadded;
-use timeball_responder::{Counters, Totals};
+use timeball_responder::Totals;
 use timeball_sys::{drop_privileges, realtime};
 
 use super::file_set::FileSet;
 use super::record::Record;
 use crate::config::{Statistics, StatisticsKind, Words};
-use crate::report::{Work, work};
+use crate::report::{Tally, Work, work};
 
 /// What the thread is given.
 #[derive(Debug)]
@@ -23,14 +21,14 @@ pub(super) enum Message {
     /// Something to be written.
     Record(Record),
     /// Whose work to tell of every hour.
-    Workers(Vec<Arc<CachePadded<Counters>>>),
+    Workers(Vec<Tally>),
 }
 
 /// What the thread works with.
 #[derive(Debug)]
 pub(super) struct Scribe {
     sets: Vec<(StatisticsKind, FileSet)>,
-    workers: Vec<Arc<CachePadded<Counters>>>,
+    workers: Vec<Tally>,
     told: Totals,
     started: Instant,
     hour: Instant,
@@ -98,8 +96,8 @@ impl Scribe {
     /// What was done for clients since the last time.
     fn tell_work(&mut self) {
         let mut all = Totals::default();
-        for counters in &self.workers {
-            all += counters.totals();
+        for worker in &self.workers {
+            all += worker.totals();
         }
         let seconds = self.hour.elapsed().as_secs();
         let work = since(&work(&self.told), work(&all));

@@ -73,6 +73,17 @@ impl Carrier {
     }
 }
 
+impl Carrier {
+    /// Takes nothing more from the sockets, which go on with others: what was taken before still comes by
+    /// `receive` with [`Wait::Poll`], until that says zero.
+    pub fn close(&mut self) {
+        match self {
+            Self::Uring(io) => io.close(),
+            Self::Mmsg(io) => io.close(),
+        }
+    }
+}
+
 impl PacketIo for Carrier {
     type Error = CarrierError;
 

@@ -50,6 +50,14 @@ impl From<ServerSocket> for ControlSocket {
 }
 
 impl ControlSocket {
+    /// Another handle of the same socket.
+    ///
+    /// # Errors
+    /// When the process may open no more file descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// Takes one datagram; `None` when there is none, or its sender has no address to answer to.
     ///
     /// # Errors

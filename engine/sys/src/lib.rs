@@ -34,6 +34,7 @@ mod kernel_clock;
 mod lan;
 mod message;
 mod mmsg;
+mod peer;
 mod privileges;
 mod server;
 mod sockaddr;
@@ -58,6 +59,7 @@ pub use kernel_clock::{
 pub use lan::LanSocket;
 pub use message::Received;
 pub use mmsg::MmsgIo;
+pub use peer::peer_user;
 pub use privileges::{Capability, PrivilegeError, User, drop_privileges};
 pub use server::{ListenError, ListenGroup, ListenOptions, ServerSocket, check_free, listen};
 pub use stamping::Stamping;

@@ -40,6 +40,7 @@ pub struct MmsgIo {
     polled: Vec<libc::pollfd>,
     waker: Waker,
     woken: bool,
+    closed: bool,
     tally: IoTally,
 }
 
@@ -66,6 +67,7 @@ impl MmsgIo {
             polled,
             waker,
             woken: false,
+            closed: false,
             tally: IoTally::default(),
         };
         carrier.point_messages_at_frames();
@@ -75,6 +77,11 @@ impl MmsgIo {
     /// The handle by which other threads end a [`Wait::Block`].
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// Takes nothing more from the sockets.
+    pub(crate) const fn close(&mut self) {
+        self.closed = true;
     }
 
     fn point_messages_at_frames(&mut self) {
@@ -201,6 +208,9 @@ impl PacketIo for MmsgIo {
 
     fn receive(&mut self, wait: Wait) -> Result<usize, CarrierError> {
         self.batch.clear();
+        if self.closed {
+            return Ok(0);
+        }
         if self.turns_unpolled >= TURNS_UNPOLLED_MAX {
             self.poll(Wait::Poll)?;
         }

@@ -208,6 +208,16 @@ impl ServerSocket {
         Ok(Self { socket: socket.into(), sender: None, address })
     }
 
+    /// Another handle of the same socket, which lives until the last of them is dropped: what one does not
+    /// take, another will.
+    ///
+    /// # Errors
+    /// When the process may open no more file descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let sender = self.sender.as_ref().map(Socket::try_clone).transpose()?;
+        Ok(Self { socket: self.socket.try_clone()?, sender, address: self.address })
+    }
+
     /// The socket replies leave by: the one they are received by, or another of the same port.
     pub fn sender(&self) -> BorrowedFd<'_> {
         self.sender.as_ref().unwrap_or(&self.socket).as_fd()

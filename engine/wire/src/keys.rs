@@ -12,11 +12,11 @@ use crate::mac::{Key, KeyId};
 use crate::network::Network;
 
 /// Trusted keys in the order of their numbers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Keys(Vec<Trusted>);
 
 /// A key, and with whom it may be used.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trusted {
     /// The key.
     pub key: Key,
@@ -85,5 +85,7 @@ mod tests {
         assert!(found(9, "192.0.2.77") && found(9, "2001:db8::1"));
         assert!(!found(9, "192.0.3.77") && !found(9, "2001:db8::2"));
         assert!(keys.by_id(KeyId(9)).is_some() && keys.by_id(KeyId(8)).is_none());
+        let others = Keys::new(vec![trusted(1, "b", vec![])]);
+        assert!(keys == keys.clone() && others != Keys::new(vec![trusted(1, "a", vec![])]));
     }
 }

@@ -46,6 +46,7 @@ pub struct UringIo {
     waker: Waker,
     waker_armed: bool,
     woken: bool,
+    closed: bool,
     replies: ReplyPath,
     faults: u32,
     tally: IoTally,
@@ -117,6 +118,7 @@ impl UringIo {
                 waker,
                 waker_armed: false,
                 woken: false,
+                closed: false,
                 replies: options.replies,
                 faults: 0,
                 tally: IoTally::default(),
@@ -159,9 +161,18 @@ impl UringIo {
         self.waker.clone()
     }
 
+    /// Takes nothing more from the sockets; datagrams in frames already are still to be received.
+    pub(crate) fn close(&mut self) {
+        self.ring.cancel_all();
+        self.closed = true;
+    }
+
     /// Queues a receive for every socket that has none, and a poll of the waker; true if any was
     /// queued.
     fn arm(&mut self) -> Result<bool, CarrierError> {
+        if self.closed {
+            return Ok(false);
+        }
         let mut queued = false;
         for socket in 0..self.sockets.len() {
             if self.armed[socket] {

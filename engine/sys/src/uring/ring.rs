@@ -106,6 +106,12 @@ impl Ring {
         unsafe { queue.push(entry) }
     }
 
+    /// Ends all requests; that they have ended is told by completions, as is what they did before.
+    pub(crate) fn cancel_all(&self) {
+        // There may be none.
+        let _ = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any().all());
+    }
+
     /// Requests queued and not yet submitted.
     #[inline]
     pub(crate) fn queued(&mut self) -> u32 {
@@ -148,7 +154,7 @@ impl Drop for Ring {
     /// Best effort: ends all requests and lets go of the sockets now, not when the kernel gets
     /// round to it, so that their port is free when this returns.
     fn drop(&mut self) {
-        let _ = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any().all());
+        self.cancel_all();
         let _ = self.enter(Some(0)); // cancelled requests end in this thread's deferred work
         let _ = self.ring.submitter().unregister_files();
         if let Some(index) = self.registered {

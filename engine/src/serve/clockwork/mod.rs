@@ -6,22 +6,23 @@
 //! Must never: wait for anything but its waiter (names are looked up elsewhere), or keep the snapshot from
 //! being renewed because a source, a disk or the kernel clock fails.
 
+mod change;
+mod order;
+
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use crossbeam::utils::CachePadded;
 use timeball_discipline::{
     Action, Actions, Announced, Config, Discipline, Event, SourceId, drift, state,
 };
-use timeball_responder::Counters;
 use timeball_sys::{
     Capability, ClientSocket, KernelClock, Waiter, drop_privileges, monotonic, precision, reading,
 };
-use timeball_time::{ClockReading, Publisher, Realtime, Timestamp};
+use timeball_time::{ClockReading, Publisher, Reader, Realtime, Timestamp};
 use timeball_wire::Header;
 
 use super::EXIT_THREAD_LOST;
@@ -36,6 +37,9 @@ use crate::config::{Host, LeapMode, Plan, Source, Steering};
 use crate::report::Board;
 use crate::statistics::Chronicle;
 use crate::thread::Thread;
+pub(super) use change::Change;
+use order::Order;
+pub(super) use order::Timekeeper;
 
 /// The discipline and all it needs, ready to run.
 pub(super) struct Clockwork {
@@ -53,9 +57,11 @@ pub(super) struct Clockwork {
     /// As configured, in the discipline's order; places for servers that are heard of come after them.
     sources: Vec<Source>,
     /// What all of them are called.
-    names: Vec<String>,
+    names: Arc<[String]>,
     /// Servers that were heard of, and the end by which they come.
     announced: (Sender<Announced>, Receiver<Announced>),
+    /// What the main thread wants, and the end by which it comes.
+    orders: (Sender<Order>, Receiver<Order>),
     /// Of the drift file, if there is to be one.
     keeper: Option<Keeper>,
     /// Of the state file, if there is to be one.
@@ -102,7 +108,8 @@ impl Clockwork {
                 tracing::info!("{path}: {outdated}; of use is only its frequency");
             }
         }
-        board.show(discipline.status(reading()));
+        let names = Arc::from(plan.source_names());
+        board.show(discipline.status(reading()), &names);
         Ok(Self {
             actions,
             publisher: Publisher::new(discipline.snapshot()),
@@ -120,53 +127,45 @@ impl Clockwork {
                 plan.clock.leap_second == LeapMode::Kernel,
             ),
             needed: if steered { &[Capability::CAP_SYS_TIME] } else { &[] },
-            links: plan.source_names().iter().map(|_| None).collect(),
+            links: names.iter().map(|_| None).collect(),
             sources: plan.sources.clone(),
-            names: plan.source_names(),
             announced: bounded(ANNOUNCED_MAX),
+            orders: bounded(ORDERS_MAX),
             keeper: drift_file.map(Keeper::start).transpose()?,
-            chronicle: plan
-                .statistics
-                .as_ref()
-                .map(|statistics| Chronicle::start(statistics, plan.source_names().len()))
-                .transpose()?,
+            chronicle: chronicle(plan)?,
+            names,
             state_keeper: state_file.map(Keeper::start).transpose()?,
             boot,
             stop: Arc::new(AtomicBool::new(false)),
         })
     }
 
-    /// Where workers get their readers; it holds what may be served before the thread runs.
-    pub(super) const fn publisher(&self) -> &Publisher {
-        &self.publisher
-    }
-
-    /// Has the work of these workers told of in statistics.
-    pub(super) fn count(&self, counters: &[Arc<CachePadded<Counters>>]) {
-        if let Some(chronicle) = &self.chronicle {
-            chronicle.count(counters.to_vec());
-        }
-    }
-
-    /// Where servers that were heard of are to be told of.
-    pub(super) fn ear(&self) -> Ear {
-        Ear { inbox: self.announced.0.clone(), waker: self.waiter.waker() }
+    /// What workers read; it holds what may be served before the thread runs.
+    pub(super) fn reader(&self) -> Reader {
+        self.publisher.reader()
     }
 
     /// Starts the thread.
     ///
     /// # Errors
     /// When the system refuses one.
-    pub(super) fn start(self) -> io::Result<Thread> {
+    pub(super) fn start(self) -> io::Result<Timekeeper> {
         let (pulse, stop) = (self.waiter.pulse(), Arc::clone(&self.stop));
-        Thread::start("discipline", pulse, stop, move || {
+        let (orders, ear, clock) = (self.orders.0.clone(), self.ear(), self.reader());
+        let thread = Thread::start("discipline", pulse, stop, move || {
             if let Err(error) = self.run() {
                 tracing::error!(
                     "discipline thread: {error}; ending, because the time would go stale"
                 );
                 std::process::exit(EXIT_THREAD_LOST);
             }
-        })
+        })?;
+        Ok(Timekeeper { thread, orders, ear, clock })
+    }
+
+    /// Where servers that were heard of are to be told of.
+    fn ear(&self) -> Ear {
+        Ear { inbox: self.announced.0.clone(), waker: self.waiter.waker() }
     }
 
     fn run(mut self) -> io::Result<()> {
@@ -212,6 +211,9 @@ impl Clockwork {
             if woken.deadline {
                 self.on_timer(reading());
             }
+            while let Ok(order) = self.orders.1.try_recv() {
+                self.obey(order);
+            }
         }
         self.discipline.on_stop(reading(), &mut self.actions);
         self.perform();
@@ -229,7 +231,7 @@ impl Clockwork {
         if let Some(chronicle) = &mut self.chronicle {
             chronicle.observe(&status, now.realtime);
         }
-        self.board.show(status);
+        self.board.show(status, &self.names);
     }
 
     fn on_timer(&mut self, now: ClockReading) {
@@ -299,15 +301,25 @@ impl Clockwork {
         }
     }
 
+    /// Hands the addresses of a name on to every source of that name; whoever has not asked ignores them.
     fn resolved(&mut self, answer: Answer) {
-        let source = &self.sources[answer.id];
-        let mut addresses = answer.addresses.unwrap_or_else(|error| {
-            tracing::warn!("{}: {error}", source.endpoint);
-            Vec::new()
-        });
-        addresses.retain(|&address| source.family.admits(address));
-        let id = SourceId(answer.id as u16);
-        self.discipline.on_resolved(id, &addresses, reading(), &mut self.actions);
+        let host = Host::Name(answer.name);
+        for (id, source) in (0..).map(SourceId).zip(&self.sources) {
+            if source.endpoint.host != host {
+                continue;
+            }
+            let own = match &answer.addresses {
+                Ok(addresses) => {
+                    let admitted = |address: &&IpAddr| source.family.admits(**address);
+                    addresses.iter().filter(admitted).copied().collect()
+                }
+                Err(error) => {
+                    tracing::warn!("{}: {error}", source.endpoint);
+                    Vec::new()
+                }
+            };
+            self.discipline.on_resolved(id, &own, reading(), &mut self.actions);
+        }
     }
 
     /// Does what the discipline has asked for, until it asks for nothing more.
@@ -323,7 +335,7 @@ impl Clockwork {
                     Action::Send { source, remote, request } => self.send(source, remote, &request),
                     Action::Resolve { source } => {
                         if let Host::Name(name) = &self.sources[source.index()].endpoint.host {
-                            self.resolver.ask(source.index(), name);
+                            self.resolver.ask(name);
                         }
                     }
                     Action::Publish(snapshot) => {
@@ -383,6 +395,13 @@ impl Clockwork {
     }
 }
 
+/// Those who write the statistics of `plan`, if it wants any.
+fn chronicle(plan: &Plan) -> io::Result<Option<Chronicle>> {
+    let sources = plan.source_names().len();
+    let start = |statistics| Chronicle::start(statistics, sources);
+    plan.statistics.as_ref().map(start).transpose()
+}
+
 /// Unpredictable: a request's nonce is what keeps strangers from answering it.
 fn random() -> u64 {
     // Without it every reply could be forged, so there is nothing to go on with.
@@ -395,4 +414,6 @@ const DATAGRAM_MAX: usize = 512;
 const DATAGRAMS_PER_WAKEUP: usize = 32;
 /// Servers heard of that may wait; more are told of again.
 const ANNOUNCED_MAX: usize = 32;
+/// Orders that may wait; whoever gives one more waits.
+const ORDERS_MAX: usize = 8;
 const ROUNDS_MAX: usize = 8;

@@ -1,0 +1,37 @@
+//! The settings that a server which runs cannot change: what their change needs is a new process.
+//!
+//! How many sockets there are at an address, and how packets are spread over them, is laid down when they are
+//! opened; privileges are gone once it serves.
+//!
+//! Must never: leave a setting out that a reload does not put into force.
+
+use crate::config::Plan;
+use crate::difference::Difference;
+
+/// Puts into `new` what stays as it is in `old`, and takes those differences out of `found`.
+pub(super) fn keep(new: &mut Plan, old: &Plan, found: &mut Vec<Difference>) -> Vec<Difference> {
+    for (_, _, keep) in FIXED {
+        keep(new, old);
+    }
+    let is_fixed = |one: &mut Difference| {
+        FIXED.iter().any(|(section, setting, _)| one.is_of(section, setting))
+    };
+    found.extract_if(.., is_fixed).collect()
+}
+
+/// Takes one setting of a plan over from another.
+type Keep = fn(&mut Plan, &Plan);
+
+/// Section, setting, and how it is kept.
+const FIXED: [(&str, &str, Keep); 6] = [
+    ("server", "cores", |new, old| new.server.cores.clone_from(&old.server.cores)),
+    ("server", "spread", |new, old| new.server.spread = old.server.spread),
+    ("server", "receive_buffer_bytes", |new, old| {
+        new.server.receive_buffer_bytes = old.server.receive_buffer_bytes;
+    }),
+    ("server", "worker_priority", |new, old| {
+        new.server.worker_priority = old.server.worker_priority;
+    }),
+    ("server", "user", |new, old| new.server.user.clone_from(&old.server.user)),
+    ("clock", "steering", |new, old| new.clock.steering = old.clock.steering),
+];

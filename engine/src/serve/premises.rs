@@ -1,0 +1,86 @@
+//! What is opened at the start, while there are privileges; from then on there are none but those that some
+//! thread still needs.
+//!
+//! Must never: start a thread; privileges belong to threads, and are given up before there is a second one.
+
+use timeball_discipline as discipline;
+use timeball_sys::{Capability, KernelClock, ReadClock, SteerError, User, drop_privileges};
+use timeball_wire::Keys;
+
+use std::io;
+
+use super::StartError;
+use super::lan::LanSockets;
+use super::listen::Listening;
+use super::whereabouts::Whereabouts;
+use crate::config::{KeyFile, Plan, Steering};
+use crate::control::{Door, DoorError};
+
+/// Sockets, and what else needs to be had before privileges are gone.
+pub(super) struct Premises {
+    pub(super) listening: Listening,
+    pub(super) lan: LanSockets,
+    pub(super) door: Option<Door>,
+    pub(super) whereabouts: Whereabouts,
+    /// What the discipline is told.
+    pub(super) clock: discipline::Config,
+}
+
+impl Premises {
+    /// Opens what `plan` asks for and gives up the privileges for it.
+    ///
+    /// # Errors
+    /// The first thing that is refused; what was opened is closed again.
+    pub(super) fn open(plan: &Plan, keys: &KeyFile) -> Result<Self, StartError> {
+        let spread_key = getrandom::u32().map_err(io::Error::other);
+        let spread_key = spread_key.map_err(StartError::system("no randomness"))?;
+        let mut listening = Listening::nowhere(spread_key).of(&plan.server, None)?;
+        let clock = discipline_config(plan, &keys.keys)?;
+        let whereabouts = Whereabouts::new(listening.addresses());
+        let lan = LanSockets::open(&plan.lan, &listening.addresses().collect::<Vec<_>>())?;
+        let user = plan.server.user.as_deref().map(User::named).transpose()?;
+        let door = open_door(plan, user.as_ref(), &mut listening.notes)?;
+        drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
+        Ok(Self { listening, lan, door, whereabouts, clock })
+    }
+}
+
+/// The control socket: where it was asked for, or wherever there can be one.
+pub(super) fn open_door(
+    plan: &Plan,
+    user: Option<&User>,
+    notes: &mut Vec<String>,
+) -> Result<Option<Door>, DoorError> {
+    if let Some(path) = &plan.control.socket {
+        return Door::open(path, user).map(Some);
+    }
+    Ok(Door::open_usual(user)
+        .inspect_err(|error| notes.push(format!("no `timeball status` here: {error}")))
+        .ok())
+}
+
+/// What the discipline is told of the plan.
+pub(super) fn discipline_config(
+    plan: &Plan,
+    keys: &Keys,
+) -> Result<discipline::Config, StartError> {
+    let steering = match plan.clock.steering {
+        Steering::Virtual => discipline::Steering::Virtual,
+        Steering::Kernel => {
+            let able = caps::has_cap(None, caps::CapSet::Effective, Capability::CAP_SYS_TIME);
+            if !able.unwrap_or(false) {
+                return Err(SteerError::MissingCapability.into());
+            }
+            discipline::Steering::Kernel { frequency: KernelClock::new().state()?.frequency }
+        }
+    };
+    Ok(plan.discipline(steering, keys))
+}
+
+/// What the threads still have to do that needs a privilege; each of them drops the rest.
+fn needed_capabilities(plan: &Plan) -> Vec<Capability> {
+    let steering = plan.clock.steering == Steering::Kernel;
+    let priority = plan.server.worker_priority.is_some();
+    let time = steering.then_some(Capability::CAP_SYS_TIME);
+    time.into_iter().chain(priority.then_some(Capability::CAP_SYS_NICE)).collect()
+}

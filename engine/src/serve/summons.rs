@@ -1,0 +1,101 @@
+//! What the main thread is called for once the server runs: signals, and what is demanded at the control
+//! socket.
+//!
+//! Must never: lose a signal; one that comes while another is being answered waits for its turn.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::low_level::pipe;
+use timeball_sys::{Waiter, monotonic};
+use timeball_time::Interval;
+
+use crate::control::{Demand, Demands};
+
+/// Where the main thread waits.
+#[derive(Debug)]
+pub(super) struct Summons {
+    waiter: Waiter,
+    /// Each with the pipe by which it comes.
+    signals: Vec<(i32, UnixStream)>,
+    demands: (Sender<Demand>, Receiver<Demand>),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Call {
+    /// End.
+    End,
+    /// Say how things are.
+    Report,
+    /// Read the configuration again.
+    Reload,
+    /// Somebody wants something.
+    Demand(Demand),
+}
+
+impl Summons {
+    /// From here on signals wait to be answered instead of doing what they usually do.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(super) fn new() -> io::Result<Self> {
+        let mut signals = Vec::new();
+        for signal in [SIGTERM, SIGINT, SIGUSR1, SIGHUP] {
+            let (read, write) = UnixStream::pair()?;
+            read.set_nonblocking(true)?;
+            pipe::register(signal, write)?;
+            signals.push((signal, read));
+        }
+        Ok(Self { waiter: Waiter::new()?, signals, demands: bounded(DEMANDS_MAX) })
+    }
+
+    /// The way by which demands come.
+    pub(super) fn demands(&self) -> Demands {
+        Demands::new(self.demands.0.clone(), self.waiter.waker())
+    }
+
+    /// Waits for the next call.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub(super) fn next(&mut self) -> io::Result<Call> {
+        loop {
+            if let Some(call) = self.signalled() {
+                return Ok(call);
+            }
+            if let Ok(demand) = self.demands.1.try_recv() {
+                return Ok(Call::Demand(demand));
+            }
+            let fds: Vec<BorrowedFd<'_>> =
+                self.signals.iter().map(|(_, pipe)| pipe.as_fd()).collect();
+            self.waiter.wait(monotonic() + IDLE, &fds)?;
+        }
+    }
+
+    /// What the first signal that has come asks for, however often it has come.
+    fn signalled(&self) -> Option<Call> {
+        let (signal, _) = self.signals.iter().find(|(_, pipe)| is_full(pipe))?;
+        Some(match *signal {
+            SIGHUP => Call::Reload,
+            SIGUSR1 => Call::Report,
+            _ => Call::End,
+        })
+    }
+}
+
+/// Whether anything has come by `pipe`, which is empty then.
+fn is_full(mut pipe: &UnixStream) -> bool {
+    let (mut bytes, mut any) = ([0; 64], false);
+    while pipe.read(&mut bytes).is_ok_and(|count| count > 0) {
+        any = true;
+    }
+    any
+}
+
+/// The control thread takes more than this for a sign that the server has too much to do.
+const DEMANDS_MAX: usize = 16;
+const IDLE: Interval = Interval::from_secs(60);
