@@ -37,6 +37,10 @@ fn beside(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -50,6 +54,57 @@ mod tests {
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         fs::remove_dir_all(&directory).unwrap();
     }
+
+    /// Lines of one number each, as many as the number says.
+    fn contents(number: usize) -> String {
+        format!("{number}\n").repeat(number)
+    }
+
+    /// Run by the test below in processes of their own, which it kills.
+    #[test]
+    #[ignore = "goes on until it is killed"]
+    fn somebody_who_writes_until_killed() {
+        let path = PathBuf::from(std::env::var_os(KILLED_WRITES_TO).unwrap());
+        for number in (1..=300).cycle() {
+            replace(&path, &contents(number)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_thousand_kills_leave_no_file_that_is_not_whole() {
+        let directory = std::env::temp_dir().join(format!("timeball-kill-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let kills = |hand: u64| {
+            let path = directory.join(format!("drift-{hand}"));
+            for kill in 0..KILLS / HANDS {
+                let _ = fs::remove_file(&path);
+                let victim = "serve::state_file::tests::somebody_who_writes_until_killed";
+                let mut writer = Command::new(std::env::current_exe().unwrap())
+                    .args(["--ignored", "--exact", victim])
+                    .env(KILLED_WRITES_TO, &path)
+                    .stdout(Stdio::null())
+                    .spawn()
+                    .unwrap();
+                while !path.exists() {
+                    assert_eq!(writer.try_wait().unwrap(), None, "it writes");
+                    thread::sleep(Duration::from_micros(200));
+                }
+                // A write takes some tens of microseconds to some milliseconds.
+                thread::sleep(Duration::from_micros((kill * 7919 + hand * 104_729) % 3000));
+                writer.kill().unwrap();
+                writer.wait().unwrap();
+                let text = fs::read_to_string(&path).unwrap();
+                let number = text.lines().next().and_then(|line| line.parse().ok()).unwrap_or(0);
+                assert!(number > 0 && text == contents(number), "kill {kill}: {text:?}");
+            }
+        };
+        thread::scope(|scope| (0..HANDS).for_each(|hand| drop(scope.spawn(move || kills(hand)))));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    const KILLED_WRITES_TO: &str = "TIMEBALL_KILLED_WRITES_TO";
+    const KILLS: u64 = 1000;
+    const HANDS: u64 = 4;
 
     #[test]
     fn a_failed_write_keeps_the_old_contents() {

@@ -1,0 +1,102 @@
+//! A host that withholds something: the server makes do, says so once, and answers everybody.
+
+mod common;
+
+use std::process::Command;
+
+use common::{Daemon, Host, text};
+
+/// Runs the rest of its arguments with a seccomp filter, as a container would: `uring` refuses io_uring_setup with
+/// EPERM, `ipv6` refuses sockets of that family as a kernel without it does.
+const WITHOUT: &str = "\
+import ctypes, os, platform, struct, sys
+LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
+ALLOW, ERRNO, NUMBER, FIRST_ARGUMENT = 0x7fff0000, 0x00050000, 0, 16
+NO_NEW_PRIVS, SECCOMP, FILTER = 38, 22, 2
+IO_URING_SETUP, SOCKET = 425, {'x86_64': 41, 'aarch64': 198}[platform.machine()]
+AF_INET6, EPERM, EAFNOSUPPORT = 10, 1, 97
+filters = {
+    'uring': [(LOAD, 0, 0, NUMBER), (EQUAL, 0, 1, IO_URING_SETUP), (RETURN, 0, 0, ERRNO | EPERM),
+              (RETURN, 0, 0, ALLOW)],
+    'ipv6': [(LOAD, 0, 0, NUMBER), (EQUAL, 0, 3, SOCKET), (LOAD, 0, 0, FIRST_ARGUMENT),
+             (EQUAL, 0, 1, AF_INET6), (RETURN, 0, 0, ERRNO | EAFNOSUPPORT), (RETURN, 0, 0, ALLOW)],
+}
+program = filters[sys.argv[1]]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in program))
+class Program(ctypes.Structure):
+    _fields_ = [('len', ctypes.c_ushort), ('filter', ctypes.c_void_p)]
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+whole = Program(len(program), ctypes.cast(code, ctypes.c_void_p))
+if prctl(NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(SECCOMP, FILTER, ctypes.byref(whole)):
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.execv(sys.argv[2], sys.argv[2:])
+";
+
+/// `timeball serve` without something, by this launcher and its arguments.
+fn serve(host: &Host, launcher: &[&str]) -> (Daemon, Vec<String>) {
+    let mut command = host.command(launcher[0]);
+    command.args(&launcher[1..]).arg(env!("CARGO_BIN_EXE_timeball")).arg("serve");
+    let mut server = Daemon::start(command);
+    server.wait_for("ready");
+    let said = server.so_far().to_vec();
+    (server, said)
+}
+
+fn assert_answers_all(host: &Host, servers: &[&str]) {
+    let said = host.query(servers);
+    for server in said["servers"].as_array().unwrap() {
+        assert_eq!(server["replies"], server["requests"], "{said}");
+    }
+}
+
+#[test]
+fn where_io_uring_is_forbidden_one_line_says_so_and_all_are_answered() {
+    let host = Host::new();
+    let (mut server, said) = serve(&host, &["python3", "-c", WITHOUT, "uring"]);
+    let about: Vec<_> = said.iter().filter(|line| line.contains("io_uring")).collect();
+    assert!(about.len() == 1 && about[0].contains("recvmmsg"), "{said:?}");
+    assert_answers_all(&host, &["127.0.0.1", "::1"]);
+    server.signal("TERM");
+    server.wait_for("worker 0:");
+}
+
+#[test]
+fn without_a_byte_of_lockable_memory_all_are_answered() {
+    let host = Host::new();
+    // Without CAP_IPC_LOCK the limit counts.
+    let launcher = ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "--"];
+    let limit = ["prlimit", "--memlock=0:0", "--"];
+    let (_server, said) = serve(&host, &[&launcher[..], &limit[..]].concat());
+    assert!(said.iter().any(|line| line.contains("carrier")), "{said:?}");
+    assert_answers_all(&host, &["127.0.0.1", "::1"]);
+}
+
+#[test]
+fn on_a_kernel_without_ipv6_it_serves_ipv4_and_says_so() {
+    let host = Host::new();
+    let (_server, said) = serve(&host, &["python3", "-c", WITHOUT, "ipv6"]);
+    let listening = said.iter().find(|line| line.contains("listening")).unwrap();
+    assert!(listening.contains("0.0.0.0:123") && !listening.contains("[::]"), "{said:?}");
+    assert_answers_all(&host, &["127.0.0.1"]);
+}
+
+#[test]
+fn workers_are_as_many_as_the_cores_it_may_use() {
+    let host = Host::new();
+    let (server, said) = serve(&host, &["taskset", "-c", "0"]);
+    assert!(said.iter().any(|line| line.contains("1 on core 0")), "{said:?}");
+    assert_answers_all(&host, &["127.0.0.1", "::1"]);
+    drop(server);
+}
+
+#[test]
+fn a_set_of_cores_that_shrinks_while_it_runs_loses_nobody() {
+    let host = Host::new();
+    let (server, _) = serve(&host, &["nice", "-n", "0"]);
+    let mut shrink = Command::new("taskset");
+    let shrunk = shrink.args(["-a", "-p", "-c", "0", &server.pid().to_string()]).output().unwrap();
+    assert!(shrunk.status.success(), "{}", text(&shrunk));
+    // Of many addresses, so that every worker has some.
+    let servers: Vec<_> = (1..9).map(|n| format!("127.0.{n}.1")).collect();
+    assert_answers_all(&host, &servers.iter().map(String::as_str).collect::<Vec<_>>());
+}
