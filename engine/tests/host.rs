@@ -6,8 +6,8 @@ use std::process::Command;
 
 use common::{Daemon, Host, text};
 
-/// Runs the rest of its arguments with a seccomp filter, as a container would: `uring` refuses io_uring_setup with
-/// EPERM, `ipv6` refuses sockets of that family as a kernel without it does.
+/// Runs the rest of its arguments with a seccomp filter, as a container would: `uring` refuses io_uring_setup
+/// with EPERM, `ipv6` refuses sockets of that family as a kernel without it does.
 const WITHOUT: &str = "\
 import ctypes, os, platform, struct, sys
 LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
