@@ -16,7 +16,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use fixture::{FullBatches, NONCE, NOW, client, datagram, request, snapshot};
 use hdrhistogram::Histogram;
 use timeball_responder::{
-    Announcement, Census, Clerk, HashKey, Policy, Verdict, Worker, answer, policy_exchange, stamp,
+    Announcement, Census, Clerk, HashKey, Limiter, Policy, Verdict, Worker, answer,
+    policy_exchange, stamp,
 };
 use timeball_time::{Interval, Publisher};
 use timeball_wire::{
@@ -49,13 +50,14 @@ fn parse(criterion: &mut Criterion) {
 fn reply(criterion: &mut Criterion) {
     let snapshot = snapshot(0);
     let announcement = Announcement::at(&snapshot, NOW);
-    let policy = Policy::default();
+    let (policy, mut limiter) = (Policy::default(), Limiter::default());
     criterion.bench_function("answer one request", |bencher| {
         bencher.iter_batched_ref(
             request,
             |bytes| {
                 let mut datagram = datagram(bytes);
-                let verdict = answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
+                let verdict =
+                    answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram);
                 assert!(matches!(verdict, Verdict::Reply { len: HEADER_LEN, .. }));
                 stamp(&snapshot, &policy, NOW, datagram.bytes);
             },
@@ -64,7 +66,7 @@ fn reply(criterion: &mut Criterion) {
     });
     let mut bytes = request();
     let mut datagram = datagram(&mut bytes);
-    answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
+    answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram);
     stamp(&snapshot, &policy, NOW, &mut bytes);
     let header = Header::parse(&bytes).expect("a reply");
     assert_eq!((header.flags.mode, header.origin.to_bits()), (Mode::Server, NONCE));
@@ -74,7 +76,7 @@ fn reply(criterion: &mut Criterion) {
 /// What a signed exchange costs beside a bare one: the code verified, and another made.
 fn reply_signed(criterion: &mut Criterion) {
     let snapshot = snapshot(0);
-    let announcement = Announcement::at(&snapshot, NOW);
+    let (announcement, mut limiter) = (Announcement::at(&snapshot, NOW), Limiter::default());
     for (name, algorithm) in Algorithm::NAMES {
         let secret = &[7; 32][..algorithm.secret_len().unwrap_or(20)];
         let key = Key::new(KeyId(1), algorithm, secret).expect("the right length");
@@ -88,7 +90,8 @@ fn reply_signed(criterion: &mut Criterion) {
                 || asked.clone(),
                 |bytes| {
                     let mut datagram = datagram(bytes);
-                    let verdict = answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
+                    let verdict =
+                        answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram);
                     assert!(matches!(verdict, Verdict::Reply { answered, .. } if answered.signed));
                     stamp(&snapshot, &policy, NOW, datagram.bytes);
                 },

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 use timeball_responder::{
-    Access, AccessRule, Announcement, Census, Clerk, DropReason, HashKey, Network, Policy,
+    Access, AccessRule, Announcement, Census, Clerk, DropReason, HashKey, Limiter, Network, Policy,
     Restrictions, Verdict, Worker, answer, policy_exchange, stamp,
 };
 use timeball_time::Publisher;
@@ -76,11 +76,11 @@ fn reply_signed(turns: u32) {
 fn answer_to(asked: &[u8], policy: &Policy, turns: u32) {
     let snapshot = snapshot(0);
     let announcement = Announcement::at(&snapshot, NOW);
-    let mut bytes = asked.to_vec();
+    let (mut bytes, mut limiter) = (asked.to_vec(), Limiter::default());
     for _ in 0..turns {
         bytes.copy_from_slice(asked);
         let mut datagram = datagram(&mut bytes);
-        let verdict = answer(&announcement, &snapshot, policy, NOW, &mut datagram);
+        let verdict = answer(&announcement, &snapshot, policy, &mut limiter, NOW, &mut datagram);
         assert!(matches!(verdict, Verdict::Reply { len, .. } if len == asked.len()));
         stamp(&snapshot, policy, NOW, datagram.bytes);
     }
@@ -89,11 +89,11 @@ fn answer_to(asked: &[u8], policy: &Policy, turns: u32) {
 fn drop_short(turns: u32) {
     let snapshot = snapshot(0);
     let announcement = Announcement::at(&snapshot, NOW);
-    let policy = Policy::default();
+    let (policy, mut limiter) = (Policy::default(), Limiter::default());
     let mut bytes = request();
     for _ in 0..turns {
         let mut datagram = datagram(&mut bytes[..12]);
-        let verdict = answer(&announcement, &snapshot, &policy, NOW, &mut datagram);
+        let verdict = answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram);
         assert!(matches!(verdict, Verdict::Drop(DropReason::Short)));
     }
 }

@@ -6,9 +6,13 @@
 #![no_main]
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use libfuzzer_sys::fuzz_target;
-use timeball_responder::{Announcement, Policy, Verdict, answer, stamp};
+use timeball_responder::{
+    Access, AccessRule, Announcement, HashKey, LimitMode, LimitSettings, Limiter, Limits, Network, Policy,
+    Restrictions, Verdict, answer, stamp,
+};
 use timeball_time::{Interval, Leap, Realtime, Snapshot, Stratum, Timestamp};
 use timeball_wire::{Algorithm, Datagram, HEADER_LEN, Header, Key, KeyId, Keys, Trusted};
 
@@ -22,20 +26,27 @@ fuzz_target!(|input: &[u8]| {
     let snapshot = snapshot(circumstances);
     let policy = policy();
     let datagram = &signed(&policy, circumstances, datagram);
-    let Some(reply) = ask(&snapshot, &policy, source, circumstances, datagram) else { return };
+    let mut limiter = Limiter::new(&policy.limits);
+    let Some(reply) = ask(&snapshot, &policy, &mut limiter, source, circumstances, datagram) else { return };
     assert!(reply.len() <= datagram.len());
     let (asked, told) = (Header::parse(datagram).unwrap(), Header::parse(&reply).unwrap());
     assert_eq!(told.origin, asked.transmit);
     assert_eq!(told.flags.version, asked.flags.version);
     assert!(told.transmit.since(told.receive) >= Interval::ZERO);
     assert!((told.root_delay.to_bits() | told.root_dispersion.to_bits()) < 0x8000_0000);
-    assert_eq!(ask(&snapshot, &policy, source, circumstances, &reply), None);
+    assert_eq!(ask(&snapshot, &policy, &mut limiter, source, circumstances, &reply), None);
     check_code(&policy, &reply);
+    // Whoever asks too often gets nothing, an answer or a kiss, and none of them longer than its question.
+    for _ in 0..4 {
+        let again = ask(&snapshot, &policy, &mut limiter, source, circumstances, datagram);
+        assert!(again.is_none_or(|reply| reply.len() <= datagram.len()));
+    }
 });
 
 fn ask(
     snapshot: &Snapshot,
     policy: &Policy,
+    limiter: &mut Limiter,
     source: SocketAddr,
     circumstances: u8,
     datagram: &[u8],
@@ -50,7 +61,7 @@ fn ask(
     let mut asked =
         Datagram { source, received, bytes: &mut memory, truncated: circumstances & 4 != 0 };
     let announcement = Announcement::at(snapshot, NOW);
-    let verdict = answer(&announcement, snapshot, policy, NOW, &mut asked);
+    let verdict = answer(&announcement, snapshot, policy, limiter, NOW, &mut asked);
     let Verdict::Reply { len, .. } = verdict else { return None };
     assert!(len >= HEADER_LEN);
     memory.truncate(len);
@@ -64,7 +75,26 @@ fn policy() -> Policy {
     let kinds = [Algorithm::Aes128Cmac, Algorithm::Sha1, Algorithm::Sha512];
     let key = |(id, kind)| Key::new(KeyId(id), kind, &[7; 16]).unwrap();
     let keys = (1..).zip(kinds).map(key).map(|key| Trusted { key, peers: Vec::new() });
-    Policy { keys: Keys::new(keys.collect()), ..Policy::default() }
+    let limits = LimitSettings {
+        mode: LimitMode::On,
+        interval: Interval::from_secs(1),
+        burst: NonZeroU32::MIN,
+        leak: NonZeroU32::MIN.saturating_add(1),
+        clients: 8,
+    };
+    // Half of the address space is limited, half of that half is told so.
+    let rule = |first, length, restrictions| AccessRule {
+        network: Network::new([first, 0, 0, 0].into(), length).unwrap(),
+        from_ntp_port: false,
+        restrictions,
+    };
+    let kissed = Restrictions::LIMITED | Restrictions::KISSED;
+    let rules = [rule(0, 1, Restrictions::LIMITED), rule(64, 2, kissed)];
+    Policy {
+        access: Access::new(&rules),
+        keys: Keys::new(keys.collect()),
+        limits: Limits::new(&limits, HashKey([1, 2])),
+    }
 }
 
 fn signed(policy: &Policy, circumstances: u8, datagram: &[u8]) -> Vec<u8> {

@@ -28,6 +28,10 @@ impl Restrictions {
     pub const KEYED_ONLY: Self = Self(1 << 2);
     /// Requests for the time are answered only in the current version, 4.
     pub const CURRENT_VERSION_ONLY: Self = Self(1 << 3);
+    /// Requests for the time beyond the [`Limits`](crate::Limits) are not answered, most of them.
+    pub const LIMITED: Self = Self(1 << 4);
+    /// Whoever is limited may be told so by a kiss of death (RFC 5905 section 7.4: RATE).
+    pub const KISSED: Self = Self(1 << 5);
 
     /// True if all of `other` is withheld.
     pub const fn contains(self, other: Self) -> bool {

@@ -6,11 +6,12 @@
 //!
 //! Must never: make the reply longer than the request, or let T2 be early, T3 late, or T3 before T2.
 
-use timeball_time::{Interval, NtpTimestamp, Realtime, Snapshot, Timestamp};
+use timeball_time::{Interval, Leap, NtpTimestamp, Realtime, ReferenceId, Snapshot, Timestamp};
 use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, KEY_ID_LEN, KeyId, Mode, field};
 
 use crate::gate::{DropReason, Request, Signature, admit};
-use crate::{Announcement, Policy};
+use crate::limiter::{Limiter, Pace};
+use crate::{Announcement, Policy, Restrictions};
 
 /// What becomes of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,9 +38,12 @@ pub struct Answered {
     pub signed: bool,
     /// The reply refuses the request's key (RFC 5905 section 9.2: crypto-NAK).
     pub crypto_nak: bool,
+    /// The reply only says that the client asks too often (RFC 5905 section 7.4: RATE).
+    pub kiss: bool,
 }
 
-/// Judges `datagram` by `policy` and writes its reply over it, all but the transmit timestamp.
+/// Judges `datagram` by `policy`, and its sender by what `limiter` remembers, and writes its reply over it,
+/// all but the transmit timestamp.
 ///
 /// `announcement` and `snapshot` are those of the moment `now`, which also stands in for the arrival if
 /// the kernel gave no stamp or an impossible one.
@@ -48,6 +52,7 @@ pub fn answer(
     announcement: &Announcement,
     snapshot: &Snapshot,
     policy: &Policy,
+    limiter: &mut Limiter,
     now: Timestamp<Realtime>,
     datagram: &mut Datagram<'_>,
 ) -> Verdict {
@@ -55,16 +60,54 @@ pub fn answer(
         Ok(request) => request,
         Err(reason) => return Verdict::Drop(reason),
     };
+    let kiss = match pace(request, policy, limiter, now, datagram) {
+        Pace::Answer => false,
+        Pace::Kiss => true,
+        Pace::TooOften => return Verdict::Drop(DropReason::Limited),
+        Pace::Stranger => return Verdict::Drop(DropReason::Stranger),
+    };
     let arrival = plausible_arrival(datagram.received, now).unwrap_or(now);
     write_header(announcement, request, snapshot.served(arrival), datagram.bytes);
-    let len = HEADER_LEN + write_code(request.signature, datagram.bytes);
+    if kiss {
+        write_kiss(policy.limits.kiss_poll(), datagram.bytes);
+    }
+    // A kiss is the header alone.
+    let signature = if kiss { Signature::Absent } else { request.signature };
+    let len = HEADER_LEN + write_code(signature, datagram.bytes);
     let answered = Answered {
         version: request.version,
         symmetric: request.reply_mode == Mode::SymmetricPassive,
-        signed: matches!(request.signature, Signature::Good { .. }),
-        crypto_nak: request.signature == Signature::Bad,
+        signed: matches!(signature, Signature::Good { .. }),
+        crypto_nak: signature == Signature::Bad,
+        kiss,
     };
     Verdict::Reply { len, answered }
+}
+
+/// What the sender of `request` gets. Who signs with a key of ours is somebody we have an agreement with.
+#[inline]
+fn pace(
+    request: Request,
+    policy: &Policy,
+    limiter: &mut Limiter,
+    now: Timestamp<Realtime>,
+    datagram: &Datagram<'_>,
+) -> Pace {
+    let signed = matches!(request.signature, Signature::Good { .. });
+    if signed || !request.restrictions.contains(Restrictions::LIMITED) {
+        return Pace::Answer;
+    }
+    let kiss = request.restrictions.contains(Restrictions::KISSED);
+    limiter.judge(datagram.source.ip(), kiss, &policy.limits, now)
+}
+
+/// Turns the header of a reply into a kiss of death: no time, and how long to wait.
+fn write_kiss(poll: i8, bytes: &mut [u8]) {
+    let flags = Flags::from_octet(bytes[field::FLAGS]);
+    bytes[field::FLAGS] = Flags { leap: Leap::Unsynchronised, ..flags }.to_octet();
+    bytes[field::STRATUM] = 0;
+    bytes[field::POLL] = (bytes[field::POLL] as i8).max(poll) as u8;
+    bytes[field::REFERENCE_ID..field::REFERENCE].copy_from_slice(&ReferenceId::RATE.octets());
 }
 
 /// Writes what follows the header but for the digest, which covers the transmit timestamp and is made

@@ -17,6 +17,7 @@ use crate::histogram::{
     BATCH_BOUNDS, Batches, Histogram, RESIDENCE_BOUNDS_NS, Residences, add, batch_bucket,
     residence_bucket,
 };
+use crate::limiter::LimiterTally;
 
 /// One worker's counters; see [`Totals`] for what each means.
 #[derive(Debug, Default)]
@@ -37,6 +38,11 @@ pub struct Counters {
     frames_exhausted: AtomicU64,
     residences: Histogram<{ RESIDENCE_BOUNDS_NS.len() + 1 }>,
     batch_sizes: Histogram<{ BATCH_BOUNDS.len() }>,
+    leaked: AtomicU64,
+    kisses: AtomicU64,
+    observed: AtomicU64,
+    forgotten: AtomicU64,
+    overloaded: AtomicU64,
 }
 
 impl Counters {
@@ -61,6 +67,13 @@ impl Counters {
             },
             residences: self.residences.read(),
             batch_sizes: self.batch_sizes.read(),
+            limiter: LimiterTally {
+                leaked: get(&self.leaked),
+                kisses: get(&self.kisses),
+                observed: get(&self.observed),
+                forgotten: get(&self.forgotten),
+                overloaded: get(&self.overloaded),
+            },
         }
     }
 
@@ -113,6 +126,15 @@ impl Counters {
         self.send_refused.store(tally.send_refused, Ordering::Relaxed);
         self.frames_exhausted.store(tally.frames_exhausted, Ordering::Relaxed);
     }
+
+    #[inline]
+    pub(crate) fn limiter(&self, tally: LimiterTally) {
+        self.leaked.store(tally.leaked, Ordering::Relaxed);
+        self.kisses.store(tally.kisses, Ordering::Relaxed);
+        self.observed.store(tally.observed, Ordering::Relaxed);
+        self.forgotten.store(tally.forgotten, Ordering::Relaxed);
+        self.overloaded.store(tally.overloaded, Ordering::Relaxed);
+    }
 }
 
 /// A reading of one worker's counters, all since its start.
@@ -142,6 +164,8 @@ pub struct Totals {
     pub residences: Residences,
     /// How many datagrams a turn took, over those that took any.
     pub batch_sizes: Batches,
+    /// What the limiter did.
+    pub limiter: LimiterTally,
 }
 
 impl Totals {
@@ -182,6 +206,11 @@ impl core::ops::AddAssign for Totals {
         self.io.send_full += other.io.send_full;
         self.io.send_refused += other.io.send_refused;
         self.io.frames_exhausted += other.io.frames_exhausted;
+        self.limiter.leaked += other.limiter.leaked;
+        self.limiter.kisses += other.limiter.kisses;
+        self.limiter.observed += other.limiter.observed;
+        self.limiter.forgotten += other.limiter.forgotten;
+        self.limiter.overloaded += other.limiter.overloaded;
     }
 }
 

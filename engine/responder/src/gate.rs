@@ -41,11 +41,15 @@ pub enum DropReason {
     CryptoNak,
     /// A source that an access rule gives no time.
     Access,
+    /// A client that is over its limit.
+    Limited,
+    /// A stranger, while there was too much to do.
+    Stranger,
 }
 
 impl DropReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Short,
         Self::Long,
         Self::Version,
@@ -57,6 +61,8 @@ impl DropReason {
         Self::Code,
         Self::CryptoNak,
         Self::Access,
+        Self::Limited,
+        Self::Stranger,
     ];
 
     /// The name used in reports.
@@ -73,6 +79,8 @@ impl DropReason {
             Self::Code => "code",
             Self::CryptoNak => "crypto_nak",
             Self::Access => "access",
+            Self::Limited => "limited",
+            Self::Stranger => "stranger",
         }
     }
 }
@@ -83,6 +91,8 @@ pub(crate) struct Request {
     pub(crate) version: u8,
     pub(crate) reply_mode: Mode,
     pub(crate) signature: Signature,
+    /// What is withheld from its source.
+    pub(crate) restrictions: Restrictions,
 }
 
 /// What the authentication code of a request is worth.
@@ -121,7 +131,7 @@ pub(crate) fn admit(datagram: &Datagram<'_>, policy: &Policy) -> Result<Request,
     if restrictions.contains(Restrictions::KEYED_ONLY) && signature == Signature::Absent {
         return Err(DropReason::Access);
     }
-    Ok(Request { version: flags.version, reply_mode, signature })
+    Ok(Request { version: flags.version, reply_mode, signature, restrictions })
 }
 
 /// Finds the authentication code and verifies it.

@@ -1,16 +1,19 @@
 //! What a worker is told about its clients: a table that never changes, replaced as a whole.
 //!
 //! The control plane leaves a new policy for each worker; the worker takes it at its next batch and gives
-//! the old one back, because freeing a table of ten thousand rules is no work for it.
+//! the old one back, because freeing a table of ten thousand rules is no work for it. A policy under which
+//! a worker remembers more or fewer clients than before comes with a new [`Limiter`] for it; otherwise it
+//! keeps the one it has, and all that is in it.
 //!
 //! Must never: make a worker wait, allocate or free; or leave two workers with a half-changed table.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use timeball_wire::Keys;
 
-use crate::Access;
+use crate::{Access, Limiter, Limits};
 
 /// Everything a worker consults about a client.
 #[derive(Clone, Debug, Default)]
@@ -19,29 +22,57 @@ pub struct Policy {
     pub access: Access,
     /// The keys by which requests are verified and replies signed.
     pub keys: Keys,
+    /// How much a client may ask for.
+    pub limits: Limits,
 }
 
 /// The control plane's end: where a new policy is left for one worker.
 #[derive(Debug)]
 pub struct PolicySender {
-    inbox: Arc<ArrayQueue<Arc<Policy>>>,
-    returned: Arc<ArrayQueue<Arc<Policy>>>,
+    inbox: Arc<ArrayQueue<Parcel>>,
+    returned: Arc<ArrayQueue<Parcel>>,
+    /// How many clients the worker remembers under the policy it was sent last; `None`: it has no limiter.
+    clients: Option<AtomicUsize>,
 }
 
 /// The worker's end.
 #[derive(Debug)]
 pub struct PolicyReceiver {
     current: Arc<Policy>,
-    inbox: Arc<ArrayQueue<Arc<Policy>>>,
-    returned: Arc<ArrayQueue<Arc<Policy>>>,
+    limiter: Limiter,
+    inbox: Arc<ArrayQueue<Parcel>>,
+    returned: Arc<ArrayQueue<Parcel>>,
 }
 
-/// The two ends for one worker, which starts with `policy`.
+/// What goes one way, and what it replaced the other.
+#[derive(Debug)]
+struct Parcel {
+    policy: Arc<Policy>,
+    limiter: Option<Limiter>,
+}
+
+/// The two ends for one thread that only looks things up, and starts with `policy`. Its limiter remembers
+/// nobody, so nobody is limited.
 pub fn policy_exchange(policy: Arc<Policy>) -> (PolicySender, PolicyReceiver) {
+    exchange(policy, Limiter::default(), None)
+}
+
+/// The two ends for one worker, which starts with `policy` and a limiter as that has it.
+pub fn worker_exchange(policy: Arc<Policy>) -> (PolicySender, PolicyReceiver) {
+    let (limiter, clients) = (Limiter::new(&policy.limits), policy.limits.clients());
+    exchange(policy, limiter, Some(AtomicUsize::new(clients)))
+}
+
+fn exchange(
+    policy: Arc<Policy>,
+    limiter: Limiter,
+    clients: Option<AtomicUsize>,
+) -> (PolicySender, PolicyReceiver) {
     let inbox = Arc::new(ArrayQueue::new(1));
     let returned = Arc::new(ArrayQueue::new(RETURNED_MAX));
-    let sender = PolicySender { inbox: Arc::clone(&inbox), returned: Arc::clone(&returned) };
-    (sender, PolicyReceiver { current: policy, inbox, returned })
+    let sender =
+        PolicySender { inbox: Arc::clone(&inbox), returned: Arc::clone(&returned), clients };
+    (sender, PolicyReceiver { current: policy, limiter, inbox, returned })
 }
 
 impl PolicySender {
@@ -50,7 +81,15 @@ impl PolicySender {
     /// Only one thread may send to a worker at a time.
     pub fn send(&self, policy: Arc<Policy>) {
         while self.returned.pop().is_some() {}
-        self.inbox.force_push(policy);
+        let new = self.new_limiter(&policy.limits);
+        let limiter = self.inbox.pop().and_then(|untaken| untaken.limiter);
+        self.inbox.force_push(Parcel { policy, limiter: new.or(limiter) });
+    }
+
+    /// The limiter for `limits`, if the worker has none of that size.
+    fn new_limiter(&self, limits: &Limits) -> Option<Limiter> {
+        let before = self.clients.as_ref()?.swap(limits.clients(), Ordering::Relaxed);
+        (before != limits.clients()).then(|| Limiter::new(limits))
     }
 
     /// True once there is no worker at the other end.
@@ -60,16 +99,21 @@ impl PolicySender {
 }
 
 impl PolicyReceiver {
-    /// The policy now: a new one if there is one.
+    /// The policy now, a new one if there is one, and the limiter that goes with it.
     #[inline]
-    pub fn refresh(&mut self) -> &Policy {
+    pub fn refresh(&mut self) -> (&Policy, &mut Limiter) {
         if !self.inbox.is_empty()
             && let Some(new) = self.inbox.pop()
         {
-            let returned = self.returned.push(std::mem::replace(&mut self.current, new));
+            let limiter = new.limiter.map(|mut limiter| {
+                limiter.count_on(&self.limiter);
+                std::mem::replace(&mut self.limiter, limiter)
+            });
+            let policy = std::mem::replace(&mut self.current, new.policy);
+            let returned = self.returned.push(Parcel { policy, limiter });
             debug_assert!(returned.is_ok(), "there is room: see RETURNED_MAX");
         }
-        &self.current
+        (&self.current, &mut self.limiter)
     }
 }
 
@@ -86,7 +130,13 @@ const RETURNED_MAX: usize = 2;
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
+    use timeball_time::{Interval, Timestamp};
+
     use super::*;
+    use crate::limiter::Pace;
+    use crate::{HashKey, LimitMode, LimitSettings};
 
     fn is(policy: &Policy, expected: &Arc<Policy>) -> bool {
         std::ptr::eq(policy, Arc::as_ptr(expected))
@@ -96,18 +146,45 @@ mod tests {
     fn the_latest_policy_counts_and_the_old_one_goes_back() {
         let policies: Vec<Arc<Policy>> = (0..4).map(|_| Arc::default()).collect();
         let (sender, mut receiver) = policy_exchange(Arc::clone(&policies[0]));
-        assert!(is(receiver.refresh(), &policies[0]));
+        assert!(is(receiver.refresh().0, &policies[0]));
         sender.send(Arc::clone(&policies[1]));
         sender.send(Arc::clone(&policies[2]));
         assert_eq!(Arc::strong_count(&policies[1]), 1, "never taken, so forgotten by the sender");
-        assert!(is(receiver.refresh(), &policies[2]) && is(receiver.refresh(), &policies[2]));
+        assert!(is(receiver.refresh().0, &policies[2]) && is(receiver.refresh().0, &policies[2]));
         assert_eq!(Arc::strong_count(&policies[0]), 2, "waits to be freed by the sender");
         sender.send(Arc::clone(&policies[3]));
         assert_eq!(Arc::strong_count(&policies[0]), 1);
-        assert!(is(receiver.refresh(), &policies[3]));
+        assert!(is(receiver.refresh().0, &policies[3]));
         assert!(!sender.is_orphan());
         drop(receiver);
         assert!(sender.is_orphan());
+    }
+
+    #[test]
+    fn a_new_limiter_comes_when_the_number_of_clients_changes_even_if_its_policy_is_overtaken() {
+        let policy = |clients, seconds| {
+            let settings = LimitSettings {
+                mode: LimitMode::On,
+                interval: Interval::from_secs(seconds),
+                burst: NonZeroU32::MIN,
+                leak: NonZeroU32::MAX,
+                clients,
+            };
+            let limits = Limits::new(&settings, HashKey([1, 2]));
+            Arc::new(Policy { limits, ..Policy::default() })
+        };
+        let now = Timestamp::from_nanos(1_764_000_000_000_000_000);
+        let (sender, mut receiver) = worker_exchange(policy(8, 10));
+        let mut asks = || {
+            let (policy, limiter) = receiver.refresh();
+            limiter.judge([192, 0, 2, 1].into(), false, &policy.limits, now)
+        };
+        assert_eq!((asks(), asks()), (Pace::Answer, Pace::TooOften));
+        sender.send(policy(8, 20));
+        assert_eq!(asks(), Pace::TooOften, "the same limiter remembers");
+        sender.send(policy(16, 20));
+        sender.send(policy(16, 30));
+        assert_eq!((asks(), asks()), (Pace::Answer, Pace::TooOften), "a new one knows nobody");
     }
 
     #[test]

@@ -64,7 +64,8 @@ impl<Io: PacketIo> Worker<Io> {
         let now = self.io.now();
         let snapshot = &view(self.clock.refresh(), now, self.smear);
         let announcement = Announcement::at(snapshot, now);
-        let policy = self.policy.refresh();
+        let (policy, limiter) = self.policy.refresh();
+        limiter.on_batch(datagrams, now);
         let synchronised = announcement.leap() != Leap::Unsynchronised;
         if let Some(clerk) = &mut self.clerk {
             clerk.begin(now, datagrams);
@@ -73,7 +74,7 @@ impl<Io: PacketIo> Worker<Io> {
             let mut datagram = self.io.datagram(index);
             let unstamped = plausible_arrival(datagram.received, now).is_none();
             let source = datagram.source.ip();
-            let verdict = answer(&announcement, snapshot, policy, now, &mut datagram);
+            let verdict = answer(&announcement, snapshot, policy, limiter, now, &mut datagram);
             if let Some(clerk) = &mut self.clerk {
                 clerk.note(source, matches!(verdict, Verdict::Reply { .. }));
             }
@@ -94,6 +95,7 @@ impl<Io: PacketIo> Worker<Io> {
         })?;
         if datagrams > 0 {
             self.counters.batch(datagrams);
+            self.counters.limiter(limiter.tally());
             self.counters.io(self.io.tally());
         }
         Ok(datagrams)

@@ -8,7 +8,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use timeball_responder::{Access, Policy, PolicyReceiver, PolicySender, policy_exchange};
+use timeball_responder::{
+    Access, Policy, PolicyReceiver, PolicySender, policy_exchange, worker_exchange,
+};
 
 /// Where policies are given out.
 #[derive(Debug)]
@@ -32,10 +34,19 @@ impl Desk {
         Self(Mutex::new(Papers { policy, edition, receivers: Vec::new() }))
     }
 
-    /// One more who goes by the policy; it is forgotten when it is dropped.
+    /// One more who goes by the policy, but limits nobody; it is forgotten when it is dropped.
     pub(super) fn join(&self) -> PolicyReceiver {
+        self.enter(policy_exchange)
+    }
+
+    /// One more worker, which remembers its clients as the policy says; likewise.
+    pub(super) fn join_as_worker(&self) -> PolicyReceiver {
+        self.enter(worker_exchange)
+    }
+
+    fn enter(&self, exchange: fn(Arc<Policy>) -> (PolicySender, PolicyReceiver)) -> PolicyReceiver {
         let mut papers = self.papers();
-        let (sender, receiver) = policy_exchange(Arc::clone(&papers.policy));
+        let (sender, receiver) = exchange(Arc::clone(&papers.policy));
         papers.receivers.push(sender);
         receiver
     }
@@ -99,13 +110,15 @@ mod tests {
         let edition = desk.replace(Policy { access: refusing("192.0.2.1"), ..Policy::default() });
         let mut late = desk.join();
         for receiver in [&mut early, &mut late] {
-            assert!(refuses(receiver.refresh(), "192.0.2.1:9"));
+            assert!(refuses(receiver.refresh().0, "192.0.2.1:9"));
         }
         desk.amend(edition, refusing("192.0.2.2"));
-        assert!(refuses(early.refresh(), "192.0.2.2:9") && refuses(late.refresh(), "192.0.2.2:9"));
+        assert!(
+            refuses(early.refresh().0, "192.0.2.2:9") && refuses(late.refresh().0, "192.0.2.2:9")
+        );
         let next = desk.replace(Policy::default());
         desk.amend(edition, refusing("192.0.2.3"));
-        assert!(!refuses(early.refresh(), "192.0.2.3:9") && next != edition);
+        assert!(!refuses(early.refresh().0, "192.0.2.3:9") && next != edition);
         drop(late);
         desk.replace(Policy::default());
         assert_eq!(desk.papers().receivers.len(), 1);

@@ -125,7 +125,7 @@ impl Running {
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
         let gatekeeper = Gatekeeper::new(&plan.access, &self.gatekeeper);
         let access = gatekeeper.table(&self.witness.board);
-        let policy = Policy { access, keys: keys.keys.clone() };
+        let policy = Policy { access, keys: keys.keys.clone(), ..Policy::default() };
         // Last, because from here on they answer.
         let workers = self.prepare_workers(plan, &listening)?;
         Ok(Ready { listening, control_sockets, workers, gatekeeper, policy, change, lan, door })

@@ -78,7 +78,8 @@ impl Running {
         let clock = clockwork.reader();
         let mut gatekeeper = Gatekeeper::new(&plan.access, &Gatekeeper::default());
         let access = gatekeeper.table(&board);
-        let desk = Arc::new(Desk::new(Policy { access, keys: keys.keys.clone() }));
+        let desk =
+            Arc::new(Desk::new(Policy { access, keys: keys.keys.clone(), ..Policy::default() }));
         let shares = listening.shares().map_err(StartError::system("cannot share the sockets"))?;
         let workers = Workers::start(&plan.server, shares, &clock, &desk)?;
         let clockwork =

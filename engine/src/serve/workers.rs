@@ -124,7 +124,7 @@ impl Workers {
             server: server.clone(),
             share,
             clock: clock.clone(),
-            policy: desk.join(),
+            policy: desk.join_as_worker(),
             counters: Arc::clone(&counters),
             end: Arc::clone(&self.end),
             started,

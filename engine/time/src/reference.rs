@@ -85,6 +85,8 @@ impl ReferenceId {
     pub const INIT: Self = Self(*b"INIT");
     /// Kiss code: the clock was stepped and is not synchronised again yet (RFC 5905 section 7.4).
     pub const STEP: Self = Self(*b"STEP");
+    /// Kiss code: the client asks too often (RFC 5905 section 7.4).
+    pub const RATE: Self = Self(*b"RATE");
     /// Private kiss code (the `X` range): the snapshot is older than it may be.
     pub const STALE: Self = Self(*b"XSTL");
     /// Private kiss code (the `X` range): every source is lost and the error bound has grown too large.
