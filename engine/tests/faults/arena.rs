@@ -105,7 +105,8 @@ impl Arena {
         command
     }
 
-    pub(crate) fn start_server(&mut self) {
+    /// Writes the configuration, with `more` at its end.
+    pub(crate) fn configure(&self, more: &str) {
         let disk = self.disk.display();
         let mut config = format!(
             "[server]\nlisten = [\"0.0.0.0:123\", \"[::]:123\"]\n\
@@ -119,7 +120,11 @@ impl Arena {
             config +=
                 &format!("[[source]]\naddress = \"10.9.0.{n}\"\nmin_poll = 0\nmax_poll = 1\n");
         }
-        fs::write(&self.scratch.path, config).unwrap();
+        fs::write(&self.scratch.path, config + more).unwrap();
+    }
+
+    pub(crate) fn start_server(&mut self) {
+        self.configure("");
         // A ring keeps its port for some time after a kill.
         let begun = Instant::now();
         loop {
@@ -145,6 +150,13 @@ impl Arena {
 
     pub(crate) fn signal(&self, name: &str) {
         self.server.as_ref().expect("it runs").signal(name);
+    }
+
+    /// The same, unless it was killed.
+    pub(crate) fn signal_if_up(&self, name: &str) {
+        if let Some(server) = &self.server {
+            server.signal(name);
+        }
     }
 
     /// As a crash of the machine would, for all that the server can do about it.

@@ -28,7 +28,7 @@ const fn trouble(
 }
 
 /// Faults of the host, the network and the upstreams.
-pub(crate) static FAULTS: [Trouble; 13] = [
+pub(crate) static FAULTS: [Trouble; 15] = [
     trouble("a stopped process", 2000, |a, _| a.signal("STOP"), |a, _| a.signal("CONT")),
     trouble("a kill", 500, |a, _| a.kill_server(), restart),
     trouble("a full disk", 2500, fill_disk, |a, _| fs::remove_file(a.disk.join("filler")).unwrap()),
@@ -43,16 +43,19 @@ pub(crate) static FAULTS: [Trouble; 13] = [
     trouble("no descriptors left", 3000, exhaust, |a, _| limit(a, "nofile=1024:")),
     trouble("no memory to be had", 2000, squeeze, |a, _| limit(a, "as=unlimited:")),
     trouble("questions by signal", 500, pester, |_, _| {}),
+    trouble("another configuration", 1500, |a, _| reload(a, MORE), |a, _| reload(a, "")),
+    trouble("a broken configuration", 1000, |a, _| reload(a, "[server\n"), |a, _| reload(a, "")),
     trouble("nothing", 300, |_, _| {}, |_, _| {}),
 ];
 
 /// What goes on meanwhile.
-pub(crate) static COMPANIONS: [Trouble; 4] = [
+pub(crate) static COMPANIONS: [Trouble; 5] = [
     trouble("nonsense", 1, |_, random| throw(random, 3000, true), |_, _| {}),
     trouble("a flood", 1, |_, random| throw(random, 20_000, false), |_, _| {}),
     trouble("idle visitors at the control socket", 1, visit, |a, _| {
         a.nuisances.drain(..).for_each(|end| end());
     }),
+    trouble("reloads", 1, |a, _| (0..5).for_each(|_| a.signal_if_up("HUP")), |_, _| {}),
     trouble("peace", 1, |_, _| {}, |_, _| {}),
 ];
 
@@ -134,6 +137,16 @@ fn squeeze(arena: &mut Arena, _: &mut Random) {
 fn pester(arena: &mut Arena, _: &mut Random) {
     (0..3).for_each(|_| arena.signal("USR1"));
 }
+
+/// Has the configuration read anew, with `more` at its end.
+fn reload(arena: &mut Arena, more: &str) {
+    arena.configure(more);
+    arena.signal("HUP");
+}
+
+/// A source that never answers, a rule, and a log that says more.
+const MORE: &str = "[[source]]\naddress = \"10.9.0.99\"\n[[access]]\nnetwork = \"198.51.100.0/24\"\n\
+                    allow = []\n[log]\nlevel = \"debug\"\n";
 
 /// So many datagrams at once, valid or not; what comes back is no more of them, and no longer.
 fn throw(random: &mut Random, count: u64, nonsense: bool) {
