@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use timeball_responder::{Announcement, Policy, Verdict, answer, stamp};
+use timeball_responder::{Announcement, Limiter, Policy, Verdict, answer, stamp};
 use timeball_time::{Interval, Leap, Realtime, Snapshot, Stratum, Timestamp};
 use timeball_wire::{Algorithm, Datagram, Key, KeyId, Keys, Trusted};
 
@@ -60,10 +60,11 @@ fn ten_million_datagrams_get_no_more_than_they_brought() {
     let keys = Keys::new(vec![Trusted { key, peers: Vec::new() }]);
     let policy = Policy { keys, ..Policy::default() };
     let announcement = Announcement::at(&snapshot, NOW);
-    let ask = |memory: &mut [u8], source| {
+    let mut limiter = Limiter::default();
+    let mut ask = |memory: &mut [u8], source| {
         let received = Some(NOW - Interval::from_micros(40));
         let mut datagram = Datagram { source, received, bytes: memory, truncated: false };
-        match answer(&announcement, &snapshot, &policy, NOW, &mut datagram) {
+        match answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram) {
             Verdict::Reply { len, .. } => Some(len),
             Verdict::Drop(_) => None,
         }
