@@ -84,9 +84,10 @@ impl Access {
         Self { others, ntp_port }
     }
 
-    /// What is withheld from `source`.
+    /// What is withheld from `source`, which is read where it lies: an IPv6 address in a fresh copy cannot be
+    /// read before the copy has left the processor's store buffer, which costs more than the look-up.
     #[inline]
-    pub fn restrictions(&self, source: SocketAddr) -> Restrictions {
+    pub fn restrictions(&self, source: &SocketAddr) -> Restrictions {
         let families = match &self.ntp_port {
             Some(families) if source.port() == NTP_PORT => families,
             _ => &self.others,

@@ -121,7 +121,7 @@ pub(crate) fn admit(datagram: &Datagram<'_>, policy: &Policy) -> Result<Request,
     }
     let reply_mode = reply_mode(flags, datagram.source.port())?;
     check_source(datagram.source)?;
-    let restrictions = policy.access.restrictions(datagram.source);
+    let restrictions = policy.access.restrictions(&datagram.source);
     check_access(restrictions, flags.version)?;
     // The common request is a bare header: nothing to walk.
     let signature = match datagram.bytes.len() {

@@ -69,7 +69,7 @@ proptest! {
         for address in strangers.iter().copied().chain(known) {
             for port in [123, 40_000] {
                 let source = SocketAddr::new(address, port);
-                prop_assert_eq!(access.restrictions(source), naive(&rules, source), "{}", source);
+                prop_assert_eq!(access.restrictions(&source), naive(&rules, source), "{}", source);
             }
         }
     }

@@ -43,7 +43,7 @@ impl Queries {
         let Some(request) = ControlRequest::parse(bytes).filter(|_| !taken.truncated) else {
             return;
         };
-        let withheld = self.policy.refresh().0.access.restrictions(taken.source);
+        let withheld = self.policy.refresh().0.access.restrictions(&taken.source);
         if withheld.contains(Restrictions::NO_QUERY) || !self.allowance.has(now) {
             return;
         }

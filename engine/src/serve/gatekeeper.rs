@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn withheld(table: &[AccessRule], from: &str) -> Restrictions {
-        Access::new(table).restrictions(from.parse().unwrap())
+        Access::new(table).restrictions(&from.parse().unwrap())
     }
 
     #[test]
