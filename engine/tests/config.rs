@@ -250,7 +250,7 @@ fn the_ranges_and_defaults_that_the_example_states_are_those_enforced() {
         assert!(is_refused(from - step) && is_refused(to + 1.0), "{key}");
         ranges += 1;
     }
-    assert_eq!(ranges, 21);
+    assert_eq!(ranges, 22);
 }
 
 #[test]

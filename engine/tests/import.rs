@@ -460,11 +460,21 @@ fn server_lines_become_sources_with_their_options() {
     );
     let verdicts: Vec<_> = imported.findings.iter().map(|finding| finding.verdict).collect();
     use Verdict::{Changed, Honoured};
-    assert_eq!(verdicts, [Honoured, Changed, Changed, Changed]);
+    assert_eq!(verdicts, [Honoured, Honoured, Changed, Changed]);
+    assert_eq!(counts(&imported), [1, 4, 1, 1]);
+    let pools = "pool a.example.net iburst\npool b.example.net maxsources 2\n\
+                 server c.example.net maxsources 3\npool 192.0.2.7\n";
+    assert_eq!(counts(&self::chrony(pools)), [4, 2, 1, 1]);
+    assert_eq!(self::chrony("pool a.example.net maxsources 17").of(Verdict::Wrong).count(), 1);
     let chrony = chrony("server 192.0.2.1 port 1123 iburst\nSERVER 192.0.2.2 minpoll 12\n");
     let sources = plan(&chrony).sources;
     assert_eq!(sources[0].endpoint.to_string(), "192.0.2.1:1123");
     assert_eq!((sources[1].poll.min(), sources[1].poll.max()), (12, 12));
+}
+
+/// How many addresses of each source are asked at a time.
+fn counts(imported: &Imported) -> Vec<u8> {
+    plan(imported).sources.iter().map(|source| source.max_sources).collect()
 }
 
 #[test]

@@ -63,6 +63,43 @@ fn ntpsec_ntpd_is_followed_to_within_its_jitter() {
     assert!(time["offset_s"].as_f64().unwrap().abs() < 500e-6, "{time}");
 }
 
+#[test]
+fn a_pool_is_several_servers_of_one_name_and_one_that_goes_is_replaced() {
+    let host = Host::new();
+    let names = Scratch::file(
+        "hosts",
+        "127.0.0.2 pool.example.net\n127.0.0.3 pool.example.net\n127.0.0.4 pool.example.net\n",
+    );
+    let upstream = |address: &str| {
+        let bind = format!("bindaddress {address}");
+        chronyd(&host, &["port 123", "local stratum 5", &bind])
+    };
+    let mut upstreams: Vec<_> =
+        ["127.0.0.2", "127.0.0.3", "127.0.0.4"].map(|address| (address, upstream(address))).into();
+    let config = "[server]\nlisten = [\"127.0.0.1:11123\"]\n[[source]]\n\
+                  address = \"pool.example.net\"\nmax_sources = 2\niburst = false\n\
+                  min_poll = 0\nmax_poll = 0\n";
+    let server = common::Controlled::named(&host, &names, config);
+    let addresses = |report: &serde_json::Value| -> Vec<String> {
+        let sources = report["sources"].as_array().unwrap().iter();
+        let good = sources.filter(|source| source["reach"].as_u64() > Some(0));
+        let address = |source: &serde_json::Value| {
+            source["address"].as_str().unwrap_or_default().trim_end_matches(":123").to_owned()
+        };
+        good.map(address).collect()
+    };
+    let report = server.wait_until("two servers answer", |report| addresses(report).len() == 2);
+    let first = addresses(&report);
+    assert_ne!(first[0], first[1], "{report:#}");
+    assert_eq!(report["sources"][0]["name"], "pool.example.net:123 (1)");
+    upstreams.retain(|(address, _)| *address != first[0]);
+    let report = server.wait_until("another has taken its place", |report| {
+        let now = addresses(report);
+        now.len() == 2 && !now.contains(&first[0])
+    });
+    assert_eq!(addresses(&report)[1], first[1], "{report:#}");
+}
+
 /// The real responder over a real socket, in this process, serving a known time.
 struct KnownUpstream {
     address: String,

@@ -114,7 +114,7 @@ fn look_up(turns: u32) {
     let access = Access::new(&addresses.iter().map(|&address| rule(address)).collect::<Vec<_>>());
     for &address in addresses.iter().cycle().take(turns as usize) {
         let source = (address.to_be_bytes(), 40_000).into();
-        assert!(access.restrictions(black_box(source)).contains(Restrictions::NO_TIME));
+        assert!(access.restrictions(black_box(&source)).contains(Restrictions::NO_TIME));
     }
 }
 

@@ -89,7 +89,7 @@ impl Discipline {
         let remote = announced.remote;
         let Some(at) = self.sources.iter().position(|source| source.remote() == Some(remote))
         else {
-            let place = (self.sources.iter().position(Source::is_vacant))
+            let place = (self.sources.iter().position(Source::is_free_to_hear))
                 .or_else(|| self.sources.iter().position(Source::is_replaceable));
             let prior = self.prior();
             let place = place.ok_or(Rejection::NoRequest)?;

@@ -97,6 +97,16 @@ pub enum Target {
         /// UDP port.
         port: u16,
     },
+    /// At one of the addresses of a name, at which no other source is asked; at another when it fails.
+    ///
+    /// As many sources of one name as its pool is to have; one that finds no address left is
+    /// [`crate::State::Vacant`], and looks again.
+    Pool {
+        /// Host name.
+        host: String,
+        /// UDP port.
+        port: u16,
+    },
     /// Nowhere yet: a place for a server that is heard of, by broadcast or manycast.
     Heard,
 }

@@ -253,23 +253,6 @@ impl Discipline {
         }
     }
 
-    /// The addresses of `source`'s name; none at all if the look-up failed.
-    pub fn on_resolved(
-        &mut self,
-        source: SourceId,
-        addresses: &[IpAddr],
-        now: ClockReading,
-        out: &mut Actions,
-    ) {
-        if self.observe(&now, out) {
-            self.publish(&now, false, out);
-        }
-        let prior = self.prior();
-        if let Some(source) = self.sources.get_mut(source.index()) {
-            source.on_resolved(now.monotonic, addresses, prior, out);
-        }
-    }
-
     /// Somebody may have set the clock (TFD_TIMER_CANCEL_ON_SET): corrected within this call.
     pub fn on_clock_changed(&mut self, now: ClockReading, out: &mut Actions) {
         self.observe(&now, out);

@@ -39,6 +39,7 @@ pub mod limits;
 mod majority;
 mod manycast;
 mod pace;
+mod pool;
 mod publish;
 mod reference_id;
 mod rejection;

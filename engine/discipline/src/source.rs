@@ -15,7 +15,7 @@
 mod broadcast;
 mod naming;
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 
 use timeball_time::{Free, Interval, Monotonic, Rate, ReferenceId, Timestamp};
 
@@ -43,7 +43,7 @@ pub enum State {
     Refused,
     /// Its broadcasts are listened to; it was asked before, to learn how far it is.
     Listening,
-    /// Nobody yet: a place for a server that is heard of.
+    /// Nobody yet: a place for a server that is heard of, or for one more of a pool.
     Vacant,
 }
 
@@ -83,7 +83,7 @@ impl Source {
     ) -> Self {
         let (addresses, state) = match &config.target {
             Target::Address(address) => (vec![address.ip()], State::Polling),
-            Target::Name { .. } => (Vec::new(), State::Unresolved),
+            Target::Name { .. } | Target::Pool { .. } => (Vec::new(), State::Unresolved),
             Target::Heard => (Vec::new(), State::Vacant),
         };
         Self {
@@ -146,7 +146,7 @@ impl Source {
             return false;
         }
         match self.state {
-            State::Unresolved => self.resolve(now, out),
+            State::Unresolved | State::Vacant => self.resolve(now, out),
             // The host has not reported: as good as a failure.
             State::Resolving => self.on_resolved(now, &[], prior, out),
             State::Refused => {
@@ -156,7 +156,6 @@ impl Source {
             }
             State::Polling => return self.poll(now, free, prior, random, out),
             State::Listening => return self.miss_broadcast(prior, out),
-            State::Vacant => {}
         }
         false
     }
@@ -340,8 +339,9 @@ impl Source {
                 self.due = now + self.pace.slow_down();
             }
             Kiss::Deny | Kiss::Restrict => {
-                self.state = State::Refused;
-                self.due = now + REFUSED_WAIT;
+                let pool = matches!(self.config.target, Target::Pool { .. });
+                self.state = if pool { State::Unresolved } else { State::Refused };
+                self.due = if pool { now } else { now + REFUSED_WAIT };
                 self.reach = 0;
             }
         }
@@ -434,19 +434,6 @@ impl Source {
 
     pub(crate) fn reference_id(&self) -> ReferenceId {
         self.remote().map_or(ReferenceId::default(), |remote| reference_id_of(remote.ip()))
-    }
-
-    pub(crate) fn remote(&self) -> Option<SocketAddr> {
-        let port = match &self.config.target {
-            Target::Address(address) => return Some(*address),
-            Target::Name { port, .. } => *port,
-            Target::Heard => return self.heard.as_ref().map(|heard| heard.remote),
-        };
-        self.addresses.get(self.address).map(|&address| SocketAddr::new(address, port))
-    }
-
-    fn is_named(&self) -> bool {
-        matches!(self.config.target, Target::Name { .. })
     }
 
     pub(crate) const fn due(&self) -> Timestamp<Monotonic> {

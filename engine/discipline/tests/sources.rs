@@ -209,6 +209,51 @@ fn a_name_that_moves_is_found_again() {
     assert!(world.error().abs() < 1e-3);
 }
 
+/// A pool of `count` sources, of `servers` servers in all.
+fn pool(count: usize, servers: usize) -> World {
+    let target = Target::Pool { host: "pool.example.net".into(), port: 123 };
+    let sources = vec![SourceConfig::new(target); count];
+    let config = Config { sources, ..Config::default() };
+    let mut world = World::new(3, config, ClockModel::default(), vec![Server::default(); servers]);
+    world.addresses = (0..servers).map(|k| address(k).ip()).collect();
+    world
+}
+
+/// Where each source is asked: the number of the server.
+fn asked(world: &World, servers: usize) -> Vec<Option<usize>> {
+    let status = world.discipline.status(world.reading());
+    let number = |remote| (0..servers).find(|&k| Some(address(k)) == remote);
+    status.sources.iter().map(|source| number(source.remote)).collect()
+}
+
+#[test]
+fn the_sources_of_a_pool_are_different_servers_and_one_that_fails_is_replaced() {
+    let mut world = pool(3, 5);
+    world.run_to(300);
+    assert!(world.is_synchronised());
+    assert_eq!(asked(&world, 5), [Some(0), Some(1), Some(2)]);
+    world.servers[1].silent = true;
+    world.run_to(12_000);
+    assert_eq!(asked(&world, 5), [Some(0), Some(3), Some(2)], "the next that nobody has");
+    world.servers[2].kiss = Some(*b"DENY");
+    world.run_to(16_000);
+    assert_eq!(asked(&world, 5)[..2], [Some(0), Some(3)]);
+    assert_ne!(asked(&world, 5)[2], Some(2), "who refuses is replaced at once");
+    assert!(world.is_synchronised());
+}
+
+#[test]
+fn a_pool_with_fewer_addresses_than_sources_is_no_failure() {
+    let mut world = pool(4, 2);
+    world.run_to(20_000);
+    assert_eq!(asked(&world, 2), [Some(0), Some(1), None, None]);
+    let status = world.discipline.status(world.reading());
+    assert!(status.sources[2..].iter().all(|source| source.state == State::Vacant));
+    assert_eq!(world.count(|e| matches!(e, Event::ResolveFailed { .. })), 0);
+    assert!(world.is_synchronised());
+    assert!(world.resolves.len() < 80, "{} look-ups", world.resolves.len());
+}
+
 #[test]
 fn a_preferred_source_is_the_peer() {
     let mut config = config(3);

@@ -299,7 +299,17 @@ fn read_sources(
         }
     }
     let sources = all(candidates.into_iter().map(|candidate| candidate.source).collect());
-    flaw.map_or(sources, Err)
+    let sources = flaw.map_or(sources, Err)?;
+    let mut sum = 0;
+    for (section, source) in sections.iter().zip(&sources) {
+        sum += usize::from(source.max_sources);
+        if sum > SOURCES_MAX {
+            let cause = format!("{sum} sources with those of pools");
+            let remedy = format!("lower a `max_sources`: there may be {SOURCES_MAX} in all");
+            return Err(section.note(section.position, cause, remedy));
+        }
+    }
+    Ok(sources)
 }
 
 /// One `[[source]]` as read: what others are compared with is known even if something else is
@@ -318,6 +328,7 @@ fn read_source(section: &SectionReader<'_, '_>) -> Candidate {
     let prefer = section.flag(&PREFER);
     let family = read_family(section, address.as_ref().ok());
     let key = read_key(section);
+    let count = read_max_sources(section, address.as_ref().ok());
     let preferred = prefer.ok().filter(|prefer| prefer.value).and_then(|prefer| prefer.position);
     let build = || {
         let address = address.clone()?;
@@ -328,6 +339,7 @@ fn read_source(section: &SectionReader<'_, '_>) -> Candidate {
             prefer: prefer?.value,
             family: family?,
             key: key?,
+            max_sources: count?,
             position: address.position,
         })
     };
@@ -365,6 +377,20 @@ fn read_family(
             Err(section.note(position, cause, "leave `family` out: the address says it"))
         }
         _ => Ok(family.value),
+    }
+}
+
+fn read_max_sources(
+    section: &SectionReader<'_, '_>,
+    address: Option<&Written<Endpoint>>,
+) -> Result<u8, Noted> {
+    let count = section.whole(&MAX_SOURCES)?;
+    match (address.map(|address| &address.value.host), count.position) {
+        (Some(Host::Address(_)), Some(position)) if count.value > 1 => {
+            let cause = format!("`{}` of one address", section.as_written(&MAX_SOURCES));
+            Err(section.note(position, cause, "name a pool, or leave `max_sources` out"))
+        }
+        _ => Ok(count.value as u8),
     }
 }
 

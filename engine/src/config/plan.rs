@@ -48,6 +48,15 @@ pub struct Plan {
     pub log_level: LogLevel,
 }
 
+impl Plan {
+    /// The sources, each as often as addresses of it are asked at a time, and which of those it is, from 1.
+    pub fn asked(&self) -> impl Iterator<Item = (&Source, u8)> {
+        self.sources
+            .iter()
+            .flat_map(|source| (1..=source.max_sources).map(move |one| (source, one)))
+    }
+}
+
 /// Who may ask the server about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -191,6 +200,8 @@ pub struct Source {
     pub family: Family,
     /// The key that requests are signed with and replies must be; `None` for neither.
     pub key: Option<KeyUse>,
+    /// How many of its addresses are asked at a time; 1 for a server that is named by its address.
+    pub max_sources: u8,
     /// Where the file names it.
     pub position: Position,
 }

@@ -259,8 +259,11 @@ fn of_source(report: &Report, source: &Source, variables: &mut Variables) {
         // A name without an address yet is shown by its name.
         None => variables.put("srcadr", "0.0.0.0"),
     }
-    let host = source.name.rsplit_once(':').map_or(source.name.as_str(), |(host, _)| host);
-    variables.put("srchost", format!("\"{host}\""));
+    // Servers of one pool are told apart by their addresses.
+    if !source.pool || address.is_none() {
+        let host = source.name.rsplit_once(':').map_or(source.name.as_str(), |(host, _)| host);
+        variables.put("srchost", format!("\"{host}\""));
+    }
     let v6 = address.is_some_and(|address| address.is_ipv6());
     variables.put("dstadr", if v6 { "::" } else { "0.0.0.0" });
     variables.put("leap", last.map_or(3, |last| last.leap));

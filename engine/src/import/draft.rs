@@ -53,6 +53,8 @@ pub(super) struct Source {
     pub(super) family: Family,
     /// Requests are to be signed with this key.
     pub(super) key: Option<u32>,
+    /// How many of its addresses are to be asked at a time.
+    pub(super) max_sources: u8,
     pub(super) place: Place,
 }
 
@@ -142,9 +144,10 @@ impl Draft {
         if let Some(twin) = self.sources.iter().find(same) {
             return entry.changed(format!("left out: it is a source already, by {}", twin.place));
         }
-        if self.sources.len() >= SOURCES_MAX {
+        let sum: usize = self.sources.iter().map(|known| usize::from(known.max_sources)).sum();
+        if sum + usize::from(source.max_sources) > SOURCES_MAX {
             return entry.refused(
-                format!("there are {SOURCES_MAX} sources already"),
+                format!("there would be more than {SOURCES_MAX} sources"),
                 "keep the best; more than ten add nothing",
             );
         }

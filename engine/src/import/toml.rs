@@ -75,6 +75,9 @@ impl Text {
         if let Some(key) = source.key {
             self.setting("key", &key.to_string(), place);
         }
+        if source.max_sources > 1 {
+            self.setting("max_sources", &source.max_sources.to_string(), place);
+        }
         if source.family != Family::Any {
             self.setting("family", &quoted(source.family.word()), place);
         }

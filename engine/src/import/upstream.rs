@@ -33,6 +33,7 @@ impl Upstream {
             prefer: false,
             key: None,
             family,
+            max_sources: 1,
             place: entry.place().clone(),
         };
         Some(Self { source, left_out: false, nts: false, iburst: false })
@@ -56,6 +57,13 @@ impl Upstream {
             _ => return false,
         }
         true
+    }
+
+    /// It is a pool, of which `count` servers are asked; an address has but one.
+    pub(super) fn pool(&mut self, count: u8) {
+        if numbers::address(&self.source.host).is_none() {
+            self.source.max_sources = count;
+        }
     }
 
     /// It is not to be asked; the line says why.
@@ -117,6 +125,8 @@ fn version(entry: &mut Entry) {
     }
 }
 
+/// How many servers of a pool are asked, if nothing says otherwise: chronyd's default.
+pub(super) const POOL_SOURCES: u8 = 4;
 /// A server that is asked instead of being talked to as an equal.
 pub(super) const AS_CLIENT: &str =
     "asked as a client asks: neither server can then be talked into the other's error";

@@ -221,6 +221,7 @@ fn source(status: &discipline::SourceStatus, name: &str) -> Source {
     let seconds = |value: Option<Interval>| value.map(Interval::as_secs_f64);
     let rejected = discipline::Rejection::ALL.iter().zip(status.rejections);
     Source {
+        pool: matches!(status.config.target, discipline::Target::Pool { .. }),
         name: name.to_owned(),
         address: status.remote.map(|remote| remote.to_string()),
         state: match status.state {

@@ -136,6 +136,9 @@ pub struct Local {
 /// One source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Source {
+    /// It is one of several addresses of its name that are asked.
+    #[serde(default)]
+    pub pool: bool,
     /// As configured.
     pub name: String,
     /// Where it is asked, once known.

@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn refuses(policy: &Policy, address: &str) -> bool {
-        policy.access.restrictions(address.parse().unwrap()) == Restrictions::NO_TIME
+        policy.access.restrictions(&address.parse().unwrap()) == Restrictions::NO_TIME
     }
 
     #[test]

@@ -16,21 +16,30 @@ use crate::config::{Backend, Host, LeapMode, LogLevel, Plan, Source, Spread, Uri
 impl Plan {
     /// How many places there are for servers that are heard of.
     fn places(&self) -> usize {
-        let free = SOURCES_MAX.saturating_sub(self.sources.len());
+        let free = SOURCES_MAX.saturating_sub(self.asked().count());
         if self.lan.finds_sources() { PLACES_MAX.min(free) } else { 0 }
     }
 
     /// The sources as configured, then the places for those heard of: in the discipline's order.
     pub(super) fn source_names(&self) -> Vec<String> {
         let places = (1..=self.places()).map(|number| format!("heard {number}"));
-        self.sources.iter().map(|source| source.endpoint.to_string()).chain(places).collect()
+        let asked = self.asked().map(|(source, one)| match source.max_sources {
+            1 => source.endpoint.to_string(),
+            _ => format!("{} ({one})", source.endpoint),
+        });
+        asked.chain(places).collect()
+    }
+
+    /// Of each source of the discipline that is configured, what the configuration says of it.
+    pub(super) fn asked_sources(&self) -> Vec<Source> {
+        self.asked().map(|(source, _)| source.clone()).collect()
     }
 
     /// What the discipline is told; `keys` has every key that a source uses.
     pub(super) fn discipline(&self, steering: Steering, keys: &Keys) -> Config {
         let places = (0..self.places()).map(|_| SourceConfig::new(Target::Heard));
         Config {
-            sources: self.sources.iter().map(|one| source(one, keys)).chain(places).collect(),
+            sources: self.asked().map(|(one, _)| source(one, keys)).chain(places).collect(),
             local: self
                 .local
                 .as_ref()
@@ -53,6 +62,7 @@ fn source(source: &Source, keys: &Keys) -> SourceConfig {
     let port = source.endpoint.port;
     let target = match &source.endpoint.host {
         Host::Address(address) => Target::Address((*address, port).into()),
+        Host::Name(name) if source.max_sources > 1 => Target::Pool { host: name.clone(), port },
         Host::Name(name) => Target::Name { host: name.clone(), port },
     };
     SourceConfig {

@@ -25,6 +25,7 @@ use timeball_wire::Header;
 use super::{Context, NEVER, Source, State};
 use crate::action::{Actions, Event};
 use crate::broadcast::Announced;
+use crate::config::Target;
 use crate::exchange::{FREQUENCY_TOLERANCE, Sample, check_state};
 use crate::filter::{FrequencyPrior, Verdict};
 use crate::limits::POLL_MAX;
@@ -52,6 +53,11 @@ impl Source {
     /// True if nobody holds this place.
     pub(crate) fn is_vacant(&self) -> bool {
         self.state == State::Vacant
+    }
+
+    /// True if a server that is heard of may have this place.
+    pub(crate) fn is_free_to_hear(&self) -> bool {
+        self.is_vacant() && self.config.target == Target::Heard
     }
 
     /// True if whoever holds this place was heard of and has been silent for long.

@@ -3,16 +3,35 @@
 //!
 //! Must never: look a name up faster than [`RESOLVE_RETRY`] allows.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use timeball_time::{Interval, Monotonic, Timestamp};
 
 use super::{Source, State};
 use crate::action::{Action, Actions, Event};
+use crate::config::Target;
 use crate::filter::FrequencyPrior;
 use crate::limits::ADDRESSES_MAX;
+use crate::rejection::Rejection;
 
 impl Source {
+    /// Where it is asked, unless it is vacant or nobody knows.
+    pub(crate) fn remote(&self) -> Option<SocketAddr> {
+        if self.is_vacant() {
+            return None;
+        }
+        let port = match &self.config.target {
+            Target::Address(address) => return Some(*address),
+            Target::Name { port, .. } | Target::Pool { port, .. } => *port,
+            Target::Heard => return self.heard.as_ref().map(|heard| heard.remote),
+        };
+        self.addresses.get(self.address).map(|&address| SocketAddr::new(address, port))
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        matches!(self.config.target, Target::Name { .. } | Target::Pool { .. })
+    }
+
     pub(super) fn resolve(&mut self, now: Timestamp<Monotonic>, out: &mut Actions) {
         self.state = State::Resolving;
         self.due = now + RESOLVE_WAIT;
@@ -33,11 +52,8 @@ impl Source {
             if self.resolve_failures == 0 {
                 out.note(Event::ResolveFailed { source: self.id });
             }
-            let exponent = self.resolve_failures.min(RESOLVE_BACKOFF_MAX);
-            self.resolve_failures += 1;
             self.state = State::Unresolved;
-            self.due = now + Interval::from_nanos(RESOLVE_RETRY.nanos() << exponent);
-            return;
+            return self.resolve_later(now);
         }
         self.resolve_failures = 0;
         let before = self.remote();
@@ -55,6 +71,36 @@ impl Source {
                 out.note(Event::AddressChanged { source: self.id, remote });
             }
         }
+    }
+
+    /// Of `addresses`, those of the name of a pool, the one to be asked: one of which `is_taken` does not
+    /// say that another source is asked there, and another than before if there is one. `None` if there is
+    /// none left.
+    pub(crate) fn choose(
+        &self,
+        addresses: &[IpAddr],
+        is_taken: impl Fn(SocketAddr) -> bool,
+    ) -> Option<IpAddr> {
+        let Target::Pool { port, .. } = self.config.target else { return None };
+        let before = self.addresses.get(self.address).copied();
+        let mut free = addresses.iter().filter(|&&ip| !is_taken(SocketAddr::new(ip, port)));
+        let other = free.clone().find(|&&ip| Some(ip) != before);
+        let denied = matches!(self.unfit, Some(Rejection::KissOfDeath(_)));
+        other.or_else(|| free.next().filter(|_| !denied)).copied()
+    }
+
+    /// Every address of its pool is another's: it is not needed until one fails.
+    pub(crate) fn on_none_left(&mut self, now: Timestamp<Monotonic>) {
+        if self.state == State::Resolving {
+            self.state = State::Vacant;
+            self.resolve_later(now);
+        }
+    }
+
+    fn resolve_later(&mut self, now: Timestamp<Monotonic>) {
+        let exponent = self.resolve_failures.min(RESOLVE_BACKOFF_MAX);
+        self.resolve_failures += 1;
+        self.due = now + Interval::from_nanos(RESOLVE_RETRY.nanos() << exponent);
     }
 
     /// After too many requests without an answer: the next address, or a new look at the name.

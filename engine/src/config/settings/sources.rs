@@ -13,7 +13,7 @@ pub(in crate::config) static SOURCE: Section = Section {
     about: "An upstream server; repeat for each, up to 64. Four or more let a wrong one be \
             outvoted.",
     presence: Presence::Repeated,
-    settings: &[&ADDRESS, &IBURST, &MIN_POLL, &MAX_POLL, &PREFER, &FAMILY, &KEY],
+    settings: &[&ADDRESS, &IBURST, &MIN_POLL, &MAX_POLL, &PREFER, &FAMILY, &KEY, &MAX_SOURCES],
 };
 
 pub(in crate::config) static ADDRESS: Setting<Text> = Setting {
@@ -62,6 +62,13 @@ pub(in crate::config) static KEY: Setting<Whole> = Setting {
     about: "Number of the key that requests are signed with, and without which no reply is \
             believed; 0 is none.",
     kind: Whole { unit: "key number", range: 0..=u32::MAX as i64, default: 0 },
+};
+
+pub(in crate::config) static MAX_SOURCES: Setting<Whole> = Setting {
+    key: "max_sources",
+    about: "How many of the addresses behind a name are asked at the same time, each as a source of \
+            its own, as for a pool of servers; one that fails is replaced by another.",
+    kind: Whole { unit: "servers", range: 1..=16, default: 1 },
 };
 
 /// RFC 5905 section 7.3 has MAXPOLL 17; below its MINPOLL 4 is for tests and servers of one's own.

@@ -113,7 +113,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("opencommands", Change(CHRONYC)),
     row("peer", Map { becomes: "a `[[source]]`, asked as a client", read: source::peer }),
     row("pidfile", Change("there is no pid file; the service manager knows the process")),
-    row("pool", Map { becomes: "a `[[source]]`", read: source::pool }),
+    row("pool", Map { becomes: "a `[[source]]` with `max_sources`", read: source::pool }),
     row("port", Map { becomes: "the port in `server.listen`", read: options::port }),
     row("ptpdomain", Refuse("NTP is not carried by PTP messages", "use NTP's own port")),
     row("ptpport", Refuse("NTP is not carried by PTP messages", "use NTP's own port")),

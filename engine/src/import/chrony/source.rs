@@ -8,25 +8,24 @@ use super::super::upstream::{self, AS_CLIENT, Upstream};
 use crate::config::Family;
 
 pub(super) fn server(draft: &mut Draft, entry: &mut Entry) {
-    source(draft, entry);
+    source(draft, entry, 1);
 }
 
 pub(super) fn pool(draft: &mut Draft, entry: &mut Entry) {
-    if source(draft, entry) {
-        entry.changed("one server of the pool is asked, another when it fails: name several pools");
-    }
+    source(draft, entry, upstream::POOL_SOURCES);
 }
 
 pub(super) fn peer(draft: &mut Draft, entry: &mut Entry) {
-    if source(draft, entry) {
+    if source(draft, entry, 1) {
         entry.changed(AS_CLIENT);
     }
 }
 
-/// True if a source was added.
-fn source(draft: &mut Draft, entry: &mut Entry) -> bool {
+/// Reads a server, of whose addresses `count` are asked; true if it was added.
+fn source(draft: &mut Draft, entry: &mut Entry, count: u8) -> bool {
     let Some(host) = entry.expect("a host name or address") else { return false };
     let Some(mut server) = Upstream::named(entry, &host, Family::Any) else { return false };
+    server.pool(count);
     options(entry, &mut server);
     let source = &mut server.source;
     // chronyd raises maxpoll with minpoll, too.
@@ -51,7 +50,9 @@ fn options(entry: &mut Entry, server: &mut Upstream) {
                 entry.changed(format!("`{option}`: asked from the start"))
             }
             "maxsources" => {
-                entry.number::<u8>("maxsources");
+                if let Some(count) = entry.number::<u8>("maxsources") {
+                    max_sources(entry, server, count);
+                }
             }
             flag if FLAGS.contains(&flag) => entry.changed(format!("`{flag}`: {UNUSED}")),
             number if NUMBERS.contains(&number) => {
@@ -68,6 +69,15 @@ fn options(entry: &mut Entry, server: &mut Upstream) {
                 entry.unknown(other, &known);
             }
         }
+    }
+}
+
+/// chronyd has it in `server` lines too, where it says nothing.
+fn max_sources(entry: &mut Entry, server: &mut Upstream, count: u8) {
+    if !(1..=16).contains(&count) {
+        entry.wrong(format!("a pool of {count}"), "write `maxsources` 1 to 16");
+    } else if entry.name().eq_ignore_ascii_case("pool") {
+        server.pool(count);
     }
 }
 

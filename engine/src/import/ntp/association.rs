@@ -7,21 +7,21 @@ use std::net::Ipv4Addr;
 use super::super::draft::Draft;
 use super::super::entry::Entry;
 use super::super::instead::{AUTOKEY, REFERENCE_CLOCK};
-use super::super::upstream::{self, AS_CLIENT, Upstream};
+use super::super::upstream::{self, AS_CLIENT, POOL_SOURCES, Upstream};
 use crate::config::Family;
 
 pub(super) fn server(draft: &mut Draft, entry: &mut Entry) {
-    association(draft, entry);
+    association(draft, entry, 1);
 }
 
 pub(super) fn pool(draft: &mut Draft, entry: &mut Entry) {
-    if association(draft, entry) {
-        entry.changed("one server of the pool is asked, another when it fails: name several pools");
+    if association(draft, entry, POOL_SOURCES) {
+        entry.note(format!("{POOL_SOURCES} of its servers are asked at a time (`max_sources`)"));
     }
 }
 
 pub(super) fn peer(draft: &mut Draft, entry: &mut Entry) {
-    if association(draft, entry) {
+    if association(draft, entry, 1) {
         entry.changed(AS_CLIENT);
     }
 }
@@ -36,8 +36,8 @@ pub(super) fn unpeer(draft: &mut Draft, entry: &mut Entry) {
     }
 }
 
-/// True if a source was added.
-fn association(draft: &mut Draft, entry: &mut Entry) -> bool {
+/// Reads a server, of whose addresses `count` are asked; true if it was added.
+fn association(draft: &mut Draft, entry: &mut Entry, count: u8) -> bool {
     let mut family = Family::Any;
     while let Some(of) = entry.peek().and_then(family_flag) {
         entry.next();
@@ -51,6 +51,7 @@ fn association(draft: &mut Draft, entry: &mut Entry) -> bool {
         return false;
     }
     let Some(mut server) = Upstream::named(entry, &host, family) else { return false };
+    server.pool(count);
     options(entry, &mut server);
     let source = &mut server.source;
     if source.min_poll > source.max_poll {

@@ -71,7 +71,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row("phone", Refuse("it is a telephone number for a modem clock", REFERENCE_CLOCK.1)),
     row("pidfile", Change("there is no pid file; the service manager knows the process")),
     row("pollskewlist", Change("polls are spread at random anyway")),
-    row("pool", Map { becomes: "a `[[source]]`", read: association::pool }),
+    row("pool", Map { becomes: "a `[[source]]` with `max_sources`", read: association::pool }),
     row("port", Map { becomes: "the port in `server.listen`", read: options::port }),
     row("precision", Keep("the precision is measured")),
     row("qos", Change("packets are sent as the system marks them")),

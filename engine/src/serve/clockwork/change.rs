@@ -54,7 +54,7 @@ impl Change {
         };
         Ok(Self {
             config: Config { own_addresses: whereabouts.known().to_vec(), ..config },
-            sources: new.sources.clone(),
+            sources: new.asked_sources(),
             names: Arc::from(new.source_names()),
             kernel_leaps: is.leap_second == LeapMode::Kernel,
             keeper: keeper(&was.drift_file, &is.drift_file)?,

@@ -54,7 +54,7 @@ pub(super) struct Clockwork {
     needed: &'static [Capability],
     /// The socket of the request in flight, by source.
     links: Vec<Option<ClientSocket>>,
-    /// As configured, in the discipline's order; places for servers that are heard of come after them.
+    /// Whose address each is, in the discipline's order; places for servers heard of come after them.
     sources: Vec<Source>,
     /// What all of them are called.
     names: Arc<[String]>,
@@ -128,7 +128,7 @@ impl Clockwork {
             ),
             needed: if steered { &[Capability::CAP_SYS_TIME] } else { &[] },
             links: names.iter().map(|_| None).collect(),
-            sources: plan.sources.clone(),
+            sources: plan.asked_sources(),
             announced: bounded(ANNOUNCED_MAX),
             orders: bounded(ORDERS_MAX),
             keeper: drift_file.map(Keeper::start).transpose()?,
@@ -303,21 +303,17 @@ impl Clockwork {
 
     /// Hands the addresses of a name on to every source of that name; whoever has not asked ignores them.
     fn resolved(&mut self, answer: Answer) {
+        let addresses = answer.addresses.unwrap_or_else(|error| {
+            tracing::warn!("{}: {error}", answer.name);
+            Vec::new()
+        });
         let host = Host::Name(answer.name);
         for (id, source) in (0..).map(SourceId).zip(&self.sources) {
             if source.endpoint.host != host {
                 continue;
             }
-            let own = match &answer.addresses {
-                Ok(addresses) => {
-                    let admitted = |address: &&IpAddr| source.family.admits(**address);
-                    addresses.iter().filter(admitted).copied().collect()
-                }
-                Err(error) => {
-                    tracing::warn!("{}: {error}", source.endpoint);
-                    Vec::new()
-                }
-            };
+            let admitted = |address: &&IpAddr| source.family.admits(**address);
+            let own: Vec<_> = addresses.iter().filter(admitted).copied().collect();
             self.discipline.on_resolved(id, &own, reading(), &mut self.actions);
         }
     }
