@@ -179,6 +179,7 @@ impl fmt::Display for Report {
             format!("be {user:?} once its sockets are open")
         });
         writeln!(f, "  run as      {user}")?;
+        writeln!(f, "  confine     {}", self.plan.sandbox)?;
         if let Some(settings) = &self.plan.keys {
             let (count, file) = (self.keys.keys.iter().len(), settings.file.display());
             writeln!(f, "  trust       {count} keys of {file}")?;
@@ -401,6 +402,7 @@ pub(crate) fn plan_json(plan: &Plan, keys: &KeyFile, addresses: &[Vec<IpAddr>]) 
             "panic_threshold_s": clock.panic_threshold.map_or(0.0, |limit| limit.as_secs_f64()),
         },
         "control": { "control_socket": control.socket },
+        "sandbox": { "mode": plan.sandbox.word() },
         "statistics": statistics.as_ref().map(|statistics| json!({
             "directory": statistics.directory,
             "kinds": statistics.kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>(),

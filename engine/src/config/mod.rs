@@ -18,6 +18,7 @@ mod lan;
 mod parse;
 mod plan;
 mod problem;
+mod sandbox;
 mod section;
 mod settings;
 mod statistics;
@@ -33,6 +34,7 @@ pub use plan::{
     LogLevel, Machine, Plan, PollRange, Server, Source, Spread, Steering, UringReplies, Words,
 };
 pub use problem::{ConfigError, Position, Problem, Problems};
+pub use sandbox::SandboxMode;
 pub(crate) use section::nearest;
 pub(crate) use settings::SOURCES_MAX;
 pub use statistics::{FileScheme, Statistics, StatisticsKind};

@@ -25,6 +25,7 @@ use super::plan::{
     Backend, Control, Family, Listen, Local, Machine, Plan, PollRange, Server, Source, UringReplies,
 };
 use super::problem::{ConfigError, Position, Problem, Problems};
+use super::sandbox::read_sandbox;
 use super::section::{Document, Found, Noted, SectionReader, Written, all};
 use super::settings::*;
 use super::statistics::read_statistics;
@@ -107,6 +108,7 @@ fn read_plan<'t>(
         document.section(root, &LOG).and_then(|section| Ok(section.choice(&LEVEL)?.value));
     let control = document.section(root, &CONTROL).and_then(|section| read_control(&section));
     let statistics = read_statistics(document, root);
+    let sandbox = read_sandbox(document, root);
     let local = document.section(root, &LOCAL).and_then(|section| read_local(&section));
     let access = document.repeated(root, &ACCESS).and_then(|sections| read_access(&sections));
     let keys = read_keys(document, root);
@@ -124,6 +126,7 @@ fn read_plan<'t>(
         statistics: statistics?,
         lan,
         keys,
+        sandbox: sandbox?,
         log_level: log_level?,
     };
     require_keys(document, &plan)?;

@@ -15,6 +15,7 @@ use super::access::Access;
 use super::address::Endpoint;
 use super::lan::Lan;
 use super::problem::Position;
+use super::sandbox::SandboxMode;
 use super::statistics::Statistics;
 
 /// Everything the program needs to know before it starts.
@@ -44,6 +45,8 @@ pub struct Plan {
     pub lan: Lan,
     /// Where the symmetric keys are; `None` for none.
     pub keys: Option<KeySettings>,
+    /// How the server is confined.
+    pub sandbox: SandboxMode,
     /// How much is logged.
     pub log_level: LogLevel,
 }

@@ -25,7 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use timeball_responder::PolicyReceiver;
-use timeball_sys::{ControlSocket, Waiter, drop_privileges, monotonic};
+use timeball_sys::sandbox::{Role, confine};
+use timeball_sys::{ControlSocket, Waiter, monotonic};
 use timeball_time::{Interval, Monotonic, Timestamp};
 
 use crate::report::Witness;
@@ -94,7 +95,7 @@ impl Control {
 
     fn run(mut self) -> io::Result<()> {
         // It reads what strangers send.
-        drop_privileges(None, &[]).map_err(io::Error::other)?;
+        confine(Role::Control, &[]).map_err(io::Error::other)?;
         while !self.stop.load(Ordering::Acquire) {
             let now = monotonic();
             let paused = now < self.resume;

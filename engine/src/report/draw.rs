@@ -15,7 +15,9 @@ use timeball_responder::{Announcement, Counters, Totals};
 use timeball_sys::realtime;
 use timeball_time::{Interval, NtpTimestamp, Reader, Realtime, Snapshot, Timestamp};
 
-use super::{Answer, Clock, Header, Local, PastAnswer, Report, Source, VERSION, Waiting, Work};
+use super::{
+    Answer, Clock, Header, Local, PastAnswer, Report, Sandbox, Source, VERSION, Waiting, Work,
+};
 use crate::names::reference;
 
 /// The discipline's last state, and what is wrong with the threads.
@@ -107,6 +109,8 @@ pub(crate) struct Witness {
     pub(crate) notes: Vec<String>,
     /// How each worker carries its datagrams.
     pub(crate) carriers: Vec<String>,
+    /// How the server is confined.
+    pub(crate) sandbox: Sandbox,
     /// Of each worker.
     pub(crate) tallies: Vec<Tally>,
     /// What workers read.
@@ -136,6 +140,7 @@ impl Witness {
             notes: self.notes.clone(),
             stuck: self.board.stuck(),
             carriers: self.carriers.clone(),
+            sandbox: self.sandbox.clone(),
             header: header(&snapshot, now),
             clock: clock(&status),
             local: status.local.map(|local| Local {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use draw::{Board, Tally, Witness, work};
-pub(crate) use text::{headline, span, state, text, workers_text};
+pub(crate) use text::{headline, sandbox, span, state, text, workers_text};
 
 /// The version of the JSON.
 pub const VERSION: u32 = 1;
@@ -43,6 +43,9 @@ pub struct Report {
     pub stuck: Vec<String>,
     /// How datagrams are carried, for each worker.
     pub carriers: Vec<String>,
+    /// How the server is confined.
+    #[serde(default)]
+    pub sandbox: Sandbox,
     /// What a client would be told now.
     pub header: Header,
     /// The clock behind it.
@@ -55,6 +58,15 @@ pub struct Report {
     pub clients: Work,
     /// Each worker.
     pub workers: Vec<Work>,
+}
+
+/// How the server is confined.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// What is in force; empty if it is switched off.
+    pub in_force: Vec<String>,
+    /// What cannot be, and why.
+    pub missing: Vec<String>,
 }
 
 /// The part of a reply that does not depend on the request.

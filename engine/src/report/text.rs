@@ -4,11 +4,22 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Source, Work};
+use super::{Report, Sandbox, Source, Work};
 
 /// All of `report`.
 pub(crate) fn text(report: &Report) -> String {
-    stuck(report) + &clock(report) + &sources(report) + &workers_text(&report.workers)
+    let confined = format!("sandbox  {}\n", sandbox(&report.sandbox));
+    stuck(report) + &clock(report) + &confined + &sources(report) + &workers_text(&report.workers)
+}
+
+/// How the server is confined, in one line.
+pub(crate) fn sandbox(sandbox: &Sandbox) -> String {
+    if sandbox.in_force.is_empty() && sandbox.missing.is_empty() {
+        return "off".to_owned();
+    }
+    let missing = sandbox.missing.iter().map(|why| format!("without {why}"));
+    let parts: Vec<_> = sandbox.in_force.iter().cloned().chain(missing).collect();
+    parts.join(", ")
 }
 
 /// In one line: what is served, and how far the system peer is from it.

@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use timeball_discipline::{LeapTable, LeapTableError};
-use timeball_sys::{Waker, drop_privileges, realtime};
+use timeball_sys::sandbox::{Role, confine};
+use timeball_sys::{Waker, realtime};
 use timeball_time::{Interval, Served};
 
 /// The listening end of the thread that watches the list.
@@ -35,7 +36,7 @@ impl Almanac {
         let (look, looks) = bounded(1);
         let mut known = known.clone();
         thread::Builder::new().name("almanac".to_owned()).spawn(move || {
-            if let Err(error) = drop_privileges(None, &[]) {
+            if let Err(error) = confine(Role::Reader, &[]) {
                 tracing::error!("{error}; {} will not be read again", path.display());
                 return;
             }

@@ -11,6 +11,7 @@ use timeball_sys::probe_uring;
 
 use super::listen::Listening;
 use crate::config::{Backend, Listen, Plan, Spread, Steering};
+use crate::report::{Sandbox, sandbox};
 
 /// The start-up report, gathered while starting.
 pub(super) struct Banner {
@@ -19,7 +20,12 @@ pub(super) struct Banner {
 
 impl Banner {
     /// What is known once the sockets are open.
-    pub(super) fn new(plan: &Plan, listening: &Listening, control: Option<&Path>) -> Self {
+    pub(super) fn new(
+        plan: &Plan,
+        listening: &Listening,
+        control: Option<&Path>,
+        confined: &Sandbox,
+    ) -> Self {
         let mut banner = Self { text: format!("timeball {}\n", env!("CARGO_PKG_VERSION")) };
         banner.line("serving", &serving(plan));
         banner.line("listening", &listening.names().join("  "));
@@ -27,6 +33,7 @@ impl Banner {
         for note in &listening.notes {
             banner.line("note", note);
         }
+        banner.line("sandbox", &sandbox(confined));
         if let Some(path) = control {
             banner.line("control", &path.display().to_string());
         }

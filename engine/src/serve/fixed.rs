@@ -23,7 +23,7 @@ pub(super) fn keep(new: &mut Plan, old: &Plan, found: &mut Vec<Difference>) -> V
 type Keep = fn(&mut Plan, &Plan);
 
 /// Section, setting, and how it is kept.
-const FIXED: [(&str, &str, Keep); 6] = [
+const FIXED: [(&str, &str, Keep); 7] = [
     ("server", "cores", |new, old| new.server.cores.clone_from(&old.server.cores)),
     ("server", "spread", |new, old| new.server.spread = old.server.spread),
     ("server", "receive_buffer_bytes", |new, old| {
@@ -33,5 +33,6 @@ const FIXED: [(&str, &str, Keep); 6] = [
         new.server.worker_priority = old.server.worker_priority;
     }),
     ("server", "user", |new, old| new.server.user.clone_from(&old.server.user)),
+    ("sandbox", "mode", |new, old| new.sandbox = old.sandbox),
     ("clock", "steering", |new, old| new.clock.steering = old.clock.steering),
 ];

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use timeball_responder::{Access, AccessRule, Network, Restrictions};
-use timeball_sys::drop_privileges;
+use timeball_sys::sandbox::{Role, confine};
 
 use super::desk::{Desk, Edition};
 use crate::config::{self, Whom, everybody};
@@ -106,7 +106,7 @@ impl Gatekeeper {
 impl Watch {
     fn run(mut self) {
         // It reads what strangers send: nothing may come of that but a wrong address.
-        if let Err(error) = drop_privileges(None, &[]) {
+        if let Err(error) = confine(Role::LookUp, &[]) {
             tracing::error!("{error}; access rules about names and sources are not in force");
             return;
         }

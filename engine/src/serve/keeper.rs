@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use timeball_sys::drop_privileges;
+use timeball_sys::sandbox::{Role, confine};
 
 use super::state_file;
 
@@ -33,7 +33,7 @@ impl Keeper {
         let (writing, done) = bounded::<()>(0);
         thread::Builder::new().name("keeper".to_owned()).spawn(move || {
             let _writing = writing;
-            if let Err(error) = drop_privileges(None, &[]) {
+            if let Err(error) = confine(Role::Writer, &[]) {
                 tracing::error!("{error}; {} will not be written", path.display());
                 return;
             }

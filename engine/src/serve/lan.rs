@@ -18,9 +18,8 @@ use timeball_discipline::{
     Announced, Broadcast, Exchange, Rejection, Request, Search, open_broadcast,
 };
 use timeball_responder::{Announcement, PolicyReceiver, Verdict, answer, stamp};
-use timeball_sys::{
-    LanSocket, ListenError, Taken, Waiter, Waker, drop_privileges, monotonic, precision, realtime,
-};
+use timeball_sys::sandbox::{Role, confine};
+use timeball_sys::{LanSocket, ListenError, Taken, Waiter, Waker, monotonic, precision, realtime};
 use timeball_time::{
     Interval, Leap, Monotonic, NtpTimestamp, Reader, Realtime, Snapshot, Timestamp,
 };
@@ -182,7 +181,7 @@ impl Lan {
     }
 
     fn run(mut self) -> io::Result<()> {
-        drop_privileges(None, &[]).map_err(io::Error::other)?;
+        confine(Role::Network, &[]).map_err(io::Error::other)?;
         let mut resume = monotonic();
         while !self.stop.load(Ordering::Acquire) {
             self.on_timer(monotonic());

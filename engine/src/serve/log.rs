@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use timeball_sys::drop_privileges;
+use timeball_sys::sandbox::{Role, confine};
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -64,7 +64,7 @@ impl Log {
         thread::Builder::new().name("log".to_owned()).spawn(move || {
             let _writing = writing;
             // With rights that it could not give up it does not run.
-            if drop_privileges(None, &[]).is_ok() {
+            if confine(Role::Log, &[]).is_ok() {
                 write_all(&lines, journal);
             }
         })?;

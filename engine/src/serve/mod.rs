@@ -23,6 +23,7 @@ mod premises;
 mod reload;
 mod resolver;
 mod running;
+mod sandbox;
 mod state_file;
 mod summons;
 mod watchdog;
@@ -31,9 +32,11 @@ mod workers;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use timeball_sys::sandbox::SandboxError;
 use timeball_sys::{ListenError, PrivilegeError, SteerError, drop_privileges};
 
 use crate::config::{ConfigError, KeyFile, Machine, Plan};
@@ -80,8 +83,18 @@ enum StartError {
          once the server ran; hand over to a new process, which loses no request: timeball serve --take-over"
     )]
     GivenUp(SocketAddr),
+    #[error(
+        "{path} is out of reach: the server was confined at its start to what was configured then; \
+         hand over to a new process, which loses no request: timeball serve --take-over"
+    )]
+    OutOfReach {
+        /// What was configured since.
+        path: PathBuf,
+    },
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Steering(#[from] SteerError),
     #[error(transparent)]
@@ -117,12 +130,13 @@ fn start(given: &Given) -> Result<Running, StartError> {
     loaded.imported.iter().for_each(log_import);
     let keys = loaded.keys()?;
     log_key_warnings(&loaded.plan, &keys);
-    let (plan, given) = (loaded.plan, given.clone());
-    let premises = Premises::open(&plan, &keys)?;
-    log.write().map_err(StartError::system("cannot start the thread that writes the log"))?;
+    let premises = Premises::open(&loaded.plan, &keys)?;
     let door = premises.door.as_ref().map(Door::path);
-    let banner = Banner::new(&plan, &premises.listening, door);
-    let running = Running::start(begun, Setting { given, plan, keys }, log, summons, premises)?;
+    let confined = sandbox::enter(&loaded, door)?;
+    log.write().map_err(StartError::system("cannot start the thread that writes the log"))?;
+    let banner = Banner::new(&loaded.plan, &premises.listening, door, &confined);
+    let setting = Setting { given: given.clone(), plan: loaded.plan, keys, confined };
+    let running = Running::start(begun, setting, log, summons, premises)?;
     // The threads have what they need; this one needs nothing more.
     drop_privileges(None, &[])?;
     banner.print(running.workers.carriers(), begun.elapsed());

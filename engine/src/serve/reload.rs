@@ -26,7 +26,7 @@ use super::running::Running;
 use super::running::{prepare_lan, watch};
 use super::whereabouts::Whereabouts;
 use super::workers::Workers;
-use super::{StartError, fixed, log_import, log_key_warnings, tell_service_manager};
+use super::{StartError, fixed, log_import, log_key_warnings, sandbox, tell_service_manager};
 use crate::config::{ConfigError, KeyFile, Machine, Plan};
 use crate::control::{Door, Reloaded};
 use crate::difference::differences;
@@ -72,6 +72,7 @@ impl Running {
 
     fn read_again(&mut self, dry_run: bool) -> Result<Reloaded, StartError> {
         let mut loaded = self.setting.given.load(&Machine::this())?;
+        sandbox::admit(&loaded)?;
         let keys = self.read_keys(&loaded)?;
         let mut found =
             differences((&self.setting.plan, &self.setting.keys), (&loaded.plan, &keys));

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
-use timeball_sys::{Waker, drop_privileges};
+use timeball_sys::Waker;
+use timeball_sys::sandbox::{Role, confine};
 
 use crate::names;
 
@@ -41,7 +42,7 @@ impl Resolver {
         let (outbox, answers) = unbounded();
         thread::Builder::new().name("resolver".to_owned()).spawn(move || {
             // It reads what strangers send: nothing may come of that but a wrong address.
-            if let Err(error) = drop_privileges(None, &[]) {
+            if let Err(error) = confine(Role::LookUp, &[]) {
                 tracing::error!("{error}; names will not be looked up");
                 return;
             }

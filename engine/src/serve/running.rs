@@ -26,7 +26,7 @@ use super::{EXIT_THREAD_LOST, StartError, tell_service_manager};
 use crate::config::{KeyFile, Plan};
 use crate::control::{Control, Demand, Operator};
 use crate::given::Given;
-use crate::report::{self, Board, Witness};
+use crate::report::{self, Board, Sandbox, Witness};
 use crate::thread::Thread;
 
 /// What the server goes by.
@@ -37,6 +37,8 @@ pub(super) struct Setting {
     pub(super) plan: Plan,
     /// The keys it names.
     pub(super) keys: KeyFile,
+    /// How the process was confined when it started.
+    pub(super) confined: Sandbox,
 }
 
 /// The parts.
@@ -96,6 +98,7 @@ impl Running {
             listening: listening.names(),
             notes: listening.notes.clone(),
             carriers: workers.carriers().map(str::to_owned).collect(),
+            sandbox: setting.confined.clone(),
             tallies: workers.tallies(),
             clock,
             board,

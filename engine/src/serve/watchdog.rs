@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
-use timeball_sys::{Waiter, drop_privileges, monotonic};
+use timeball_sys::sandbox::{Role, confine};
+use timeball_sys::{Waiter, monotonic};
 use timeball_time::Interval;
 
 use super::tell_service_manager;
@@ -105,7 +106,7 @@ impl Watchdog {
     }
 
     fn run(mut self) -> io::Result<()> {
-        drop_privileges(None, &[]).map_err(io::Error::other)?;
+        confine(Role::Network, &[]).map_err(io::Error::other)?;
         let period = Interval::from_nanos(self.period.as_nanos() as i64);
         while !self.stop.load(Ordering::Acquire) {
             self.look();

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam::channel::{Sender, bounded};
 use crossbeam::utils::CachePadded;
 use timeball_responder::{Counters, PolicyReceiver, Totals, Worker};
+use timeball_sys::sandbox::{Role, SandboxError, confine};
 use timeball_sys::{
     Carrier, CarrierError, CpuError, PrivilegeError, ServerSocket, UringOptions, Waker,
     drop_privileges, monotonic,
@@ -79,6 +80,9 @@ pub(super) enum StartError {
     /// Privileges could not be given up.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
+    /// It could not be confined.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// Neither io_uring nor recvmmsg could be started.
     #[error(transparent)]
     Carrier(#[from] CarrierError),
@@ -223,7 +227,9 @@ fn prepare(
     // All that is left to do is to receive and send.
     drop_privileges(None, &[])?;
     let options = UringOptions { replies: server.uring_replies.into(), ..UringOptions::default() };
-    Ok(Carrier::open(server.backend.into(), options, sockets)?)
+    let opened = Carrier::open(server.backend.into(), options, sockets)?;
+    confine(Role::Worker, &[])?;
+    Ok(opened)
 }
 
 fn serve(worker: &mut Worker<Carrier>, end: &End) -> Result<(), CarrierError> {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use timeball_responder::Totals;
-use timeball_sys::{drop_privileges, realtime};
+use timeball_sys::realtime;
+use timeball_sys::sandbox::{Role, confine};
 
 use super::file_set::FileSet;
 use super::record::Record;
@@ -68,7 +69,7 @@ impl Scribe {
     }
 
     fn run(mut self, records: &Receiver<Message>) {
-        if let Err(error) = drop_privileges(None, &[]) {
+        if let Err(error) = confine(Role::Writer, &[]) {
             tracing::error!("{error}; statistics will not be written");
             return;
         }

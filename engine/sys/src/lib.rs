@@ -10,7 +10,7 @@
 //!   happens.
 //! * The clock: [`realtime`], [`reading`], [`precision`]; [`ReadClock`] and [`SteerClock`] for
 //!   `adjtimex`.
-//! * The host: cores and priorities, users and capabilities.
+//! * The host: cores and priorities, users and capabilities, [`sandbox`].
 //!
 //! Must never: allocate, lock, log or format per packet; set the clock but through [`SteerClock`].
 
@@ -36,6 +36,7 @@ mod message;
 mod mmsg;
 mod peer;
 mod privileges;
+pub mod sandbox;
 mod server;
 mod sockaddr;
 mod sockopt;

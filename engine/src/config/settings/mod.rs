@@ -15,6 +15,7 @@ mod server;
 mod sources;
 
 use super::kind::Section;
+use super::sandbox::SANDBOX;
 use super::statistics::STATISTICS;
 
 pub(super) use clients::*;
@@ -26,12 +27,13 @@ pub(crate) use sources::SOURCES_MAX;
 pub(super) use sources::*;
 
 /// Every section, in the order of the example.
-pub(super) static SECTIONS: [&Section; 13] = [
+pub(super) static SECTIONS: [&Section; 14] = [
     &SERVER,
     &CLOCK,
     &LOG,
     &CONTROL,
     &STATISTICS,
+    &SANDBOX,
     &LOCAL,
     &ACCESS,
     &KEYS,

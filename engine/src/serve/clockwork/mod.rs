@@ -19,9 +19,8 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use timeball_discipline::{
     Action, Actions, Announced, Config, Discipline, Event, SourceId, drift, state,
 };
-use timeball_sys::{
-    Capability, ClientSocket, KernelClock, Waiter, drop_privileges, monotonic, precision, reading,
-};
+use timeball_sys::sandbox::{Role, confine};
+use timeball_sys::{Capability, ClientSocket, KernelClock, Waiter, monotonic, precision, reading};
 use timeball_time::{ClockReading, Publisher, Reader, Realtime, Timestamp};
 use timeball_wire::Header;
 
@@ -169,7 +168,7 @@ impl Clockwork {
     }
 
     fn run(mut self) -> io::Result<()> {
-        drop_privileges(None, self.needed).map_err(io::Error::other)?;
+        confine(Role::Discipline, self.needed).map_err(io::Error::other)?;
         self.on_timer(reading());
         while !self.stop.load(Ordering::Acquire) {
             self.perform();
