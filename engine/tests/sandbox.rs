@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Daemon, Host, PATIENCE, Scratch, timeball_program};
+use common::{Controlled, Daemon, Host, PATIENCE, Scratch, text, timeball_program};
 
 /// Lines of `/proc/PID/task/TID/status`, by the name of the thread.
 fn threads(pid: u32) -> Vec<(String, Thread)> {
@@ -107,4 +107,75 @@ fn a_user_with_an_ambient_capability_binds_and_then_has_none() {
 fn may_become_others() -> bool {
     let output = Command::new("setpriv").args(["--reuid=65534", "true"]).output();
     output.is_ok_and(|output| output.status.success())
+}
+
+/// How many filters are on each thread.
+fn filters(server: &Daemon) -> Vec<(String, u32)> {
+    let all = threads(server.pid()).into_iter();
+    all.map(|(name, status)| (name, status["Seccomp_filters"].parse().unwrap())).collect()
+}
+
+#[test]
+fn every_thread_but_the_main_one_has_a_filter_of_its_own_on_top_of_the_one_for_all() {
+    let host = Host::new();
+    let config = format!("{SOURCE}[[access]]\nnetwork = \"source\"\n");
+    // A ring keeps its port for some time: each server has a host of its own.
+    let off = Host::new().serve(&format!("{config}[sandbox]\nmode = \"off\"\n"));
+    let before = filters(&off)[0].1;
+    let server = Controlled::start(&host, &config);
+    // One by which libc starts threads in the way that can be judged, and the lists of calls.
+    let of = |name: &str| before + if name == "timeball" { 2 } else { 3 };
+    assert_of_all(&server.daemon, |name, status| {
+        let filters: u32 = status["Seccomp_filters"].parse().unwrap();
+        let wrong = status["Seccomp"] != "2" || filters != of(name);
+        wrong.then(|| format!("{name}: {filters}"))
+    });
+    let names: Vec<_> = filters(&server.daemon).into_iter().map(|(name, _)| name).collect();
+    for thread in ["worker-0", "discipline", "control", "resolver", "gatekeeper", "watchdog", "log"]
+    {
+        assert!(names.iter().any(|name| name == thread), "{thread}: {names:?}");
+    }
+    let report = server.report();
+    let in_force = report["sandbox"]["in_force"].to_string();
+    assert!(in_force.contains("seccomp"), "{report}");
+    assert!(text(&server.ask("status", &[])).contains("sandbox  seccomp"));
+}
+
+#[test]
+fn all_that_is_to_be_written_and_looked_up_is_within_reach_in_strict_mode() {
+    let host = Host::new();
+    let directory = Scratch::file("statistics", "");
+    let at = directory.path.parent().unwrap().display();
+    let server = Controlled::start(
+        &host,
+        &format!(
+            "[sandbox]\nmode = \"strict\"\n[clock]\ndrift_file = \"{at}/drift\"\n\
+             state_file = \"{at}/state\"\n[statistics]\ndirectory = \"{at}\"\n\
+             kinds = [\"sysstats\"]\n[local]\nwait_s = 0\n[[source]]\naddress = \"localhost:9\"\n"
+        ),
+    );
+    assert_eq!(host.query(&["127.0.0.1"])["best"], "127.0.0.1:123");
+    server.daemon.signal("HUP");
+    server.wait_until("its name is looked up", |report| report["sources"][0]["requests"] != 0);
+    server.daemon.signal("TERM");
+    let (code, lines) = server.daemon.finish();
+    assert_eq!(code, Some(0), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("configuration reloaded")), "{lines:#?}");
+    let written = fs::read_to_string(directory.path.with_file_name("sysstats"));
+    assert!(written.is_ok_and(|text| text.lines().count() == 1), "{lines:#?}");
+}
+
+#[test]
+fn a_reload_that_needs_what_is_out_of_reach_is_refused_with_the_place() {
+    let host = Host::new();
+    let server = Controlled::start(&host, "");
+    let other = Scratch::file("drift", "");
+    let config = fs::read_to_string(&server.directory.path).unwrap();
+    let clock = format!("[clock]\ndrift_file = \"{}\"\n", other.path.display());
+    fs::write(&server.directory.path, config + &clock).unwrap();
+    let outcome = text(&server.ask("reload", &[]));
+    if server.report()["sandbox"]["in_force"].to_string().contains("landlock") {
+        let place = other.path.parent().unwrap().display().to_string();
+        assert!(outcome.contains(&format!("{place} is out of reach")), "{outcome}");
+    }
 }
