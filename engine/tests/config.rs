@@ -609,6 +609,7 @@ fn check_shows_the_plan() {
         carry by    io_uring; or recvmmsg and sendmmsg where that is not allowed\n  \
         buffer      262144 bytes for each socket\n  \
         run as      stay the user that starts it\n  \
+        confine     each thread to the system calls and files it needs, as far as the kernel can\n  \
         ask         ntp1.example:123 (192.0.2.1), every 64 to 1024 s, with a burst first, \
         preferred\n  \
         steer       the served time only, never the kernel clock\n              \
