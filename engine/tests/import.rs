@@ -721,6 +721,36 @@ fn statistics_are_taken_over_if_a_kind_and_a_directory_are_named() {
     ] {
         assert_eq!(plan(&ntp(none)).statistics, None, "{none}");
     }
+    let classic = ntp("statsdir /s/\nstatistics clockstats cryptostats loopstats peerstats\n");
+    assert_eq!(plan(&classic).statistics.unwrap().kinds, [Clock, Loop, Peer]);
+    assert_eq!(classic.findings[1].verdict, Verdict::Refused);
+    assert!(classic.findings[1].notes[0].contains("Autokey"), "{:?}", classic.findings[1].notes);
+}
+
+#[test]
+fn every_word_about_selection_has_a_verdict_of_its_own() {
+    use Verdict::{Changed, Honoured, Refused};
+    for (words, verdict) in [
+        ("maxdist 1.0", Honoured),
+        ("minsane 1", Honoured),
+        ("minsane 3", Refused),
+        ("ceiling 4", Refused),
+        ("floor 2", Refused),
+        ("cohort 1", Changed),
+        ("beacon 60", Changed),
+        ("minclock 3", Changed),
+        ("maxclock 6", Changed),
+        ("mindist 0.001", Changed),
+        ("orphan 7", Changed),
+        ("maxdisp 1", Changed),
+        ("basedate 2026-01-01", Changed),
+        ("bcpollbstep 3", Changed),
+    ] {
+        let imported = ntp(&format!("tos {words}\n"));
+        assert_eq!(imported.findings[0].verdict, verdict, "{words}");
+        let explained = verdict == Honoured || !imported.findings[0].notes.is_empty();
+        assert!(explained, "{words}");
+    }
 }
 
 #[test]

@@ -237,8 +237,11 @@ fn counts(report: &Report, variables: &mut Variables) {
     variables.count("ss_ver1", version(1));
     variables.count("ss_badformat", bad_format);
     variables.count("ss_badauth", noted("crypto_nak"));
-    variables.count("ss_declined", clients.unanswered - bad_format - restricted);
+    let (limited, kisses) = (clients.limited(), noted("kisses"));
+    variables.count("ss_declined", clients.unanswered - bad_format - restricted - limited);
     variables.count("ss_restricted", restricted);
+    variables.count("ss_limited", limited + kisses);
+    variables.count("ss_kodsent", kisses);
     variables.count("ss_processed", clients.answered);
     variables.put_other("iostats_reset", uptime);
     variables.put_other("io_ignored", clients.unanswered);

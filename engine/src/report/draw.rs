@@ -297,6 +297,7 @@ pub(crate) fn work(totals: &Totals) -> Work {
             ("unsynchronised", totals.unsynchronised),
             ("signed", totals.signed),
             ("crypto_nak", totals.crypto_naks),
+            ("kisses", totals.limiter.kisses),
             ("unstamped", totals.unstamped),
             ("send_full", totals.io.send_full),
             ("send_refused", totals.io.send_refused),

@@ -262,6 +262,11 @@ impl Work {
         self.unanswered_by_reason.get("access").copied().unwrap_or(0)
     }
 
+    /// What is not answered because it was asked too often.
+    pub(crate) fn limited(&self) -> u64 {
+        self.unanswered_by_reason.get("limited").copied().unwrap_or(0)
+    }
+
     /// How often that happened.
     pub(crate) fn noted(&self, name: &str) -> u64 {
         self.noted.get(name).copied().unwrap_or(0)

@@ -168,6 +168,8 @@ fn raw(answer: &Answer) -> String {
     )
 }
 
+/// ntpd's thirteen columns. NTPsec has had one more since 1.2.2, for version 1 alone, which is among the
+/// older versions here as it is there.
 fn system(seconds: u64, work: &Work) -> String {
     let version = |version: usize| work.answered_by_version.get(version - 1).copied().unwrap_or(0);
     let older = version(1) + version(2) + version(3);
@@ -180,9 +182,10 @@ fn system(seconds: u64, work: &Work) -> String {
         work.restricted(),
         work.bad_format(),
         work.noted("crypto_nak"),
-        work.unanswered - work.restricted() - work.bad_format(),
-        0, // Answers are not limited in rate,
-        0, // so no client is told to ask less.
+        work.unanswered - work.restricted() - work.bad_format() - work.limited(),
+        // Those who were told so are among those who asked too often.
+        work.limited() + work.noted("kisses"),
+        work.noted("kisses"),
     ];
     columns.map(|column| column.to_string()).join(" ")
 }

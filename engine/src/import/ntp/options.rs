@@ -96,9 +96,18 @@ pub(super) fn tos(draft: &mut Draft, entry: &mut Entry) {
             "minsane" if value <= 1.0 => entry.note("one source is enough where there are no more"),
             "mindist" => entry.changed("`mindist`: intervals are compared as they are measured"),
             "basedate" | "bcpollbstep" => entry.changed(format!("`{option}` has no counterpart")),
-            "beacon" | "ceiling" | "floor" | "cohort" | "minclock" | "maxclock" | "minsane" => {
-                entry.changed(format!("`{option}`: {SELECTED}"));
-            }
+            "minsane" => entry.refused(
+                format!("`minsane {value}`: a majority of those that answer is enough to serve"),
+                "name at least four servers, so that a wrong one is outvoted",
+            ),
+            "ceiling" | "floor" => entry.refused(
+                format!("`{option}`: no server is left out for its stratum"),
+                "name only those that are to be asked",
+            ),
+            "cohort" => entry.changed("`cohort`: a server is asked whatever its stratum"),
+            "beacon" => entry.changed("`beacon`: a group is asked again at its own `poll`"),
+            "maxclock" => entry.changed("`maxclock`: at most ten servers are heard of"),
+            "minclock" => entry.changed(format!("`minclock`: {SELECTED}")),
             _ => entry.changed(format!("`{option}`: {TUNED}")),
         }
     }

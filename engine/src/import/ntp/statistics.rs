@@ -68,9 +68,9 @@ pub(super) fn filegen(draft: &mut Draft, entry: &mut Entry) {
 
 fn add(draft: &mut Draft, entry: &mut Entry, kind: &str) {
     if !words::<StatisticsKind>().contains(&kind) {
-        match OTHERS.contains(&kind) {
-            true => entry.changed(format!("`{kind}` are not written")),
-            false => entry.unknown(kind, &words::<StatisticsKind>()),
+        match OTHERS.iter().find(|(other, ..)| *other == kind) {
+            Some((_, why, instead)) => entry.refused(format!("`{kind}`: {why}"), instead),
+            None => entry.unknown(kind, &words::<StatisticsKind>()),
         }
     } else if !draft.statistics.kinds.iter().any(|(other, _)| other == kind) {
         draft.statistics.kinds.push((kind.to_owned(), entry.place().clone()));
@@ -105,6 +105,15 @@ pub(in super::super) fn settle(draft: &mut Draft, findings: &mut [Finding]) {
 }
 
 const SECTION: &str = "statistics";
-/// What ntpd has besides.
-const OTHERS: [&str; 4] = ["cryptostats", "protostats", "timingstats", "usestats"];
+/// What ntpd has besides: why it is not written, and what there is instead.
+const OTHERS: [(&str, &str, &str); 4] = [
+    (
+        "cryptostats",
+        "ntpd writes it for Autokey alone, which is refused",
+        "what becomes of keys is in the log and in `timeball status`",
+    ),
+    ("protostats", "events of servers and of the clock are not written to it", "read the log"),
+    ("timingstats", "it is for debugging ntpd", "use perf(1)"),
+    ("usestats", "what the process uses is not written to it", "ask the service manager"),
+];
 const NOWHERE: &str = "no `statsdir` says where, so statistics files are not written";
