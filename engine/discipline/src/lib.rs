@@ -51,6 +51,7 @@ mod servo;
 mod source;
 pub mod state;
 mod status;
+mod succession;
 
 pub use action::{Action, Actions, Event, SourceId, Steer, Steered};
 pub use books::{Books, Observed};
@@ -71,3 +72,4 @@ pub use status::{
     Basis, HISTORY_SHOWN, LastAnswer, LocalStatus, PastAnswer, SourceStatus, Status,
     SteeringStatus, Waiting,
 };
+pub use succession::Legacy;

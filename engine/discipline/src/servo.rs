@@ -85,6 +85,11 @@ impl Servo {
         }
     }
 
+    /// Readers have the mapping `served` so far, from whoever made it.
+    pub(crate) const fn go_on_from(&mut self, served: Option<Snapshot>) {
+        self.published = served;
+    }
+
     /// The kernel clock was stepped: readers' mapping no longer holds, the line does.
     pub(crate) fn kernel_stepped(&mut self) {
         if self.published.take().is_some() {

@@ -20,7 +20,7 @@ use core::fmt::Write as _;
 
 use timeball_time::{
     Boottime, ClockReading, Interval, Leap, LeapKind, LeapMaker, LeapSecond, Rate, Realtime,
-    ReferenceId, Stratum, Timestamp,
+    ReferenceId, Snapshot, Stratum, Timestamp,
 };
 
 use crate::action::{Action, Actions, Event};
@@ -107,6 +107,17 @@ impl Discipline {
         now: ClockReading,
         out: &mut Actions,
     ) -> Result<(), Outdated> {
+        self.take_up(state, None, now, out)
+    }
+
+    /// The same; if `served` is still being served by another, from there on without a jump.
+    pub(crate) fn take_up(
+        &mut self,
+        state: &State,
+        served: Option<Snapshot>,
+        now: ClockReading,
+        out: &mut Actions,
+    ) -> Result<(), Outdated> {
         let elapsed = now.boottime - state.boottime;
         let stepped = (now.realtime - state.realtime) - elapsed;
         let suspended = suspended_of(&now) - state.suspended;
@@ -125,7 +136,9 @@ impl Discipline {
             return Err(Outdated::Distance);
         }
         let target = reference.estimate.offset_at(free);
-        self.servo.draw(free, now.realtime, Some(target), reference.estimate.frequency(), true);
+        let step = served.is_none();
+        self.servo.go_on_from(served);
+        self.servo.draw(free, now.realtime, Some(target), reference.estimate.frequency(), step);
         self.reference = Some(reference);
         self.basis = Basis::Sources;
         self.fresh = false;

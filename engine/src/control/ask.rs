@@ -64,6 +64,16 @@ pub(crate) fn ask_reload(socket: Option<&Path>, dry_run: bool) -> Result<Reloade
     }
 }
 
+/// Asks that server for its place; what it answers is still to be read.
+///
+/// # Errors
+/// [`AskError`].
+pub(crate) fn ask_take_over(socket: Option<&Path>) -> Result<UnixStream, AskError> {
+    let (stream, path) = connect(socket)?;
+    let asked = send(&stream, Ask::TakeOver, PATIENCE);
+    asked.map(|()| stream).map_err(|cause| AskError::Silent { path, cause })
+}
+
 fn unexpected(said: Said) -> AskError {
     AskError::Said(match said {
         Said::Error(error) => error,
@@ -93,12 +103,16 @@ fn converse(socket: Option<&Path>, ask: Ask, patience: Duration) -> Result<Said,
     said.map_err(|cause| AskError::Silent { path, cause })
 }
 
-fn say(mut stream: &UnixStream, ask: Ask, patience: Duration) -> io::Result<Said> {
+fn send(mut stream: &UnixStream, ask: Ask, patience: Duration) -> io::Result<()> {
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
     let mut line = serde_json::to_vec(&Request { version: VERSION, ask })?;
     line.push(b'\n');
-    stream.write_all(&line)?;
+    stream.write_all(&line)
+}
+
+fn say(stream: &UnixStream, ask: Ask, patience: Duration) -> io::Result<Said> {
+    send(stream, ask, patience)?;
     let mut answer = Vec::new();
     BufReader::new(stream.take(ANSWER_MAX)).read_until(b'\n', &mut answer)?;
     Ok(serde_json::from_slice::<Answer>(&answer)?.said)

@@ -17,6 +17,8 @@ pub(super) enum Reply {
     Now(Vec<u8>),
     /// When whoever has the ticket gives the answer.
     Later(Ticket),
+    /// By somebody else, who goes on with the connection.
+    Elsewhere,
 }
 
 /// One connected client.
@@ -79,6 +81,7 @@ impl Connection {
             self.deadline = now + PATIENCE;
             match answer(&line, &self.stream) {
                 Reply::Now(answer) => self.answer = answer,
+                Reply::Elsewhere => return false,
                 Reply::Later(ticket) => {
                     (self.ticket, self.deadline) = (Some(ticket), now + PATIENCE_LATER);
                 }

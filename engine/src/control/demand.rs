@@ -20,6 +20,8 @@ pub(crate) enum Demand {
         /// Only say what would change.
         dry_run: bool,
     },
+    /// Hand everything over to whoever is at the other end.
+    TakeOver(UnixStream),
 }
 
 /// Who waits for an answer.
@@ -50,10 +52,23 @@ impl Demands {
     ) -> Result<Ticket, String> {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let handed = self.inbox.try_send(demand(ticket));
-        handed.map_err(|_| "the server has too much to do; try again".to_owned())?;
+        self.send(demand(ticket)).map(|()| ticket)
+    }
+
+    /// Hands on that whoever is at the other end of `stream` wants to take over.
+    ///
+    /// # Errors
+    /// As above, or of the system.
+    pub(super) fn hand_over_to(&self, stream: &UnixStream) -> Result<(), String> {
+        let stream = stream.try_clone().map_err(|error| error.to_string())?;
+        self.send(Demand::TakeOver(stream))
+    }
+
+    fn send(&self, demand: Demand) -> Result<(), String> {
+        let sent = self.inbox.try_send(demand);
+        sent.map_err(|_| "the server has too much to do; try again".to_owned())?;
         self.waker.wake();
-        Ok(ticket)
+        Ok(())
     }
 }
 

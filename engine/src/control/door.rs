@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ pub(crate) struct Door {
     listener: UnixListener,
     path: PathBuf,
     connections: Vec<Connection>,
+    /// Another process goes on with it.
+    left: bool,
 }
 
 /// Why there is no control socket.
@@ -62,7 +64,7 @@ impl Door {
             other => other,
         };
         let listener = listener.map_err(refused)?;
-        let door = Self { listener, path: path.to_owned(), connections: Vec::new() };
+        let door = Self { listener, path: path.to_owned(), connections: Vec::new(), left: false };
         door.listener.set_nonblocking(true).map_err(refused)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(refused)?;
         give(path, user).map_err(refused)?;
@@ -82,6 +84,24 @@ impl Door {
             }
         }
         Err(first.expect("there is at least one usual path"))
+    }
+
+    /// The socket at `path`, which another process has opened.
+    pub(crate) fn adopt(listener: UnixListener, path: PathBuf) -> Self {
+        Self { listener, path, connections: Vec::new(), left: false }
+    }
+
+    /// Another handle of the socket itself.
+    ///
+    /// # Errors
+    /// When the process may open no more file descriptors.
+    pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
+    }
+
+    /// Leaves it to another process.
+    pub(super) fn leave(&mut self) {
+        self.left = true;
     }
 
     /// Where it is.
@@ -130,6 +150,9 @@ impl Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
+        if self.left {
+            return;
+        }
         // After a change of user the directory may be somebody else's: the next start clears it up.
         let _ = fs::remove_file(&self.path);
     }

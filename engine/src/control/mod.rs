@@ -37,7 +37,7 @@ use operator::Message;
 use protocol::{Ask, Said};
 use query::Queries;
 
-pub(crate) use ask::{AskError, ask, ask_reload};
+pub(crate) use ask::{AskError, ask, ask_reload, ask_take_over};
 pub(crate) use demand::{Demand, Demands, Reloaded};
 pub(crate) use door::{Door, DoorError};
 pub(crate) use operator::Operator;
@@ -152,6 +152,12 @@ impl Control {
 /// What is said to the line that came by `stream`.
 fn answer(line: &[u8], stream: &UnixStream, witness: &mut Witness, demands: &mut Demands) -> Reply {
     let demanded = match protocol::read(line) {
+        Ok(Ask::TakeOver) => {
+            match may_command(stream).and_then(|()| demands.hand_over_to(stream)) {
+                Ok(()) => return Reply::Elsewhere,
+                Err(error) => Err(Said::Error(error)),
+            }
+        }
         Err(said) => Err(said),
         Ok(Ask::Status) => Err(witness.report().map_or_else(
             || Said::Error("the server is still starting".to_owned()),

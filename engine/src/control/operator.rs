@@ -28,6 +28,8 @@ pub(super) enum Message {
         /// Dropped when it is done.
         done: Sender<()>,
     },
+    /// Another process goes on with the control socket.
+    LeaveDoor,
     /// The answer to a demand.
     Answer(Ticket, Box<Said>),
 }
@@ -69,6 +71,11 @@ impl Operator {
         self.say(Message::Answer(ticket, Box::new(said)));
     }
 
+    /// Has it leave the control socket to another process.
+    pub(crate) fn leave_door(&self) {
+        self.say(Message::LeaveDoor);
+    }
+
     /// Ends the thread.
     pub(crate) fn finish(self) {
         self.thread.finish();
@@ -92,6 +99,7 @@ impl Control {
                 }
                 drop(done);
             }
+            Message::LeaveDoor => self.door.iter_mut().for_each(Door::leave),
             Message::Answer(ticket, said) => {
                 if let Some(door) = &mut self.door {
                     door.give(ticket, protocol::line(*said), monotonic());

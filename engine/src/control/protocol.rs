@@ -31,6 +31,8 @@ pub(super) enum Ask {
         /// Only to see what would change.
         dry_run: bool,
     },
+    /// The sockets, to take the server's place; what follows is between the two processes.
+    TakeOver,
 }
 
 /// An answer.

@@ -43,7 +43,22 @@ pub(super) struct Place {
 impl Listening {
     /// None yet; `spread_key` is a secret.
     pub(super) const fn nowhere(spread_key: u32) -> Self {
-        Self { places: Vec::new(), spread_key, notes: Vec::new() }
+        Self::at(Vec::new(), spread_key)
+    }
+
+    /// At these places.
+    pub(super) const fn at(places: Vec<Place>, spread_key: u32) -> Self {
+        Self { places, spread_key, notes: Vec::new() }
+    }
+
+    /// The places.
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// The secret by which clients are spread.
+    pub(super) const fn spread_key(&self) -> u32 {
+        self.spread_key
     }
 
     /// The sockets of `server`: those that are open already, unless `was` asked for the same, and the others
@@ -199,14 +214,8 @@ impl Opening<'_> {
         };
         let beside = self.known.addresses().any(covers);
         let options = ListenOptions {
-            workers: self.server.cores.len(),
-            receive_buffer_bytes: self.server.receive_buffer_bytes,
-            spread: self.server.spread.into(),
-            spread_key: self.known.spread_key,
-            cores: self.server.cores.clone(),
-            control: true,
             exclusive: !beside,
-            ..ListenOptions::new(asked)
+            ..listen_options(self.server, self.known.spread_key, asked)
         };
         Ok(Place { asked, smeared, group: Arc::new(listen(&options)?) })
     }
@@ -215,5 +224,22 @@ impl Opening<'_> {
         let at = self.known.places.iter().position(|one| Arc::ptr_eq(&one.group, &place.group));
         self.used.extend(at);
         place.clone()
+    }
+}
+
+/// How `server` listens at `address`.
+pub(super) fn listen_options(
+    server: &Server,
+    spread_key: u32,
+    address: SocketAddr,
+) -> ListenOptions {
+    ListenOptions {
+        workers: server.cores.len(),
+        receive_buffer_bytes: server.receive_buffer_bytes,
+        spread: server.spread.into(),
+        spread_key,
+        cores: server.cores.clone(),
+        control: true,
+        ..ListenOptions::new(address)
     }
 }

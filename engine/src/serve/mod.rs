@@ -12,6 +12,7 @@ mod clockwork;
 mod desk;
 mod fixed;
 mod gatekeeper;
+mod handover;
 mod keeper;
 mod kernel;
 mod lan;
@@ -45,6 +46,7 @@ use crate::given::Given;
 use crate::import::{Imported, Verdict};
 pub(crate) use almanac::{Age, load as load_leap_table};
 use banner::Banner;
+use handover::Succession;
 use log::Log;
 use premises::Premises;
 use running::{Running, Setting};
@@ -58,11 +60,15 @@ use summons::Summons;
 pub struct Args {
     #[command(flatten)]
     given: Given,
+
+    /// Take the place of the server that runs here: its sockets and its time, without losing a request.
+    #[arg(long)]
+    take_over: bool,
 }
 
 /// Runs the command: returns when told to end by a signal.
 pub fn run(args: &Args) -> ExitCode {
-    match start(&args.given) {
+    match start(args) {
         Ok(running) => running.wait(),
         Err(error) => {
             eprintln!("timeball serve: {error}");
@@ -99,6 +105,10 @@ enum StartError {
     Steering(#[from] SteerError),
     #[error(transparent)]
     Door(#[from] DoorError),
+    #[error("cannot take over: {0}")]
+    TakeOver(String),
+    #[error("a new process is taking over: it reads the configuration")]
+    BeingTakenOver,
     #[error(transparent)]
     Worker(#[from] workers::StartError),
     #[error("{step}: {cause}")]
@@ -121,22 +131,33 @@ impl StartError {
 }
 
 /// Starts the server: returns when it can answer.
-fn start(given: &Given) -> Result<Running, StartError> {
+fn start(args: &Args) -> Result<Running, StartError> {
     let begun = Instant::now();
     // From here on a signal waits until the server has started.
     let summons = Summons::new().map_err(StartError::system("cannot catch signals"))?;
-    let loaded = given.load(&Machine::this())?;
+    let loaded = args.given.load(&Machine::this())?;
     let mut log = Log::start(loaded.plan.log_level);
     loaded.imported.iter().for_each(log_import);
     let keys = loaded.keys()?;
     log_key_warnings(&loaded.plan, &keys);
-    let premises = Premises::open(&loaded.plan, &keys)?;
+    let socket = loaded.plan.control.socket.as_deref();
+    let predecessor = args.take_over.then(|| Succession::begin(socket)).transpose()?;
+    let (succession, inheritance) = predecessor.unzip();
+    let premises = Premises::open(&loaded.plan, &keys, inheritance)?;
     let door = premises.door.as_ref().map(Door::path);
     let confined = sandbox::enter(&loaded, door)?;
     log.write().map_err(StartError::system("cannot start the thread that writes the log"))?;
     let banner = Banner::new(&loaded.plan, &premises.listening, door, &confined);
-    let setting = Setting { given: given.clone(), plan: loaded.plan, keys, confined };
-    let running = Running::start(begun, setting, log, summons, premises)?;
+    let legacy = succession.as_ref().map(Succession::legacy).transpose()?;
+    let (given, inherited) = (args.given.clone(), premises.has_door);
+    let setting = Setting { given, plan: loaded.plan, keys, confined };
+    let running = Running::start(begun, setting, log, summons, premises, legacy.as_ref())?;
+    if let Some(succession) = succession
+        && let Err(error) = succession.ready(inherited)
+    {
+        running.give_up(inherited);
+        return Err(error);
+    }
     // The threads have what they need; this one needs nothing more.
     drop_privileges(None, &[])?;
     banner.print(running.workers.carriers(), begun.elapsed());

@@ -10,6 +10,7 @@ use timeball_wire::Keys;
 use std::io;
 
 use super::StartError;
+use super::handover::Inheritance;
 use super::lan::LanSockets;
 use super::listen::Listening;
 use super::whereabouts::Whereabouts;
@@ -21,27 +22,43 @@ pub(super) struct Premises {
     pub(super) listening: Listening,
     pub(super) lan: LanSockets,
     pub(super) door: Option<Door>,
+    /// The control socket is the predecessor's.
+    pub(super) has_door: bool,
     pub(super) whereabouts: Whereabouts,
     /// What the discipline is told.
     pub(super) clock: discipline::Config,
 }
 
 impl Premises {
-    /// Opens what `plan` asks for and gives up the privileges for it.
+    /// Opens what `plan` asks for, as far as it was not inherited, and gives up the privileges for it.
     ///
     /// # Errors
     /// The first thing that is refused; what was opened is closed again.
-    pub(super) fn open(plan: &Plan, keys: &KeyFile) -> Result<Self, StartError> {
+    pub(super) fn open(
+        plan: &Plan,
+        keys: &KeyFile,
+        mut inheritance: Option<Inheritance>,
+    ) -> Result<Self, StartError> {
         let spread_key = getrandom::u32().map_err(io::Error::other);
         let spread_key = spread_key.map_err(StartError::system("no randomness"))?;
-        let mut listening = Listening::nowhere(spread_key).of(&plan.server, None)?;
+        let inherited = match &mut inheritance {
+            Some(inheritance) => inheritance.listening(&plan.server)?,
+            None => Listening::nowhere(spread_key),
+        };
+        let mut listening = inherited.of(&plan.server, None)?;
+        let socket = plan.control.socket.as_ref();
+        let door = inheritance.as_mut().and_then(|inheritance| inheritance.door(socket));
+        let has_door = door.is_some();
         let clock = discipline_config(plan, &keys.keys)?;
         let whereabouts = Whereabouts::new(listening.addresses());
         let lan = LanSockets::open(&plan.lan, &listening.addresses().collect::<Vec<_>>())?;
         let user = plan.server.user.as_deref().map(User::named).transpose()?;
-        let door = open_door(plan, user.as_ref(), &mut listening.notes)?;
+        let door = match door {
+            Some(door) => Some(door),
+            None => open_door(plan, user.as_ref(), &mut listening.notes)?,
+        };
         drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
-        Ok(Self { listening, lan, door, whereabouts, clock })
+        Ok(Self { listening, lan, door, has_door, whereabouts, clock })
     }
 }
 

@@ -71,6 +71,9 @@ impl Running {
     }
 
     fn read_again(&mut self, dry_run: bool) -> Result<Reloaded, StartError> {
+        if self.giving.is_some() {
+            return Err(StartError::BeingTakenOver);
+        }
         let mut loaded = self.setting.given.load(&Machine::this())?;
         sandbox::admit(&loaded)?;
         let keys = self.read_keys(&loaded)?;
@@ -183,6 +186,10 @@ impl Running {
         }
         self.witness.listening = listening.names();
         self.witness.notes.clone_from(&listening.notes);
+        if let Some(door) = &door {
+            let handle = |door: &Door| Some((door.path().to_owned(), door.handle().ok()?));
+            self.door = door.as_ref().and_then(handle);
+        }
         self.control.adopt(self.witness.clone(), door, control_sockets);
         let (workers, lan) = (&self.workers, self.lan.as_ref());
         let watchdog = watch(workers, &self.clockwork, &self.control, lan, &self.witness);

@@ -5,20 +5,25 @@
 //! Must never: read or write anything that a worker waits for.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use timeball_responder::Policy;
+use timeball_discipline::Legacy;
+use timeball_responder::{Policy, Totals};
 use timeball_wire::Keys;
 
 use super::clockwork::{Clockwork, Timekeeper};
 use super::desk::Desk;
 use super::gatekeeper::Gatekeeper;
+use super::handover::{Giving, Word};
 use super::lan::{Lan, LanSockets};
 use super::listen::Listening;
 use super::log::Log;
-use super::premises::Premises;
+use super::premises::{Premises, discipline_config};
 use super::summons::{Call, Summons};
 use super::watchdog::{Patient, Watchdog};
 use super::workers::Workers;
@@ -58,6 +63,10 @@ pub(super) struct Running {
     pub(super) watchdog: Option<Thread>,
     pub(super) witness: Witness,
     pub(super) summons: Summons,
+    /// Where the control socket is, and a handle of it.
+    pub(super) door: Option<(PathBuf, OwnedFd)>,
+    /// To a process that takes this one's place.
+    pub(super) giving: Option<Giving>,
 }
 
 impl Running {
@@ -71,11 +80,18 @@ impl Running {
         log: Log,
         summons: Summons,
         premises: Premises,
+        legacy: Option<&Legacy>,
     ) -> Result<Self, StartError> {
-        let Premises { listening, lan, door, whereabouts, clock } = premises;
+        let Premises { listening, lan, door, whereabouts, mut clock, .. } = premises;
         let Setting { plan, keys, .. } = &setting;
+        if legacy.is_some() {
+            // The predecessor may have steered meanwhile.
+            clock = discipline_config(plan, &keys.keys)?;
+        }
+        let estate = door.as_ref().map(|door| Ok((door.path().to_owned(), door.handle()?)));
+        let estate = estate.transpose().map_err(StartError::system("cannot share a socket"))?;
         let board = Arc::new(Board::default());
-        let clockwork = Clockwork::new(clock, plan, whereabouts, Arc::clone(&board))
+        let clockwork = Clockwork::new(clock, plan, whereabouts, Arc::clone(&board), legacy)
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
         let clock = clockwork.reader();
         let mut gatekeeper = Gatekeeper::new(&plan.access, &Gatekeeper::default());
@@ -125,13 +141,15 @@ impl Running {
             watchdog,
             witness,
             summons,
+            door: estate,
+            giving: None,
         })
     }
 
     /// Does what it is called for until it is to end, and ends cleanly.
     pub(super) fn wait(mut self) -> ExitCode {
         loop {
-            match self.summons.next() {
+            match self.summons.next(self.giving.as_ref()) {
                 Ok(Call::End) => break,
                 Ok(Call::Report) => {
                     let report = self.witness.report();
@@ -143,22 +161,84 @@ impl Running {
                     let outcome = self.reload(dry_run);
                     self.control.answer(ticket, outcome.map_err(|error| error.to_string()));
                 }
+                Ok(Call::Demand(Demand::TakeOver(stream))) => self.begin_giving(stream),
+                Ok(Call::Successor) => {
+                    if let Some(door) = self.hear_successor() {
+                        return self.leave(door);
+                    }
+                }
                 Err(error) => {
                     tracing::error!("main thread: {error}; ending");
                     std::process::exit(EXIT_THREAD_LOST);
                 }
             }
         }
-        self.finish()
+        tell_service_manager(&[sd_notify::NotifyState::Stopping]);
+        self.finish(Workers::finish)
     }
 
-    fn finish(self) -> ExitCode {
-        tell_service_manager(&[sd_notify::NotifyState::Stopping]);
+    /// Gives a process that wants to take over what it needs for that.
+    fn begin_giving(&mut self, stream: UnixStream) {
+        if self.giving.is_some() {
+            // Its end tells the second one that it comes too late.
+            return tracing::warn!("another process is taking over already");
+        }
+        let door = self.door.as_ref().map(|(path, handle)| (path.as_path(), handle.as_fd()));
+        match Giving::begin(stream, &self.listening, door) {
+            Ok(giving) => self.giving = Some(giving),
+            Err(error) => tracing::warn!("a process that wanted to take over is gone: {error}"),
+        }
+    }
+
+    /// Goes on with the hand-over; `Some` when the successor serves: with the control socket, or not.
+    fn hear_successor(&mut self) -> Option<bool> {
+        let giving = self.giving.as_mut()?;
+        let outcome = match giving.hear() {
+            Ok(None) => return None,
+            Ok(Some(Word::Prepared)) => match self.clockwork.pause() {
+                Some(legacy) => giving.bequeath(&legacy),
+                None => Err(io::Error::other("the discipline thread is stuck")),
+            },
+            Ok(Some(Word::Ready { pid, door })) if giving.resting => match giving.done(pid) {
+                Ok(()) => return Some(door),
+                Err(error) => Err(error),
+            },
+            Ok(Some(Word::Ready { .. })) => Err(io::ErrorKind::InvalidData.into()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            if giving.resting {
+                self.clockwork.resume();
+            }
+            self.giving = None;
+            tracing::warn!("not taken over: {error}; going on");
+        }
+        None
+    }
+
+    /// Leaves everything to the successor.
+    fn leave(self, door: bool) -> ExitCode {
+        tracing::info!("another process has taken over; ending");
+        if door {
+            self.control.leave_door();
+        }
+        self.finish(Workers::relieve)
+    }
+
+    /// Ends because the predecessor goes on; with its `door` or not.
+    pub(super) fn give_up(self, door: bool) {
+        if door {
+            self.control.leave_door();
+        }
+        self.finish(Workers::relieve);
+    }
+
+    fn finish(self, end: impl FnOnce(Workers) -> Vec<Totals>) -> ExitCode {
         self.watchdog.into_iter().for_each(Thread::finish);
         self.control.finish();
         self.lan.into_iter().for_each(Thread::finish);
         // Workers before the discipline: their last answers still come from a living snapshot.
-        let totals = self.workers.finish();
+        let totals = end(self.workers);
         self.clockwork.finish();
         let work: Vec<_> = totals.iter().map(report::work).collect();
         eprint!("{}", report::workers_text(&work));

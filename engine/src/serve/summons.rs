@@ -13,6 +13,7 @@ use signal_hook::low_level::pipe;
 use timeball_sys::{Waiter, monotonic};
 use timeball_time::Interval;
 
+use super::handover::Giving;
 use crate::control::{Demand, Demands};
 
 /// Where the main thread waits.
@@ -35,6 +36,8 @@ pub(super) enum Call {
     Reload,
     /// Somebody wants something.
     Demand(Demand),
+    /// A process that is taking over has something to say, or should have had by now.
+    Successor,
 }
 
 impl Summons {
@@ -58,11 +61,11 @@ impl Summons {
         Demands::new(self.demands.0.clone(), self.waiter.waker())
     }
 
-    /// Waits for the next call.
+    /// Waits for the next call, and for the other end of a hand-over that is under way.
     ///
     /// # Errors
     /// When the kernel refuses to wait.
-    pub(super) fn next(&mut self) -> io::Result<Call> {
+    pub(super) fn next(&mut self, giving: Option<&Giving>) -> io::Result<Call> {
         loop {
             if let Some(call) = self.signalled() {
                 return Ok(call);
@@ -70,9 +73,14 @@ impl Summons {
             if let Ok(demand) = self.demands.1.try_recv() {
                 return Ok(Call::Demand(demand));
             }
-            let fds: Vec<BorrowedFd<'_>> =
-                self.signals.iter().map(|(_, pipe)| pipe.as_fd()).collect();
-            self.waiter.wait(monotonic() + IDLE, &fds)?;
+            let signals = self.signals.iter().map(|(_, pipe)| pipe.as_fd());
+            let fds: Vec<BorrowedFd<'_>> = signals.chain(giving.map(AsFd::as_fd)).collect();
+            let idle = monotonic() + IDLE;
+            let deadline = giving.map_or(idle, |giving| idle.min(giving.deadline));
+            let late = self.waiter.wait(deadline, &fds)?.deadline;
+            if giving.is_some() && (late || self.waiter.is_ready(self.signals.len())) {
+                return Ok(Call::Successor);
+            }
         }
     }
 

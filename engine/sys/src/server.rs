@@ -10,7 +10,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -163,11 +163,57 @@ pub fn listen(options: &ListenOptions) -> Result<ListenGroup, ListenError> {
             .map_err(|cause| explained(address, "asking for departure stamps", cause))?;
         socket.sender = Some(sender);
     }
-    let granted = sockopt::get(sockets[0].as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF)
+    let receive_buffer_bytes = granted(&sockets[0], address)?;
+    Ok(ListenGroup { sockets, control, address, receive_buffer_bytes, spread: options.spread })
+}
+
+impl ListenGroup {
+    /// Every socket of it, in an order that [`ListenGroup::adopt`] knows: those of the workers, then
+    /// those they send by, then the one for control.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let senders = self.sockets.iter().filter_map(|socket| socket.sender.as_ref());
+        let receivers = self.sockets.iter().map(AsFd::as_fd);
+        receivers.chain(senders.map(AsFd::as_fd)).chain(self.control.iter().map(AsFd::as_fd))
+    }
+
+    /// A group of sockets that another process has opened, by `options` of which only those count that can
+    /// still be chosen: how datagrams are spread, and the receive buffer. `fds` are [`ListenGroup::fds`] of a
+    /// group with a socket to send by for each of its workers, and with one for control.
+    ///
+    /// # Errors
+    /// [`ListenError`]; among others if there are not so many.
+    pub fn adopt(fds: Vec<OwnedFd>, options: &ListenOptions) -> Result<Self, ListenError> {
+        let address = options.address;
+        let explain = |step| move |cause| explained(address, step, cause);
+        let workers = options.workers;
+        if fds.len() != 2 * workers + 1 {
+            let cause = io::Error::other(format!("{} sockets for {workers} workers", fds.len()));
+            return Err(explain("taking sockets over")(cause));
+        }
+        let mut sockets: Vec<Socket> = fds.into_iter().map(Socket::from).collect();
+        let control = sockets.pop().map(|socket| ServerSocket { socket, sender: None, address });
+        let senders = sockets.split_off(workers);
+        let paired = sockets.into_iter().zip(senders);
+        let own = |(socket, sender)| ServerSocket { socket, sender: Some(sender), address };
+        let sockets: Vec<_> = paired.map(own).collect();
+        for socket in &sockets {
+            set_receive_buffer(&socket.socket, options.receive_buffer_bytes)
+                .map_err(explain("sizing the buffer"))?;
+        }
+        steering::attach(sockets[0].as_fd(), address, workers, options)
+            .map_err(explain("steering packets to workers"))?;
+        let receive_buffer_bytes = granted(&sockets[0], address)?;
+        let control = control.map(ControlSocket::from);
+        Ok(Self { sockets, control, address, receive_buffer_bytes, spread: options.spread })
+    }
+}
+
+/// The receive buffer that `socket` really has, in the unit in which one is asked for.
+fn granted(socket: &ServerSocket, address: SocketAddr) -> Result<usize, ListenError> {
+    let granted = sockopt::get(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF)
         .map_err(|cause| explained(address, "reading the buffer size", cause))?;
     // The kernel doubles what it is asked for and reports the double (man 7 socket).
-    let receive_buffer_bytes = granted.unsigned_abs() as usize / 2;
-    Ok(ListenGroup { sockets, control, address, receive_buffer_bytes, spread: options.spread })
+    Ok(granted.unsigned_abs() as usize / 2)
 }
 
 /// Whether `address` could be bound by us alone: a socket that shares its port would not notice

@@ -170,7 +170,8 @@ impl Snapshot {
         at <= self.valid_until && at >= self.epoch - tolerance
     }
 
-    fn to_words(self) -> [u64; WORDS] {
+    /// All of it as words, for another process on this machine.
+    pub fn to_words(self) -> [u64; WORDS] {
         let header = [self.leap.to_bits() << 6, self.stratum.get(), 0, self.precision as u8];
         let mut words = [0; WORDS];
         words[0] = pack(header, self.root_delay.to_bits().to_be_bytes());
@@ -186,7 +187,8 @@ impl Snapshot {
         words
     }
 
-    fn from_words(words: [u64; WORDS]) -> Self {
+    /// What [`Snapshot::to_words`] made.
+    pub fn from_words(words: [u64; WORDS]) -> Self {
         let ([leap, stratum, _, precision], root_delay) = unpack(words[0]);
         let (reference_id, _) = unpack(words[1]);
         Self {

@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use timeball_discipline::{
-    Action, Actions, Announced, Config, Discipline, Event, SourceId, drift, state,
+    Action, Actions, Announced, Config, Discipline, Event, Legacy, SourceId, drift, state,
 };
 use timeball_sys::sandbox::{Role, confine};
 use timeball_sys::{Capability, ClientSocket, KernelClock, Waiter, monotonic, precision, reading};
-use timeball_time::{ClockReading, Publisher, Reader, Realtime, Timestamp};
+use timeball_time::{ClockReading, Publisher, Rate, Reader, Realtime, Timestamp};
 use timeball_wire::Header;
 
 use super::EXIT_THREAD_LOST;
@@ -76,7 +76,8 @@ pub(super) struct Clockwork {
 }
 
 impl Clockwork {
-    /// A discipline told `config` at the addresses of `whereabouts`, which shows its state on `board`.
+    /// A discipline told `config` at the addresses of `whereabouts`, which shows its state on `board`; with a
+    /// `legacy` it goes on from there, else with what the last run has left in files.
     ///
     /// # Errors
     /// When the system refuses a thread or a file descriptor.
@@ -85,6 +86,7 @@ impl Clockwork {
         plan: &Plan,
         whereabouts: Whereabouts,
         board: Arc<Board>,
+        legacy: Option<&Legacy>,
     ) -> io::Result<Self> {
         config.own_addresses = whereabouts.known().to_vec();
         let waiter = Waiter::new()?;
@@ -94,13 +96,20 @@ impl Clockwork {
         let boot = memory::boot();
         let remembered = state_file.as_deref().map(|path| memory::state(path, boot));
         let remembered = remembered.unwrap_or_default();
-        let drift = drift_file.as_deref().and_then(memory::drift).or(remembered.frequency);
+        let left = legacy.and_then(|legacy| legacy.state);
+        let drift = left.map(|state| Rate::from_ratio(state.frequency));
+        let drift = drift.or_else(|| drift_file.as_deref().and_then(memory::drift));
+        let drift = drift.or(remembered.frequency);
         let leap_file = plan.clock.leap_file.clone();
         let list = leap_file.as_deref().map(List::read).unwrap_or_default();
         config.leap_table.clone_from(&list.table);
         let mut discipline = Discipline::new(config, reading(), precision(), drift);
         let mut actions = Actions::new();
-        if let Some(state) = &remembered.state {
+        if let Some(legacy) = legacy {
+            if let Err(outdated) = discipline.succeed(legacy, reading(), &mut actions) {
+                tracing::warn!("nothing could be taken over of the time: {outdated}");
+            }
+        } else if let Some(state) = &remembered.state {
             let outdated = discipline.restore(state, reading(), &mut actions).err();
             if let (Some(outdated), Some(path)) = (outdated, &state_file) {
                 let path = path.display();

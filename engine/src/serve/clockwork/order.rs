@@ -2,11 +2,13 @@
 //!
 //! Must never: give an order that the discipline thread could fail to carry out.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded};
 
-use timeball_sys::Waker;
+use timeball_discipline::Legacy;
+use timeball_sys::{Waker, reading};
 use timeball_time::Reader;
 
 use super::change::Change;
@@ -19,6 +21,10 @@ use crate::thread::Thread;
 pub(super) enum Order {
     /// Go by another configuration; `done` is dropped when that is so.
     Change { change: Box<Change>, done: Sender<()> },
+    /// Say what a successor needs to know, and rest until told otherwise.
+    Pause(Sender<Legacy>),
+    /// Go on.
+    Resume,
     /// Tell of the work of these workers in statistics.
     Count(Vec<Tally>),
 }
@@ -61,6 +67,19 @@ impl Timekeeper {
         let _ = changed.recv_timeout(PATIENCE);
     }
 
+    /// Has it rest, so that a successor can do its work, and returns what that one needs to know; it goes
+    /// on by itself after [`REST_MAX`]. `None` if it is stuck.
+    pub(in crate::serve) fn pause(&self) -> Option<Legacy> {
+        let (answer, legacy) = bounded(1);
+        self.order(Order::Pause(answer));
+        legacy.recv_timeout(PATIENCE).ok()
+    }
+
+    /// Has it go on.
+    pub(in crate::serve) fn resume(&self) {
+        self.order(Order::Resume);
+    }
+
     /// Has the work of these workers told of in statistics.
     pub(in crate::serve) fn count(&self, workers: Vec<Tally>) {
         self.order(Order::Count(workers));
@@ -87,6 +106,13 @@ impl Clockwork {
                 self.show();
                 drop(done);
             }
+            Order::Pause(answer) => {
+                self.discipline.on_clock_changed(reading(), &mut self.actions);
+                self.perform();
+                let _ = answer.send(self.discipline.legacy(&reading()));
+                self.rest();
+            }
+            Order::Resume => {}
             Order::Count(workers) => {
                 if let Some(chronicle) = &self.chronicle {
                     chronicle.count(workers);
@@ -96,5 +122,22 @@ impl Clockwork {
     }
 }
 
+impl Clockwork {
+    /// Does nothing until it is told to go on or to end, or has rested for too long.
+    fn rest(&mut self) {
+        let deadline = Instant::now() + REST_MAX;
+        while Instant::now() < deadline && !self.stop.load(Ordering::Acquire) {
+            match self.orders.1.recv_timeout(LOOK) {
+                Ok(Order::Resume) => return,
+                Ok(other) => self.obey(other),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// How long it may rest: less than what it published last is good for.
+pub(in crate::serve) const REST_MAX: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(10);
 /// The thread looks at its orders at least every second.
 const PATIENCE: Duration = Duration::from_secs(5);
