@@ -67,7 +67,8 @@ impl Imported {
         Ok(if is_chrony { chrony } else { ntp })
     }
 
-    fn from_text(path: &Path, text: &str, dialect: Dialect) -> Self {
+    /// Reads `text`, which `path` only names in findings, and the files it includes.
+    pub fn from_text(path: &Path, text: &str, dialect: Dialect) -> Self {
         let mut draft = Draft::new(dialect, Place { file: Arc::new(path.to_owned()), line: 1 });
         let mut reader = Reader::new(dialect);
         reader.read(path, text, &mut draft);
