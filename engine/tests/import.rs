@@ -493,6 +493,9 @@ fn the_local_clock_has_the_stratum_that_ntpd_would_announce() {
         ("server 127.127.1.0\n", 6),
         ("refclock local unit 0 stratum 12\n", 13),
         ("tos orphan 7\n", 7),
+        // Of both, the nearer counts, as in ntpd.
+        ("tos orphan 7\nserver 127.127.1.0\n", 6),
+        ("server 127.127.1.0\nfudge 127.127.1.0 stratum 12\ntos orphan 7\n", 7),
     ] {
         let with_source = format!("server 192.0.2.1\n{text}");
         let local = plan(&ntp(&with_source)).local.expect(text);

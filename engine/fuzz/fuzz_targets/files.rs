@@ -1,5 +1,5 @@
-//! Any text as a file that is read at the start: keys, leap seconds, drift, state. It is refused with a reason,
-//! or what it says is possible and reads back as it was written.
+//! Any text as a file that is read at the start: keys, leap seconds, drift, state. It is refused with a
+//! reason, or what it says is possible and reads back as it was written.
 //!
 //! Input: 1 octet for which it is, then the text.
 #![no_main]

@@ -189,10 +189,7 @@ impl Draft {
             let place = place.expect("configured");
             // A server is one further away than the clock it has its time from.
             let stratum = u8::min(stratum.unwrap_or(LOCAL_STRATUM) + 1, 15);
-            let note = format!("the local clock, announced as stratum {stratum}, as ntpd does");
-            find(findings, &place, |finding| finding.add(Verdict::Honoured, note));
-            let value = stratum.to_string();
-            self.settings.push(Setting { section: "local", key: "stratum", value, place });
+            self.set_local_stratum(stratum, place, findings);
         }
         for clock in self.clocks.iter().filter(|clock| clock.configured.is_none()) {
             let about = format!("fudge {}", clock.address);
@@ -211,6 +208,25 @@ impl Draft {
             self.deny_the_rest();
         }
         self.guard_loopback();
+    }
+
+    /// The local clock at `stratum`, or that of `tos orphan` if it is lower: as in ntpd.
+    fn set_local_stratum(&mut self, stratum: u8, place: Place, findings: &mut [Finding]) {
+        let orphan =
+            |setting: &&mut Setting| (setting.section, setting.key) == ("local", "stratum");
+        let orphan = self.settings.iter_mut().find(orphan);
+        let lower = orphan.as_ref().and_then(|orphan| orphan.value.parse().ok());
+        let note = match lower.filter(|&lower: &u8| lower < stratum) {
+            Some(lower) => format!("the local clock, announced as stratum {lower} by `orphan`"),
+            None => format!("the local clock, announced as stratum {stratum}, as ntpd does"),
+        };
+        find(findings, &place, |finding| finding.add(Verdict::Honoured, note));
+        let value = stratum.min(lower.unwrap_or(stratum)).to_string();
+        let setting = Setting { section: "local", key: "stratum", value, place };
+        match orphan {
+            Some(orphan) => *orphan = setting,
+            None => self.settings.push(setting),
+        }
     }
 
     /// chronyd answers nobody whom no line allows.
