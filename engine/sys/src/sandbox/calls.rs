@@ -74,8 +74,14 @@ const RUNNING: &[c_long] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_restart_syscall,
+    // These cannot fail, so nobody looks whether they did.
     libc::SYS_getpid,
+    libc::SYS_getppid,
     libc::SYS_gettid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
     libc::SYS_tgkill,
     libc::SYS_getrandom,
     libc::SYS_read,
@@ -187,15 +193,10 @@ const RING: &[c_long] = &[libc::SYS_io_uring_enter, libc::SYS_io_uring_register]
 /// that steers has.
 const CLOCK: &[c_long] = &[libc::SYS_clock_adjtime, libc::SYS_adjtimex, libc::SYS_clock_settime];
 
-/// To know oneself, as resolvers want to.
+/// To know the machine and oneself, as resolvers want to.
 const IDENTITY: &[c_long] = &[
-    libc::SYS_getuid,
-    libc::SYS_geteuid,
-    libc::SYS_getgid,
-    libc::SYS_getegid,
     libc::SYS_getresuid,
     libc::SYS_getresgid,
-    libc::SYS_getppid,
     libc::SYS_uname,
     libc::SYS_sysinfo,
     libc::SYS_getrusage,
