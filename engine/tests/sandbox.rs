@@ -149,12 +149,20 @@ fn all_that_is_to_be_written_and_looked_up_is_within_reach_in_strict_mode() {
     let server = Controlled::start(
         &host,
         &format!(
-            "[sandbox]\nmode = \"strict\"\n[clock]\ndrift_file = \"{at}/drift\"\n\
+            "[sandbox]\nmode = \"strict\"\n{}[clock]\ndrift_file = \"{at}/drift\"\n\
              state_file = \"{at}/state\"\n[statistics]\ndirectory = \"{at}\"\n\
-             kinds = [\"sysstats\"]\n[local]\nwait_s = 0\n[[source]]\naddress = \"localhost:9\"\n"
+             kinds = [\"sysstats\"]\n[local]\nwait_s = 0\n[[source]]\naddress = \"localhost:9\"\n",
+            "[server]\nlisten = [\"127.0.0.1:10123\"]\n"
         ),
     );
-    assert_eq!(host.query(&["127.0.0.1"])["best"], "127.0.0.1:123");
+    assert_eq!(host.query(&["127.0.0.1:10123"])["best"], "127.0.0.1:10123");
+    // New workers, with new sockets, in the sandbox of those before.
+    let config = fs::read_to_string(&server.directory.path).unwrap();
+    let more = config.replace("10123\"", "10123\", \"127.0.0.2:10123\"");
+    fs::write(&server.directory.path, more).unwrap();
+    let said = text(&server.ask("reload", &[]));
+    assert!(said.contains("1 change, in force"), "{said}");
+    assert_eq!(host.query(&["127.0.0.2:10123"])["best"], "127.0.0.2:10123");
     server.daemon.signal("HUP");
     server.wait_until("its name is looked up", |report| report["sources"][0]["requests"] != 0);
     server.daemon.signal("TERM");
