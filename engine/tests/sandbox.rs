@@ -84,7 +84,8 @@ fn a_user_with_an_ambient_capability_binds_and_then_has_none() {
     // Where anybody can reach it, and at an address that no other test has.
     let config = Scratch::file("timeball.toml", "");
     let program = config.path.with_file_name("timeball");
-    fs::copy(timeball_program(), &program).unwrap();
+    // By a program: a file that this one has written would be busy as long as another test starts something.
+    assert!(Command::new("cp").arg(timeball_program()).arg(&program).status().unwrap().success());
     let [.., high, low] = std::process::id().to_be_bytes();
     let address = format!("127.{high}.{low}.5:123");
     let directory = config.path.parent().unwrap();
