@@ -315,10 +315,27 @@ fn leap_text(leap: LeapMode) -> &'static str {
     }
 }
 
+fn source_json(source: &Source, addresses: &[IpAddr]) -> Value {
+    json!({
+        "address": source.endpoint.to_string(),
+        "resolved": texts(addresses),
+        "max_sources": source.max_sources,
+        "iburst": source.iburst,
+        "min_poll": source.poll.min(),
+        "max_poll": source.poll.max(),
+        "prefer": source.prefer,
+        "family": source.family.word(),
+        "key": source.key.map(|key| key.id.0),
+    })
+}
+
 fn source_text(source: &Source, addresses: &[IpAddr]) -> String {
     let mut text = source.endpoint.to_string();
     if let Host::Name(_) = source.endpoint.host {
         text += &format!(" ({})", comma_list(addresses));
+    }
+    if source.max_sources > 1 {
+        text += &format!(", {} servers of it at a time", source.max_sources);
     }
     let (min, max) = (source.poll.min(), source.poll.max());
     text += &format!(", every {} to {} s", 1u32 << min, 1u32 << max);
@@ -430,16 +447,7 @@ pub(crate) fn plan_json(plan: &Plan, keys: &KeyFile, addresses: &[Vec<IpAddr>]) 
                 "from_port_123": rule.from_ntp_port,
             })
         }).collect::<Vec<_>>(),
-        "source": sources.map(|(source, addresses)| json!({
-            "address": source.endpoint.to_string(),
-            "resolved": texts(addresses),
-            "iburst": source.iburst,
-            "min_poll": source.poll.min(),
-            "max_poll": source.poll.max(),
-            "prefer": source.prefer,
-            "family": source.family.word(),
-            "key": source.key.map(|key| key.id.0),
-        })).collect::<Vec<_>>(),
+        "source": sources.map(|(source, addresses)| source_json(source, addresses)).collect::<Vec<_>>(),
     })
 }
 

@@ -593,6 +593,22 @@ fn check_resolves_names_and_reports_all_that_have_no_address() {
 }
 
 #[test]
+fn a_pool_is_several_sources_of_one_name() {
+    let source = |name: &str, count: &str| {
+        format!("[[source]]\naddress = \"{name}\"\nmax_sources = {count}\n")
+    };
+    let counts = |plan: &Plan| plan.asked().map(|(_, one)| one).collect::<Vec<_>>();
+    let pools = source("a.example", "2") + &source("b.example", "3");
+    assert_eq!(counts(&plan(&pools)), [1, 2, 1, 2, 3]);
+    assert!(refusal(&source("192.0.2.1", "2")).contains("of one address; name a pool"));
+    assert!(refusal(&source("a.example", "17")).contains("out of range"));
+    let many: String = (0..5).map(|n| source(&format!("{n}.example"), "16")).collect();
+    let refused = refusal(&many);
+    assert!(refused.contains("t.toml:13:1: 80 sources with those of pools"), "{refused}");
+    assert_eq!(refused.lines().count(), 1, "{refused}");
+}
+
+#[test]
 fn check_shows_the_plan() {
     let scratch = Scratch::new("shows");
     let path = scratch.file(
