@@ -23,7 +23,7 @@ use timeball_time::{
 use crate::action::{Actions, Event, SourceId, Steered};
 use crate::books::Books;
 use crate::config::{Config, Steering};
-use crate::election::{Election, Reference, Waiting, elect};
+use crate::election::{Election, Reference, elect};
 use crate::filter::{FrequencyPrior, Verdict};
 use crate::kernel::KernelSteering;
 use crate::leap::LeapWatch;
@@ -31,7 +31,6 @@ use crate::limits::SOURCES_MAX;
 use crate::publish::DRIFT_SAVE_GAP;
 use crate::reference_id::reference_id_of;
 use crate::rejection::Rejection;
-use crate::returning::Return;
 use crate::selection::Tally;
 use crate::servo::Servo;
 use crate::source::{Context, Source};
@@ -50,8 +49,10 @@ pub struct Discipline {
     pub(crate) peer: Option<usize>,
     pub(crate) usable: usize,
     pub(crate) reference: Option<Reference>,
-    /// All sources were silent, and those that come back are few yet.
-    pub(crate) returning: Option<Return>,
+    /// What was known before those who testify became too few.
+    pub(crate) holdover: Option<Reference>,
+    /// When any source was heard last.
+    heard: Timestamp<Free>,
     pub(crate) basis: Basis,
     /// Why the time is not synchronised, when it is not.
     pub(crate) kiss: ReferenceId,
@@ -115,7 +116,8 @@ impl Discipline {
             peer: None,
             usable: 0,
             reference: None,
-            returning: None,
+            holdover: None,
+            heard: free,
             basis: Basis::Nothing,
             kiss: ReferenceId::INIT,
             snapshot,
@@ -172,7 +174,7 @@ impl Discipline {
         let free = self.books.free(now.realtime);
         let mut lost = false;
         for source in &mut self.sources {
-            lost |= source.on_timer(now.monotonic, free, prior, random, out);
+            lost |= source.on_timer(now.monotonic, free, self.heard, prior, random, out);
         }
         if lost {
             self.hold_election(&now, None, out);
@@ -231,6 +233,7 @@ impl Discipline {
         out: &mut Actions,
     ) {
         if news.is_some() {
+            self.heard = self.books.free(now.realtime);
             let measured = self.hold_election(now, news, out);
             self.publish(now, measured, out);
         } else if changed {
@@ -327,7 +330,7 @@ impl Discipline {
         }
         self.servo.kernel_stepped();
         self.reference = None;
-        self.returning = None;
+        self.holdover = None;
         self.basis = Basis::Nothing;
         self.kiss = ReferenceId::STEP;
         self.fresh = true;
@@ -355,13 +358,13 @@ impl Discipline {
     ) -> bool {
         let free = self.books.free(now.realtime);
         let distance_max = self.config.max_root_distance;
-        self.watch_return(now.monotonic);
-        let blind = self.returning.is_some_and(|returning| returning.holdover.is_none());
-        let waiting =
-            Waiting { to_elect: self.fresh || blind, for_silent: self.returning.is_some() };
-        let election = elect(&self.sources, free, distance_max, waiting, self.peer);
-        self.note_election(&election, waiting, out);
-        self.recall_others(&election, now.monotonic);
+        if heard.is_some() {
+            self.recall(now.monotonic);
+        }
+        let wait_for_all = self.basis != Basis::Sources;
+        let election = elect(&self.sources, free, distance_max, wait_for_all, self.peer);
+        self.note_election(&election, wait_for_all, out);
+        self.keep_holdover(election.has_majority);
         self.usable = election.usable;
         let chosen =
             |index: usize| matches!(election.tallies[index], Tally::Candidate | Tally::SystemPeer);
@@ -374,8 +377,7 @@ impl Discipline {
         }
         self.peer = election.peer;
         let Some(reference) = reference else { return false };
-        let reference =
-            if election.has_majority { reference } else { self.admit_holdover(reference, free) };
+        let reference = self.admit_holdover(reference, free);
         if measured && !self.is_panic(&reference, now, out) {
             self.reference = Some(reference);
             self.follow(now, out);
@@ -401,7 +403,7 @@ impl Discipline {
         apart <= new.distance(now) + own.distance(now)
     }
 
-    fn note_election(&mut self, election: &Election, waiting: Waiting, out: &mut Actions) {
+    fn note_election(&mut self, election: &Election, wait_for_all: bool, out: &mut Actions) {
         for (id, (before, after)) in (0u16..).zip(self.tallies.iter().zip(&election.tallies)) {
             if *after == Tally::Falseticker && *before != Tally::Falseticker {
                 out.note(Event::Falseticker { source: SourceId(id) });
@@ -412,7 +414,7 @@ impl Discipline {
         {
             out.note(Event::PeerSelected { source: SourceId(peer as u16) });
         }
-        let settled = election.awaited == 0 || !waiting.to_elect;
+        let settled = election.awaited == 0 || !wait_for_all;
         let disagree = election.usable > 0 && election.reference.is_none() && settled;
         if disagree && !self.disagreement_noted {
             out.note(Event::NoMajority);

@@ -88,28 +88,19 @@ pub(crate) struct Election {
     pub(crate) usable: usize,
     /// How many were still waited for.
     pub(crate) awaited: usize,
-    /// At least one of the usable is right, if a majority is of all.
+    /// At least one of the usable is right, if a majority is of these and those waited for.
     pub(crate) has_majority: bool,
-}
-
-/// Which sources without a say are waited for, beside those that have not had their chance.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Waiting {
-    /// Nobody is elected without a majority of them, too.
-    pub(crate) to_elect: bool,
-    /// Those that are silent may come back.
-    pub(crate) for_silent: bool,
 }
 
 /// Holds an election at `now`.
 ///
-/// `waiting` says for whom: what is claimed allows for all of them, and whether they count as possible
-/// dissenters is told there as well.
+/// Sources that have not had their chance count as possible dissenters in what is claimed; with
+/// `wait_for_all` nobody is elected against them either.
 pub(crate) fn elect(
     sources: &[Source],
     now: Timestamp<Free>,
     distance_max: Interval,
-    waiting: Waiting,
+    wait_for_all: bool,
     peer: Option<usize>,
 ) -> Election {
     let candidates: Vec<Candidate> = sources
@@ -118,11 +109,9 @@ pub(crate) fn elect(
         .filter_map(|(index, source)| candidate(index, source, now))
         .filter(|candidate| candidate.distance <= distance_max)
         .collect();
-    let awaited =
-        |source: &&Source| source.is_pending() || (waiting.for_silent && source.is_silent());
-    let awaited = sources.iter().filter(awaited).count();
+    let awaited = sources.iter().filter(|s| s.is_pending() || s.is_cut_off()).count();
     let all = candidates.len() + awaited;
-    let electorate = if waiting.to_elect { all } else { candidates.len() };
+    let electorate = if wait_for_all { all } else { candidates.len() };
     let selection = select(&candidates, electorate, peer);
     let mut tallies = vec![Tally::Reject; sources.len()];
     for (candidate, &tally) in candidates.iter().zip(&selection.tallies) {

@@ -204,8 +204,7 @@ impl Discipline {
         for source in &mut self.sources {
             source.leap(shift);
         }
-        let holdover = self.returning.iter_mut().filter_map(|r| r.holdover.as_mut());
-        for reference in self.reference.iter_mut().chain(holdover) {
+        for reference in self.reference.iter_mut().chain(&mut self.holdover) {
             reference.estimate = reference.estimate.moved(shift);
         }
         self.servo.leap(shift);

@@ -10,8 +10,8 @@
 //! few; and [`RAMP_POINTS_VAGUE`] while the estimate is off by milliseconds, because there each answer
 //! still improves it much.
 //!
-//! A source that is silent, as all others were until one of them came back, is asked four times within
-//! fourteen seconds, in order to know whether it is back as well; a poll interval may be hours.
+//! A source that is silent, as others were until one of them came back, is asked five times within half
+//! a minute, in order to know whether it is back as well; a poll interval may be hours.
 //!
 //! Must never: be faster than a server asked us to be.
 
@@ -163,7 +163,7 @@ impl Pace {
 /// Gap to the request that confirms or refutes a suspicion.
 pub(crate) const RECHECK_GAP: Interval = Interval::from_secs(2);
 /// Gaps between the requests to a source that may have come back, in seconds.
-const RECALL_GAPS_S: [i64; 3] = [2, 4, 8];
+const RECALL_GAPS_S: [i64; 4] = [2, 4, 8, 16];
 /// Gaps between the first eight requests, in seconds.
 const BURST_GAPS_S: [i64; 7] = [2, 2, 2, 4, 8, 16, 32];
 /// Wander over the next interval, as a share of one measurement's jitter, up to which polls are

@@ -41,9 +41,7 @@ impl Discipline {
         if self.basis == Basis::Sources && expired {
             self.basis = Basis::Nothing;
             self.reference = None;
-            if let Some(returning) = &mut self.returning {
-                returning.holdover = None;
-            }
+            self.holdover = None;
             self.kiss = ReferenceId::LOST;
             out.note(Event::Lost);
         }

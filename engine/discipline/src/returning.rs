@@ -1,4 +1,4 @@
-//! Sources that come back after all of them had fallen silent: the first may be a liar.
+//! Sources that come back after many of them had fallen silent together: the first may be a liar.
 //!
 //! While nobody answers, time goes on from what was known (holdover), and the bound of its error grows.
 //! It holds because a majority stood behind it. The first source to come back has nobody beside it: it may
@@ -9,56 +9,42 @@
 //! |truth − θ| ≤ |θ − h| + H
 //! ```
 //!
-//! That is claimed until enough have testified for a majority to be among them ([`crate::majority`]), or
-//! the others have had their chance. Whether they are gone for good or were cut off by the same fault cannot
-//! be told from their silence so far; so they are asked again at once, a few times ([`Source::recall`]), and
-//! who has not answered [`RETURN_WAIT`] after the first did is not waited for any longer.
+//! That is claimed while those who testify may all be wrong though a majority of the electorate is right
+//! ([`crate::majority`]). To the electorate belong, besides those who testify, the sources that are *cut
+//! off*: they have fallen silent, but not while others went on answering, so the fault may be ours as well as
+//! theirs. When the first answers again they are asked at once, a few times ([`Source::recall`]); one that
+//! misses [`MISSES_MAX`] requests while others answer is gone, and not waited for any longer.
 //!
 //! If nothing is known any more there is nothing to hold the first one against: then it is not followed
 //! before the others have had their chance, as at a start.
 //!
-//! Must never: wait for a source that does not come back.
+//! Must never: wait for ever for a source that does not come back.
 
-use timeball_time::{Free, Interval, Monotonic, Rate, Timestamp};
+use timeball_time::{Free, Monotonic, Rate, Timestamp};
 
 use crate::discipline::Discipline;
 use crate::distance::BOUND_SD;
-use crate::election::{Election, Reference};
+use crate::election::Reference;
+use crate::source::{Source, State};
 use crate::status::Basis;
 
-/// Sources are coming back, or are yet to.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Return {
-    /// What was known before; none if it is too old.
-    pub(crate) holdover: Option<Reference>,
-    /// Until then those that are silent are waited for.
-    until: Timestamp<Monotonic>,
-}
-
 impl Discipline {
-    /// Before an election: begins to wait while nobody is usable, and ends when the wait is over.
-    pub(crate) fn watch_return(&mut self, now: Timestamp<Monotonic>) {
-        let waiting = self.returning.is_some_and(|returning| now < returning.until);
-        if self.usable == 0 && !self.fresh {
-            let holdover = self.reference.filter(|_| self.basis == Basis::Sources);
-            self.returning = Some(Return { holdover, until: now + RETURN_WAIT });
-        } else if !waiting && !self.sources.iter().any(|source| source.is_pending()) {
-            self.returning = None;
+    /// Before an election because somebody was heard: those cut off are asked whether they are back, too.
+    pub(crate) fn recall(&mut self, now: Timestamp<Monotonic>) {
+        for source in &mut self.sources {
+            source.recall(now);
         }
     }
 
-    /// After an election: if somebody is back, the others are asked.
-    pub(crate) fn recall_others(&mut self, election: &Election, now: Timestamp<Monotonic>) {
-        if self.returning.is_some() && self.usable == 0 && election.usable > 0 {
-            for source in &mut self.sources {
-                source.recall(now);
-            }
-        }
+    /// After an election: keeps what was known before, as long as no majority is among those who testify.
+    pub(crate) fn keep_holdover(&mut self, has_majority: bool) {
+        let known = self.reference.filter(|_| self.basis == Basis::Sources);
+        self.holdover = if has_majority { None } else { self.holdover.or(known) };
     }
 
-    /// `new`, behind which no majority stands, claiming no less than what the holdover leaves possible.
+    /// `new`, claiming no less than what the holdover, if there is one, leaves possible.
     pub(crate) fn admit_holdover(&self, new: Reference, now: Timestamp<Free>) -> Reference {
-        let Some(old) = self.returning.and_then(|returning| returning.holdover) else { return new };
+        let Some(old) = self.holdover else { return new };
         let apart = (new.estimate.offset_at(now) - old.estimate.offset_at(now)).abs();
         let faster = (new.estimate.frequency() - old.estimate.frequency()).abs();
         let skew = Rate::from_ratio(BOUND_SD * old.estimate.frequency_sd_at(now));
@@ -67,5 +53,59 @@ impl Discipline {
     }
 }
 
-/// Four requests within sixteen seconds and time to answer the last, or for a name to be looked up.
-const RETURN_WAIT: Interval = Interval::from_secs(30);
+/// Whether a source that is silent may be so through no fault of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Absence {
+    /// It has answered once, so there is somebody to come back.
+    known: bool,
+    /// Requests it has not answered though it had the chance.
+    missed: u32,
+    /// It has been asked whether it is back.
+    recalled: bool,
+}
+
+impl Absence {
+    /// Of a source that the last run of the program heard.
+    pub(crate) const EXPECTED: Self = Self { known: true, missed: 0, recalled: false };
+
+    /// It has answered.
+    pub(crate) const fn over(&mut self) {
+        *self = Self::EXPECTED;
+    }
+
+    /// A request was not answered; `others_heard`: another source was, after that request.
+    pub(crate) fn missed(&mut self, others_heard: bool) {
+        self.missed += u32::from((others_heard || self.recalled) && self.missed < MISSES_MAX);
+    }
+
+    /// It has shown that it is there but of no use, or nowhere: there is nobody to wait for.
+    pub(crate) const fn settle(&mut self) {
+        self.missed = MISSES_MAX;
+    }
+
+    /// The same, if it was asked because others are back.
+    pub(crate) const fn settle_if_recalled(&mut self) {
+        if self.recalled {
+            self.settle();
+        }
+    }
+}
+
+impl Source {
+    /// Whether it fell silent together with others, and has not had its chance since.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        let asked = matches!(self.state(), State::Unresolved | State::Resolving | State::Polling);
+        let absent = self.absence.known && self.absence.missed < MISSES_MAX;
+        asked && absent && self.reach() == 0 && !self.is_pending()
+    }
+
+    /// Another source has come back, so this one is asked, unless it wants to be asked less.
+    pub(crate) fn recall(&mut self, now: Timestamp<Monotonic>) {
+        if self.is_cut_off() && !self.absence.recalled && self.hasten(now) {
+            self.absence.recalled = true;
+        }
+    }
+}
+
+/// As many requests in a row are lost together on no path worth asking.
+const MISSES_MAX: u32 = 5;

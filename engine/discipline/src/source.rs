@@ -27,8 +27,10 @@ use crate::filter::{Filter, FrequencyPrior, Point, Verdict};
 use crate::pace::{Pace, RECHECK_GAP};
 use crate::reference_id::reference_id_of;
 use crate::rejection::{Kiss, Rejection};
+use crate::returning::Absence;
 
 use broadcast::Heard;
+use naming::RESOLVE_RETRY;
 
 /// Where an association stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +74,7 @@ pub(crate) struct Source {
     proof: Option<Proof>,
     /// The last authentic answer was one not to be believed.
     pub(crate) unfit: Option<Rejection>,
+    pub(crate) absence: Absence,
 }
 
 impl Source {
@@ -106,6 +109,7 @@ impl Source {
             last: None,
             proof: None,
             unfit: None,
+            absence: Absence::default(),
         }
     }
 
@@ -133,11 +137,12 @@ impl Source {
     }
 
     /// Does what is due: look up the name, or send the next request. True if the source became
-    /// unreachable by it.
+    /// unreachable by it. `heard`: when any source was heard last.
     pub(crate) fn on_timer(
         &mut self,
         now: Timestamp<Monotonic>,
         free: Timestamp<Free>,
+        heard: Timestamp<Free>,
         prior: FrequencyPrior,
         random: &mut dyn FnMut() -> u64,
         out: &mut Actions,
@@ -154,7 +159,7 @@ impl Source {
                 self.restart(now, prior);
                 self.state = if self.is_named() { State::Unresolved } else { State::Polling };
             }
-            State::Polling => return self.poll(now, free, prior, random, out),
+            State::Polling => return self.poll(now, free, heard, prior, random, out),
             State::Listening => return self.miss_broadcast(prior, out),
         }
         false
@@ -164,13 +169,15 @@ impl Source {
         &mut self,
         now: Timestamp<Monotonic>,
         free: Timestamp<Free>,
+        heard: Timestamp<Free>,
         prior: FrequencyPrior,
         random: &mut dyn FnMut() -> u64,
         out: &mut Actions,
     ) -> bool {
         let was_reachable = self.reach != 0;
-        if self.exchange.take().is_some() {
+        if let Some(exchange) = self.exchange.take() {
             self.unanswered = self.unanswered.saturating_add(1);
+            self.absence.missed(heard > exchange.sent());
         }
         if self.unanswered >= UNANSWERED_MAX && self.is_named() {
             self.leave_address(now, prior, out);
@@ -204,6 +211,7 @@ impl Source {
         // Counts as unanswered: a network that cannot be reached is no better than a silent server.
         if self.exchange.take().is_some() {
             self.unanswered = self.unanswered.saturating_add(1);
+            self.absence.missed(false);
         }
     }
 
@@ -255,6 +263,7 @@ impl Source {
         self.exchange = None;
         self.unanswered = 0;
         self.answers += 1;
+        self.absence.over();
         self.unfit = None;
         if self.reach == 0 || self.answers == 1 {
             out.note(Event::Reachable { source: self.id });
@@ -319,6 +328,7 @@ impl Source {
             return;
         }
         self.exchange = None;
+        self.absence.settle();
         let first = self.unfit != Some(rejection);
         self.unfit = Some(rejection);
         match rejection {
@@ -367,13 +377,19 @@ impl Source {
         }
     }
 
-    /// Another source has come back after all were silent, and perhaps this one has as well: it is asked
-    /// a few times, now, unless it wants to be asked less.
-    pub(crate) fn recall(&mut self, now: Timestamp<Monotonic>) {
-        if self.is_silent() && !self.pace.is_slowed() {
+    /// Asks it, or for its address, soon and a few times, to see whether it is there; false if it wants
+    /// to be asked less.
+    pub(crate) fn hasten(&mut self, now: Timestamp<Monotonic>) -> bool {
+        let may = !self.pace.is_slowed();
+        if may {
             self.pace.recall();
-            self.due = self.due.min(now + RECHECK_GAP);
+            match self.state {
+                State::Polling => self.due = self.due.min(now + RECHECK_GAP),
+                State::Unresolved => self.due = self.due.min(now + RESOLVE_RETRY),
+                _ => {}
+            }
         }
+        may
     }
 
     /// Drops a request under way: its times are no longer comparable.
@@ -417,12 +433,6 @@ impl Source {
             }
             State::Refused | State::Listening | State::Vacant => false,
         }
-    }
-
-    /// Whether it gives no sign of life, though it should and might.
-    pub(crate) fn is_silent(&self) -> bool {
-        let asked = matches!(self.state, State::Unresolved | State::Resolving | State::Polling);
-        asked && self.reach == 0 && !self.is_pending()
     }
 
     /// Root distance by way of it at `now`.

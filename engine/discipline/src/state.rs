@@ -29,6 +29,7 @@ use crate::discipline::Discipline;
 use crate::distance::Proven;
 use crate::election::Reference;
 use crate::estimate::{Covariance, Estimate};
+use crate::returning::Absence;
 use crate::status::Basis;
 
 /// What is kept.
@@ -140,6 +141,7 @@ impl Discipline {
         self.servo.go_on_from(served);
         self.servo.draw(free, now.realtime, Some(target), reference.estimate.frequency(), step);
         self.reference = Some(reference);
+        self.sources.iter_mut().for_each(|source| source.absence = Absence::EXPECTED);
         self.basis = Basis::Sources;
         self.fresh = false;
         self.frequency = Rate::from_ratio(reference.estimate.frequency());

@@ -99,7 +99,7 @@ fn a_liar_that_answers_first_after_a_restart_does_not_make_the_claim_smaller_tha
     world.servers[0].lie = 0.01;
     silence(&mut world, [false, true, true]);
     assert_eq!(world.start(once_a_minute()), Ok(()));
-    world.run_to(4_610);
+    world.run_to(4_609);
     assert!((world.error() - 0.01).abs() < 2e-3 && distance(&world) > 0.01, "{}", world.error());
     silence(&mut world, [false, false, false]);
     world.run_to(4_900);

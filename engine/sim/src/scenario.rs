@@ -72,6 +72,11 @@ pub enum Incident {
         /// Whether they are silent.
         silent: bool,
     },
+    /// After silence the first server is back, and only when it has been heard are the others.
+    FirstBack {
+        /// So many seconds later.
+        others_after_s: i64,
+    },
     /// Servers begin to be off by this many seconds.
     Lie {
         /// The first of them; all after it say the same.
@@ -156,14 +161,14 @@ impl Scenario {
     pub fn finish(&self, world: &mut World) -> Result<(), Broken> {
         for &(at, incident) in &self.incidents {
             world.advance_to(at)?;
-            incident.befall(world);
+            incident.befall(world)?;
         }
         world.advance_to(self.seconds)
     }
 }
 
 impl Incident {
-    fn befall(self, world: &mut World) {
+    fn befall(self, world: &mut World) -> Result<(), Broken> {
         match self {
             Self::ClockStepped { by_s, told } => world.step_clock(by_s, told),
             Self::FrequencySet(frequency) => world.set_kernel_frequency(frequency),
@@ -175,7 +180,28 @@ impl Incident {
                 world.servers[from..].iter_mut().for_each(|server| server.lie = lie);
             }
             Self::Stalled { for_s } => world.stall(for_s),
+            Self::FirstBack { others_after_s } => return first_back(world, others_after_s),
             Self::Dishonest => world.honest = false,
         }
+        Ok(())
     }
 }
+
+fn first_back(world: &mut World, others_after_s: i64) -> Result<(), Broken> {
+    let answers = |world: &World| world.discipline.status(world.reading()).sources[0].answers;
+    for (index, server) in world.servers.iter_mut().enumerate() {
+        server.silent = index > 0;
+    }
+    let (before, mut second) = (answers(world), world.elapsed() as i64);
+    let patience = second + FIRST_BACK_WITHIN_S;
+    while answers(world) == before && second < patience {
+        second += 1;
+        world.advance_to(second)?;
+    }
+    world.advance_to(second + others_after_s)?;
+    world.servers.iter_mut().for_each(|server| server.silent = false);
+    Ok(())
+}
+
+/// Nobody is asked less often in the odd worlds, but an answer may be lost, or none be to be had.
+const FIRST_BACK_WITHIN_S: i64 = 1_100;

@@ -145,13 +145,12 @@ fn incidents(random: &mut Random, scenario: &Scenario) -> Vec<(i64, Incident)> {
         incidents.push((9_500, Incident::Suspended { for_s, error_s: random.between(-0.5, 0.5) }));
     }
     if random.chance(0.5) && scenario.servers.len() > 1 {
-        let silence = |at, from, silent| (at, Incident::Silence { from, silent });
         if creeping {
-            incidents.extend([silence(6_000, 0, true), silence(9_000, 0, false)]);
+            incidents.push((6_000, Incident::Silence { from: 0, silent: true }));
         }
-        // The first server, which lies if any does, is back before the others.
-        let later = 9_001 + (random.bits() % 10) as i64;
-        incidents.extend([silence(9_000, 1, true), silence(later, 1, false)]);
+        // That is the one that lies, if any does.
+        let others_after_s = 1 + (random.bits() % 10) as i64;
+        incidents.push((9_000, Incident::FirstBack { others_after_s }));
         incidents.sort_by_key(|&(at, _)| at);
     }
     incidents

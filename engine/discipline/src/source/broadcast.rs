@@ -30,6 +30,7 @@ use crate::exchange::{FREQUENCY_TOLERANCE, Sample, check_state};
 use crate::filter::{FrequencyPrior, Verdict};
 use crate::limits::POLL_MAX;
 use crate::rejection::Rejection;
+use crate::returning::Absence;
 
 /// A server that was heard of.
 #[derive(Clone, Debug)]
@@ -97,6 +98,7 @@ impl Source {
         self.heard = None;
         self.config.key = None;
         self.state = State::Vacant;
+        self.absence = Absence::default();
         self.restart(NEVER, prior);
         self.due = NEVER;
     }

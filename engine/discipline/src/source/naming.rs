@@ -52,6 +52,7 @@ impl Source {
             if self.resolve_failures == 0 {
                 out.note(Event::ResolveFailed { source: self.id });
             }
+            self.absence.settle_if_recalled();
             self.state = State::Unresolved;
             return self.resolve_later(now);
         }
@@ -128,5 +129,5 @@ impl Source {
 /// A host that has not reported on a name by now will not.
 const RESOLVE_WAIT: Interval = Interval::from_secs(15);
 /// Wait after a failed look-up; doubles [`RESOLVE_BACKOFF_MAX`] times, to about 17 minutes.
-const RESOLVE_RETRY: Interval = Interval::from_secs(4);
+pub(super) const RESOLVE_RETRY: Interval = Interval::from_secs(4);
 const RESOLVE_BACKOFF_MAX: u32 = 8;

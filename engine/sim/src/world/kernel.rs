@@ -54,6 +54,7 @@ impl World {
             trace.sleep(seconds as usize);
         }
         self.disturbed = self.clock.now();
+        self.promises.now(self.elapsed());
         self.promises.slept();
         self.promises.excuse(NOTICED_WITHIN_S);
     }
@@ -63,6 +64,7 @@ impl World {
         self.clock.pause(self.clock.now() + seconds * S);
         self.looks.extend((0..seconds).map(|_| Look::ASLEEP));
         self.disturbed = self.clock.now();
+        self.promises.now(self.elapsed());
         self.promises.slept();
     }
 
