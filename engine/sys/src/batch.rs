@@ -31,6 +31,8 @@ pub(crate) struct Batch {
     messages: Block<libc::mmsghdr>,
     parts: Block<libc::iovec>,
     departure: Departure,
+    /// Replies sent since a turn last had few: under load beyond what sending each alone can carry.
+    unbroken: usize,
 }
 
 // SAFETY: C structures of integers and pointers; null with length zero is valid.
@@ -63,8 +65,8 @@ impl Batch {
         let messages = Block::<libc::mmsghdr>::new(BATCH_MAX);
         let parts = Block::<libc::iovec>::new(BATCH_MAX);
         let (slots, replies) = (Vec::with_capacity(BATCH_MAX), Vec::with_capacity(BATCH_MAX));
-        let departure = Departure::new();
-        Self { frames: Block::new(frames), slots, replies, messages, parts, departure }
+        let (frames, departure) = (Block::new(frames), Departure::new());
+        Self { frames, slots, replies, messages, parts, departure, unbroken: 0 }
     }
 
     pub(crate) const fn frames(&self) -> &Block<Frame> {
@@ -149,14 +151,24 @@ impl Batch {
         self.replies.push(Reply { frame: slot.frame, socket: slot.socket, len });
     }
 
-    /// How many replies from `start` on can be sent by one system call: of one socket, at most
-    /// [`CHUNK`].
+    /// Notes how much there is to send; to be called before the first reply of a turn is.
     #[inline]
-    pub(crate) fn chunk(&self, start: usize) -> core::ops::Range<usize> {
+    pub(crate) fn weigh(&mut self) {
+        let count = self.replies.len();
+        self.unbroken = if count < MANY { 0 } else { self.unbroken.saturating_add(count) };
+    }
+
+    /// The replies from `start` on that the next system call is to send: one, so that its stamp is as near to
+    /// its departure as can be; when that has not been enough for long, up to [`CHUNK`] of one socket.
+    #[inline]
+    pub(crate) fn chunk(&self, sockets: &[ServerSocket], start: usize) -> core::ops::Range<usize> {
         let rest = &self.replies[start..];
         let Some(first) = rest.first() else { return start..start };
-        let most = (self.replies.len() / CHUNKS_MIN).clamp(1, CHUNK);
-        let same = rest.iter().take(most).take_while(|reply| reply.socket == first.socket);
+        let socket = &sockets[usize::from(first.socket)];
+        if self.unbroken < UNBROKEN_MIN || (socket.stamps_departures() && self.departure.is_due()) {
+            return start..start + 1;
+        }
+        let same = rest.iter().take(CHUNK).take_while(|reply| reply.socket == first.socket);
         start..start + same.count()
     }
 
@@ -183,11 +195,11 @@ impl Batch {
     ) {
         let now = realtime();
         if sockets[usize::from(self.socket_of(chunk.start))].stamps_departures()
-            && let Some(position) = self.departure.choose(chunk.len(), now)
+            && self.departure.begin(now, chunk.len())
         {
-            self.ask_for_stamp(chunk.start + position);
+            self.ask_for_stamp(chunk.start);
         }
-        let (first, each) = (self.departure.first(chunk.len()), self.departure.each());
+        let (first, each) = (self.departure.first(), self.departure.each());
         let mut departs = now + first;
         for place in chunk {
             let Reply { frame, len, .. } = self.replies[place];
@@ -218,47 +230,46 @@ impl Batch {
     }
 
     /// Sends all replies by `sendmmsg`, each stamped right before the call that sends it.
+    ///
+    /// Each round sends at least one reply or gives one up, so there are at most as many rounds as
+    /// replies.
     pub(crate) fn transmit(
         &mut self,
         sockets: &[ServerSocket],
         stamp: &mut impl FnMut(&mut [u8], Timestamp<Realtime>),
         tally: &mut IoTally,
     ) {
+        self.weigh();
         let mut start = 0;
         while start < self.replies.len() {
-            let chunk = self.chunk(start);
+            let chunk = self.chunk(sockets, start);
             let socket = &sockets[usize::from(self.socket_of(start))];
             self.stamp(sockets, chunk.clone(), stamp);
-            self.send_chunk(socket, chunk.clone(), tally);
+            start += self.send_chunk(socket, chunk, tally);
             self.learn(socket);
-            start = chunk.end;
         }
     }
 
-    /// Each round sends at least one reply or gives one up, so there are at most as many rounds as
-    /// replies.
+    /// Sends replies of `chunk`, and says how many are done with. The kernel stops at the first it refuses;
+    /// those behind it are to be stamped anew, because a refusal takes less time than a departure.
     fn send_chunk(
         &self,
         socket: &ServerSocket,
         chunk: core::ops::Range<usize>,
         tally: &mut IoTally,
-    ) {
+    ) -> usize {
         let fd = socket.sender().as_raw_fd();
-        let mut next = chunk.start;
-        while next < chunk.end {
-            let (first, count) = (self.message(next), (chunk.end - next) as u32);
-            // JUSTIFICATION: std has no sendmmsg.
-            // SAFETY: `first` points to `count` messages, whose names, control bytes and payloads
-            // lie in frames of this batch, all alive; the kernel keeps nothing.
-            let sent = unsafe { libc::sendmmsg(fd, first, count, libc::MSG_DONTWAIT) };
-            if sent > 0 {
-                tally.sent += sent as u64;
-                next += sent as usize;
-            } else {
-                count_failure(io::Error::last_os_error().raw_os_error().unwrap_or(0), tally);
-                next += 1;
-            }
+        let (first, count) = (self.message(chunk.start), chunk.len() as u32);
+        // JUSTIFICATION: std has no sendmmsg.
+        // SAFETY: `first` points to `count` messages, whose names, control bytes and payloads
+        // lie in frames of this batch, all alive; the kernel keeps nothing.
+        let sent = unsafe { libc::sendmmsg(fd, first, count, libc::MSG_DONTWAIT) };
+        if sent > 0 {
+            tally.sent += sent as u64;
+            return sent as usize;
         }
+        count_failure(io::Error::last_os_error().raw_os_error().unwrap_or(0), tally);
+        1
     }
 
     #[inline]
@@ -285,13 +296,15 @@ pub(crate) const fn count_failure(errno: i32, tally: &mut IoTally) {
     }
 }
 
-/// Replies sent by one system call at most, between two readings of the clock.
-///
-/// Eight keep what the prediction leaves out within some 3 µs; the system call more per eight replies
-/// costs half a percent of them.
+/// Replies sent by one system call at most, between two readings of the clock: a fifth less time for each
+/// than sending them alone, and no more to be had from more of them.
 const CHUNK: usize = 8;
 
-/// System calls into which a turn's replies are divided at least, if there are as many replies.
-const CHUNKS_MIN: usize = 4;
+/// A turn with fewer replies than this shows that the worker keeps up.
+const MANY: usize = 16;
+
+/// Replies in turns of [`MANY`] and more after which the worker does not keep up: some times the burst that
+/// a receive buffer holds.
+const UNBROKEN_MIN: usize = 1024;
 
 const _: () = assert!(PAYLOAD <= u16::MAX as usize && CONTROL <= u8::MAX as usize);

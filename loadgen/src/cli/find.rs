@@ -3,16 +3,20 @@
 //! Must never: give a rate without saying how sure it is.
 
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
 
 use super::error::{CommandError, Ending};
 use super::measure::MeasureArgs;
+use super::sweep::STEP_S;
+use crate::random::SplitMix64;
 use crate::table::thousands;
 use crate::{Capacity, Experiment, FindOptions, Level, Step, find};
 use timeball_time::Interval;
 
 /// Find the highest rate that meets a service level, and the interval that holds it.
 ///
-/// --duration is that of each trial, 1 s unless given; some twenty to eighty are made.
+/// --duration is that of each trial, 2 s unless given; some twenty to eighty are made.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The server: an address and a port.
@@ -56,7 +60,7 @@ struct LevelArgs {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
-    let mut options = args.measure.load.options(args.target, TRIAL_S)?;
+    let mut options = args.measure.load.options(args.target, STEP_S)?;
     let mut measurement = args.measure.begin()?;
     let level = args.level.level();
     let search = FindOptions {
@@ -66,7 +70,9 @@ pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
         trials_max: usize::from(args.level.trials),
         level,
     };
+    let mut random = SplitMix64::new(options.seed, 0);
     let found = find(&search, |step| {
+        thread::sleep(SETTLE.mul_f64(random.unit()));
         options.load = args.measure.load.open_at(step.rate_hz);
         measurement.offer(&options, &progress(step), None).map(|trial| trial.report.clone())
     });
@@ -106,7 +112,8 @@ fn share(text: &str) -> Result<f64, String> {
     if (0.0..1.0).contains(&share) { Ok(share) } else { Err("0 to below 1".to_owned()) }
 }
 
-/// Each trial, unless told otherwise.
-const TRIAL_S: f64 = 1.0;
+/// Most time between trials, of which each gets a random part: trials must not keep step with what disturbs
+/// the machine every second.
+const SETTLE: Duration = Duration::from_millis(300);
 /// Rates closer than this are not told apart.
 const PRECISION_MIN: f64 = 0.001;

@@ -315,9 +315,10 @@ impl UringIo {
         &mut self,
         stamp: &mut impl FnMut(&mut [u8], Timestamp<Realtime>),
     ) -> Result<(), CarrierError> {
-        let mut chunk = self.batch.chunk(0);
+        self.batch.weigh();
+        let mut chunk = self.batch.chunk(&self.sockets, 0);
         while !chunk.is_empty() {
-            let next = self.batch.chunk(chunk.end);
+            let next = self.batch.chunk(&self.sockets, chunk.end);
             self.batch.stamp(&self.sockets, chunk.clone(), stamp);
             for place in chunk.clone() {
                 self.push_reply(place)?;
