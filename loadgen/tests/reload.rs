@@ -15,8 +15,8 @@ use std::process::{Command, Stdio};
 use common::{Controlled, Daemon, Host, text, timeball_program};
 use timeball_load::Report;
 
-/// Offers a second's 1 000 requests for ten seconds and more, while `meanwhile` is done again and again; returns
-/// the report.
+/// Offers a second's 1 000 requests for ten seconds and more, while `meanwhile` is done again and again;
+/// returns the report.
 fn under_load(host: &Host, mut meanwhile: impl FnMut(usize)) -> Report {
     let mut command = host.command(env!("CARGO_BIN_EXE_timeball-load"));
     command.args(["run", "127.0.0.1:10123", "--json", "--rate", "1000", "-d", "6"]);

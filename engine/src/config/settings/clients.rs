@@ -69,7 +69,7 @@ pub(in crate::config) static KEYS: Section = Section {
 
 pub(in crate::config) static KEY_FILE: Setting<Text> = Setting {
     key: "file",
-    about: "The key file, read once at the start. It should be readable by root alone.",
+    about: "The key file, read at the start and on reload. It should be readable by root alone.",
     kind: Text { form: "an absolute path", absent: "required", example: "/etc/timeball/keys" },
 };
 
