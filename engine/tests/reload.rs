@@ -176,6 +176,18 @@ fn keys_are_read_again() {
 }
 
 #[test]
+fn a_wildcard_is_not_opened_beside_the_sockets_for_broadcasts() {
+    let host = Host::new();
+    let lan = "[broadcast_client]\nauthenticate = false\n";
+    let local = format!("{lan}[local]\nwait_s = 0\n");
+    let server = Controlled::start(&host, &format!("{HERE}{local}"));
+    let wide = "[server]\nlisten = [\"127.0.0.1:10123\", \"0.0.0.0:10123\"]\n";
+    let (code, said) = reload(&server, &format!("{wide}{local}"));
+    assert!(code == Some(1) && said.contains("beside the sockets for broadcasts"), "{said}");
+    assert_eq!(best(&host, "127.0.0.1:10123"), "127.0.0.1:10123");
+}
+
+#[test]
 fn an_ntp_conf_is_read_again_too() {
     // As ntpd serves it: one further than the reference clock.
     const FIRST: u64 = 9;

@@ -80,6 +80,22 @@ impl Listening {
         Ok(Self { places, spread_key: self.spread_key, notes })
     }
 
+    /// A wildcard among these that has come beside addresses of `before` with its port: in its group would be
+    /// whatever else of that process has the port for all addresses, and steering would miss its workers.
+    pub(super) fn widened(&self, before: &Self) -> Option<SocketAddr> {
+        let is_new = |place: &&Place| {
+            !before.places.iter().any(|known| Arc::ptr_eq(&known.group, &place.group))
+        };
+        let fresh = self.places.iter().filter(is_new).map(|place| place.group.address);
+        let mut wide = fresh.filter(|address| address.ip().is_unspecified());
+        wide.find(|address| {
+            let same = |own: SocketAddr| {
+                own.port() == address.port() && own.is_ipv4() == address.is_ipv4()
+            };
+            before.addresses().any(same)
+        })
+    }
+
     /// Whether these are the very sockets of `other`.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let mut pairs = self.places.iter().zip(&other.places);

@@ -105,6 +105,10 @@ enum StartError {
     Steering(#[from] SteerError),
     #[error(transparent)]
     Door(#[from] DoorError),
+    #[error(
+        "{0} cannot be opened beside the sockets for broadcasts, which have its port: restart the server"
+    )]
+    BesideBroadcasts(SocketAddr),
     #[error("cannot take over: {0}")]
     TakeOver(String),
     #[error("a new process is taking over: it reads the configuration")]

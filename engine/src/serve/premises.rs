@@ -46,6 +46,9 @@ impl Premises {
             None => Listening::nowhere(spread_key),
         };
         let mut listening = inherited.of(&plan.server, None)?;
+        if let (Some(address), false) = (listening.widened(&inherited), plan.lan.is_idle()) {
+            return Err(StartError::BesideBroadcasts(address));
+        }
         let socket = plan.control.socket.as_ref();
         let door = inheritance.as_mut().and_then(|inheritance| inheritance.door(socket));
         let has_door = door.is_some();

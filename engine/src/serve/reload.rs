@@ -115,6 +115,9 @@ impl Running {
             ListenError::PermissionDenied(address) => StartError::GivenUp(address),
             other => other.into(),
         })?;
+        if let (Some(address), true) = (listening.widened(&self.listening), self.lan.is_some()) {
+            return Err(StartError::BesideBroadcasts(address));
+        }
         let addresses: Vec<_> = listening.addresses().collect();
         let lan = self.prepare_lan(plan, keys, &addresses)?;
         let door = (plan.control != self.setting.plan.control)
