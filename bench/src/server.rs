@@ -258,6 +258,8 @@ fn timeball_config(
     if let Some(priority) = seat.priority {
         text.push_str(&format!("worker_priority = {priority}\n"));
     }
+    // A few generators ask for all the world: what limits cost is measured, what they withhold is not.
+    text.push_str("[limits]\nmode = \"observe\"\n");
     text
 }
 
@@ -307,7 +309,8 @@ mod tests {
         assert_eq!(
             timeball_config(address, seat, "uring", Some("ring")),
             "[server]\nlisten = [\"127.0.0.1:4567\"]\nworkers = 1\ncores = [3]\n\
-             backend = \"uring\"\nuring_replies = \"ring\"\nworker_priority = 50\n"
+             backend = \"uring\"\nuring_replies = \"ring\"\nworker_priority = 50\n\
+             [limits]\nmode = \"observe\"\n"
         );
     }
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use serde_json::{Value, json};
+use timeball_responder::{LimitMode, LimitSettings, Restrictions};
 
 use crate::config::{
     Access, Backend, Clock, ConfigError, Family, Host, KeyFile, Lan, LeapMode, Listen, Machine,
@@ -203,6 +204,7 @@ impl fmt::Display for Report {
         for rule in access {
             writeln!(f, "  let         {}", access_text(rule))?;
         }
+        writeln!(f, "  limit       {}", limits_text(&self.plan.limits))?;
         if let Some(socket) = &control.socket {
             writeln!(f, "  tell        its state at {}", socket.display())?;
         }
@@ -252,8 +254,22 @@ fn access_text(rule: &Access) -> String {
     let [allowed, required] = rule.words().map(|words| words.join(" and "));
     let port = if rule.from_ntp_port { ", from port 123," } else { "" };
     let allowed = if allowed.is_empty() { "nothing" } else { &allowed };
+    let kissed = rule.restrictions.contains(Restrictions::KISSED);
+    let kissed = if kissed { ", told when it is too often" } else { "" };
     let with = if required.is_empty() { String::new() } else { format!(", with {required}") };
-    format!("{}{port} have {allowed}{with}", rule.whom)
+    format!("{}{port} have {allowed}{with}{kissed}", rule.whom)
+}
+
+fn limits_text(limits: &LimitSettings) -> String {
+    let LimitSettings { interval, burst, leak, clients, .. } = limits;
+    let amount = format!("one request in {} s, {burst} at once", interval.as_secs_f64());
+    match limits.mode {
+        LimitMode::Off => "nobody".to_owned(),
+        LimitMode::Observe => format!("nobody, but count who asks for more than {amount}"),
+        LimitMode::On => format!(
+            "each client to {amount}, and 1 in {leak} of the rest; a worker remembers {clients}"
+        ),
+    }
 }
 
 fn workers_text(plan: &Plan) -> String {
@@ -445,8 +461,16 @@ pub(crate) fn plan_json(plan: &Plan, keys: &KeyFile, addresses: &[Vec<IpAddr>]) 
                 "allow": allow,
                 "require": require,
                 "from_port_123": rule.from_ntp_port,
+                "kiss": rule.restrictions.contains(Restrictions::KISSED),
             })
         }).collect::<Vec<_>>(),
+        "limits": {
+            "mode": plan.limits.mode.word(),
+            "interval_s": plan.limits.interval.as_secs_f64(),
+            "burst": plan.limits.burst,
+            "leak": plan.limits.leak,
+            "clients": plan.limits.clients,
+        },
         "source": sources.map(|(source, addresses)| source_json(source, addresses)).collect::<Vec<_>>(),
     })
 }

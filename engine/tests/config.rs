@@ -250,7 +250,7 @@ fn the_ranges_and_defaults_that_the_example_states_are_those_enforced() {
         assert!(is_refused(from - step) && is_refused(to + 1.0), "{key}");
         ranges += 1;
     }
-    assert_eq!(ranges, 22);
+    assert_eq!(ranges, 26);
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn unknown_names_are_refused_with_the_name_that_was_meant() {
         (
             "[nts]\n",
             "t.toml:1:2: `nts` is no section; remove it, or use one of [server], [clock], [log], \
-             [control], [statistics], [sandbox], [local], [[access]], [keys], [[source]], [[broadcast]], \
+             [control], [statistics], [sandbox], [local], [[access]], [limits], [keys], [[source]], [[broadcast]], \
              [broadcast_client], [manycast_server], [[manycast_client]]",
         ),
         (
@@ -633,6 +633,8 @@ fn check_shows_the_plan() {
         admit       being unsynchronised above a root distance of 1.5 s\n  \
         serve       the local clock at stratum 10, when every source has failed, 10 s or more \
         after the start\n  \
+        limit       each client to one request in 0.0625 s, 64 at once, and 1 in 4 of the rest; a \
+        worker remembers 1048576\n  \
         log         info and above";
     let head = format!("{} is right; timeball would\n  ", path.display());
     assert_eq!(report.to_string(), format!("{head}{expected}"));
@@ -719,7 +721,7 @@ fn access_rules_that_cannot_be_meant_are_refused() {
         ),
         (
             "[[access]]\nnetwork = \"::1\"\nallow = [\"thyme\"]\n",
-            "t.toml:3:10: \"thyme\" is not a choice; write \"time\" or \"query\"",
+            "t.toml:3:10: \"thyme\" is not a choice; write \"time\" or \"query\" or \"unlimited\"",
         ),
         (
             "[[access]]\nnetwork = \"::1\"\nallow = []\nrequire = [\"key\"]\n",

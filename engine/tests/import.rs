@@ -423,6 +423,26 @@ fn what_would_make_a_weapon_of_the_server_is_not_taken_over() {
 }
 
 #[test]
+fn limits_are_taken_over() {
+    let limited =
+        ntp("restrict default kod limited noquery\nrestrict 192.0.2.0 mask 255.255.255.0\n\
+                       discard average 2 minimum 1\n");
+    let text = &limited.toml;
+    assert!(text.contains("[limits]\ninterval_s = 4.0\nburst = 8\n"), "{text}");
+    assert_eq!(text.matches("kiss = true").count(), 2, "both families: {text}");
+    assert!(text.contains("allow = [\"time\", \"query\", \"unlimited\"]"), "{text}");
+    let settings = plan(&limited).limits;
+    assert_eq!((settings.interval.as_secs_f64(), settings.burst.get()), (4.0, 8));
+    let free = ntp("restrict default noquery\n");
+    assert!(!free.toml.contains("unlimited") && !free.toml.contains("[limits]"), "{}", free.toml);
+    let limits = plan(&chrony("allow\nratelimit interval -4 leak 1 burst 16\n")).limits;
+    assert_eq!(
+        (limits.interval.as_secs_f64(), limits.burst.get(), limits.leak.get()),
+        (0.0625, 16, 2)
+    );
+}
+
+#[test]
 fn allow_and_deny_mean_what_they_mean_to_chronyd() {
     let nobody = ["0.0.0.0/0: ,", "::/0: ,", "127.0.0.0/8: ,", "::1/128: ,"];
     let with = |first: &[&str]| {

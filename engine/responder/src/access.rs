@@ -33,6 +33,12 @@ impl Restrictions {
     /// Whoever is limited may be told so by a kiss of death (RFC 5905 section 7.4: RATE).
     pub const KISSED: Self = Self(1 << 5);
 
+    /// What is left without all of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// True if all of `other` is withheld.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

@@ -13,7 +13,7 @@ use super::address::Host;
 use super::kind::{Setting, Texts};
 use super::problem::Position;
 use super::section::{Noted, SectionReader, Written, all};
-use super::settings::{ACCESS_MAX, ALLOW, FROM_PORT_123, NETWORK, REQUIRE};
+use super::settings::{ACCESS_MAX, ALLOW, FROM_PORT_123, KISS, NETWORK, REQUIRE};
 
 /// One access rule as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,7 @@ pub(super) fn read_access(sections: &[SectionReader<'_, '_>]) -> Result<Vec<Acce
 fn read_rule(section: &SectionReader<'_, '_>) -> Result<Access, Noted> {
     let whom = read_whom(section);
     let from_ntp_port = section.flag(&FROM_PORT_123);
+    let kiss = section.flag(&KISS);
     let allowed = read_words(section, &ALLOW, &ALLOWANCES);
     let required = read_words(section, &REQUIRE, &REQUIREMENTS);
     let (whom, allowed, required) = (whom?, allowed?, required?);
@@ -105,7 +106,7 @@ fn read_rule(section: &SectionReader<'_, '_>) -> Result<Access, Noted> {
             .into_iter()
             .filter(|without| !allowed.value.contains(without))
             .collect(),
-        None => vec![Restrictions::NO_QUERY],
+        None => vec![Restrictions::NO_QUERY, Restrictions::LIMITED],
     };
     let mut restrictions = withheld.into_iter().fold(Restrictions::NONE, BitOr::bitor);
     if let Some(required) = required {
@@ -115,6 +116,9 @@ fn read_rule(section: &SectionReader<'_, '_>) -> Result<Access, Noted> {
             return Err(section.note(required.position, cause, remedy));
         }
         restrictions = required.value.into_iter().fold(restrictions, BitOr::bitor);
+    }
+    if kiss?.value {
+        restrictions = restrictions | Restrictions::KISSED;
     }
     let from_ntp_port = from_ntp_port?.value;
     Ok(Access { whom: whom.value, from_ntp_port, restrictions, position: whom.position })
@@ -192,8 +196,11 @@ fn read_words(
 }
 
 /// The words of `allow`, each with what is withheld where it is missing.
-const ALLOWANCES: [(&str, Restrictions); 2] =
-    [("time", Restrictions::NO_TIME), ("query", Restrictions::NO_QUERY)];
+const ALLOWANCES: [(&str, Restrictions); 3] = [
+    ("time", Restrictions::NO_TIME),
+    ("query", Restrictions::NO_QUERY),
+    ("unlimited", Restrictions::LIMITED),
+];
 /// The words of `require`, each with what it withholds.
 const REQUIREMENTS: [(&str, Restrictions); 2] =
     [("key", Restrictions::KEYED_ONLY), ("version-4", Restrictions::CURRENT_VERSION_ONLY)];

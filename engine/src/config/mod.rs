@@ -15,6 +15,7 @@ mod key_file;
 mod keys;
 mod kind;
 mod lan;
+mod limits;
 mod parse;
 mod plan;
 mod problem;

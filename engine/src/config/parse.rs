@@ -21,6 +21,7 @@ use super::clock::read_clock;
 use super::keys::{read_key, read_keys, require_keys};
 use super::kind::{Setting, Text, Texts};
 use super::lan::read_lan;
+use super::limits::read_limits;
 use super::plan::{
     Backend, Control, Family, Listen, Local, Machine, Plan, PollRange, Server, Source, UringReplies,
 };
@@ -111,6 +112,7 @@ fn read_plan<'t>(
     let sandbox = read_sandbox(document, root);
     let local = document.section(root, &LOCAL).and_then(|section| read_local(&section));
     let access = document.repeated(root, &ACCESS).and_then(|sections| read_access(&sections));
+    let limits = document.section(root, &LIMITS).and_then(|section| read_limits(&section));
     let keys = read_keys(document, root);
     let sources = sources?;
     let (lan, keys) = (lan?, keys?);
@@ -122,6 +124,7 @@ fn read_plan<'t>(
         local,
         sources,
         access: access?,
+        limits: limits?,
         control: control?,
         statistics: statistics?,
         lan,

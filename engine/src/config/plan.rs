@@ -8,6 +8,7 @@ use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use timeball_responder::LimitSettings;
 use timeball_time::{Interval, Smear, Stratum};
 use timeball_wire::KeyId;
 
@@ -37,6 +38,8 @@ pub struct Plan {
     pub sources: Vec<Source>,
     /// Who may have what; [`Access`] says which rule counts.
     pub access: Vec<Access>,
+    /// How much a client may ask for.
+    pub limits: LimitSettings,
     /// Who may ask the server about itself.
     pub control: Control,
     /// Statistics files, if any are to be written.

@@ -204,6 +204,7 @@ impl Draft {
         if !found && !self.settings.iter().any(|s| s.section == "local") {
             self.remarks.push(NO_SOURCE.to_owned());
         }
+        self.limit_the_others();
         if self.dialect == Dialect::Chrony {
             self.deny_the_rest();
         }
@@ -229,6 +230,17 @@ impl Draft {
         }
     }
 
+    /// Only a file in which some line limits somebody says by the others that they are not limited.
+    fn limit_the_others(&mut self) {
+        let limited = Restrictions::LIMITED;
+        let says = self.access.iter().any(|rule| rule.restrictions.contains(limited));
+        for Access { restrictions, .. } in &mut self.access {
+            if !says || restrictions.contains(Restrictions::NO_TIME) {
+                *restrictions = *restrictions | limited;
+            }
+        }
+    }
+
     /// chronyd answers nobody whom no line allows.
     fn deny_the_rest(&mut self) {
         if self.access.is_empty() {
@@ -236,7 +248,8 @@ impl Draft {
         }
         for whom in everybody().map(Whom::Network) {
             if !self.access.iter().any(|rule| rule.whom == whom) {
-                let restrictions = Restrictions::NO_TIME | Restrictions::NO_QUERY;
+                let restrictions =
+                    Restrictions::NO_TIME | Restrictions::NO_QUERY | Restrictions::LIMITED;
                 let place = self.top.clone();
                 self.access.push(Access { whom, from_ntp_port: false, restrictions, place });
             }
@@ -250,7 +263,10 @@ impl Draft {
             let of = |text: &str| super::numbers::network(text).expect("written above");
             let (everybody, own) = (Whom::Network(of(everybody)), Whom::Network(of(own)));
             let rule = self.access.iter().find(|rule| rule.whom == everybody);
-            let Some(rule) = rule.filter(|rule| rule.restrictions != Restrictions::NO_QUERY) else {
+            let limits = Restrictions::LIMITED | Restrictions::KISSED;
+            let usual =
+                |rule: &&Access| rule.restrictions.without(limits) == Restrictions::NO_QUERY;
+            let Some(rule) = rule.filter(|rule| !usual(rule)) else {
                 continue;
             };
             let (place, restrictions) = (rule.place.clone(), rule.restrictions);
@@ -263,7 +279,7 @@ impl Draft {
     /// The configuration, and where each of its lines comes from.
     pub(super) fn toml(&self) -> (String, Vec<Option<Place>>) {
         let mut text = Text::default();
-        for section in ["server", "clock", "log", "statistics", "local", "keys"] {
+        for section in ["server", "clock", "log", "statistics", "local", "limits", "keys"] {
             let mut open = false;
             if section == "server" && (self.port.is_some() || !self.listen.is_empty()) {
                 text.section("[server]");

@@ -2,6 +2,8 @@
 //!
 //! Must never: write a line without knowing where it comes from, but for headings.
 
+use timeball_responder::Restrictions;
+
 use super::draft::{Access, Source, quoted};
 use super::finding::Place;
 use crate::config::{Family, Words as _, words_of};
@@ -51,6 +53,9 @@ impl Text {
         self.setting("allow", &list(&allow), place);
         if !require.is_empty() && allow.contains(&"time") {
             self.setting("require", &list(&require), place);
+        }
+        if rule.restrictions.contains(Restrictions::KISSED) {
+            self.setting("kiss", "true", place);
         }
         if rule.from_ntp_port {
             self.setting("from_port_123", "true", place);

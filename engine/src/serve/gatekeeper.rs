@@ -176,7 +176,8 @@ fn table(rules: &[config::Access], names: &[Named], sources: &[IpAddr]) -> Vec<A
         Network::new([127, 0, 0, 0].into(), 8).expect("8 of 32 bits"),
         Network::host(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])),
     ];
-    let defaults = everybody().map(|network| (network, Restrictions::NO_QUERY));
+    let stranger = Restrictions::NO_QUERY | Restrictions::LIMITED;
+    let defaults = everybody().map(|network| (network, stranger));
     let own = loopback.map(|network| (network, Restrictions::NONE));
     for (network, restrictions) in defaults.into_iter().chain(own) {
         if !table.iter().any(|rule| rule.network == network && !rule.from_ntp_port) {
@@ -210,10 +211,11 @@ mod tests {
 
     #[test]
     fn without_rules_everybody_has_the_time_and_this_machine_may_query() {
+        let stranger = Restrictions::NO_QUERY | Restrictions::LIMITED;
         let table = table(&[], &[], &[]);
         for (from, expected) in [
-            ("192.0.2.1:123", Restrictions::NO_QUERY),
-            ("[2001:db8::1]:123", Restrictions::NO_QUERY),
+            ("192.0.2.1:123", stranger),
+            ("[2001:db8::1]:123", stranger),
             ("127.0.0.1:40000", Restrictions::NONE),
             ("[::1]:40000", Restrictions::NONE),
         ] {
@@ -223,16 +225,18 @@ mod tests {
 
     #[test]
     fn rules_of_the_file_go_before_those_that_hold_without_it() {
+        let stranger = Restrictions::NO_QUERY | Restrictions::LIMITED;
         let rules =
             rules("[[access]]\nnetwork = \"default\"\nallow = []\n[[access]]\nnetwork = \"::1\"\n");
         let table = table(&rules, &[], &[]);
         assert!(withheld(&table, "192.0.2.1:9").contains(Restrictions::NO_TIME));
         assert_eq!(withheld(&table, "127.0.0.1:9"), Restrictions::NONE);
-        assert_eq!(withheld(&table, "[::1]:9"), Restrictions::NO_QUERY);
+        assert_eq!(withheld(&table, "[::1]:9"), stranger);
     }
 
     #[test]
     fn names_and_sources_stand_for_the_addresses_behind_them() {
+        let stranger = Restrictions::NO_QUERY | Restrictions::LIMITED;
         let rules = rules(
             "[[access]]\nnetwork = \"default\"\nallow = []\n[[access]]\nnetwork = \"a.example\"\n\
              [[access]]\nnetwork = \"source\"\nallow = [\"query\"]\n",
@@ -245,8 +249,11 @@ mod tests {
             failed: false,
         };
         let known = table(&rules, &[named(vec![a])], &[b]);
-        assert_eq!(withheld(&known, "192.0.2.1:9"), Restrictions::NO_QUERY);
-        assert_eq!(withheld(&known, "[2001:db8::2]:9"), Restrictions::NO_TIME);
+        assert_eq!(withheld(&known, "192.0.2.1:9"), stranger);
+        assert_eq!(
+            withheld(&known, "[2001:db8::2]:9"),
+            Restrictions::NO_TIME | Restrictions::LIMITED
+        );
         let unknown = table(&rules, &[named(vec![])], &[]);
         assert!(withheld(&unknown, "192.0.2.1:9").contains(Restrictions::NO_TIME));
     }

@@ -23,7 +23,7 @@ use super::lan::{Lan, LanSockets};
 use super::listen::Listening;
 use super::premises::{discipline_config, open_door};
 use super::running::Running;
-use super::running::{prepare_lan, watch};
+use super::running::{policy, prepare_lan, watch};
 use super::whereabouts::Whereabouts;
 use super::workers::Workers;
 use super::{StartError, fixed, log_import, log_key_warnings, sandbox, tell_service_manager};
@@ -132,7 +132,7 @@ impl Running {
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
         let gatekeeper = Gatekeeper::new(&plan.access, &self.gatekeeper);
         let access = gatekeeper.table(&self.witness.board);
-        let policy = Policy { access, keys: keys.keys.clone(), ..Policy::default() };
+        let policy = policy(plan, access, keys)?;
         // Last, because from here on they answer.
         let workers = self.prepare_workers(plan, &listening)?;
         Ok(Ready { listening, control_sockets, workers, gatekeeper, policy, change, lan, door })

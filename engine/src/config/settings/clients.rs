@@ -10,9 +10,9 @@ pub(in crate::config) static ACCESS: Section = Section {
     name: "access",
     about: "Who may have what; repeat for each network. The rule for the smallest network counts, \
             whatever the order. Whom no rule is about may have the time, and on this machine itself \
-            (127.0.0.0/8 and ::1) query too.",
+            (127.0.0.0/8 and ::1) query too, as often as they like.",
     presence: Presence::Repeated,
-    settings: &[&NETWORK, &ALLOW, &REQUIRE, &FROM_PORT_123],
+    settings: &[&NETWORK, &ALLOW, &REQUIRE, &FROM_PORT_123, &KISS],
 };
 
 pub(in crate::config) static NETWORK: Setting<Text> = Setting {
@@ -29,11 +29,11 @@ pub(in crate::config) static NETWORK: Setting<Text> = Setting {
 
 pub(in crate::config) static ALLOW: Setting<Texts> = Setting {
     key: "allow",
-    about: "What they may have: \"time\", and \"query\": the state of this server, by ntpq. An empty \
-            list is nothing at all.",
+    about: "What they may have: \"time\"; \"query\", the state of this server, by ntpq; and the time \
+            \"unlimited\", whatever [limits] says. An empty list is nothing at all.",
     kind: Texts {
-        form: "of \"time\" and \"query\"",
-        count: 0..=2,
+        form: "of \"time\", \"query\" and \"unlimited\"",
+        count: 0..=3,
         absent: "default: \"time\" alone",
         example: &["time"],
     },
@@ -55,6 +55,13 @@ pub(in crate::config) static FROM_PORT_123: Setting<Flag> = Setting {
     key: "from_port_123",
     about: "The rule is only about packets from UDP port 123, as servers send them; there it goes \
             before the rule for the same network without this.",
+    kind: Flag { default: false },
+};
+
+pub(in crate::config) static KISS: Setting<Flag> = Setting {
+    key: "kiss",
+    about: "Tell who asks more than [limits] allow, by a kiss of death (RATE) of at most ten a second \
+            from each worker. Pool monitors mark a server down for it.",
     kind: Flag { default: false },
 };
 

@@ -10,6 +10,7 @@
 mod clients;
 mod clock;
 mod lan;
+mod limits;
 mod operation;
 mod server;
 mod sources;
@@ -21,6 +22,7 @@ use super::statistics::STATISTICS;
 pub(super) use clients::*;
 pub(super) use clock::*;
 pub(super) use lan::*;
+pub(super) use limits::*;
 pub(super) use operation::*;
 pub(super) use server::*;
 pub(crate) use sources::SOURCES_MAX;
@@ -36,6 +38,7 @@ pub(super) static SECTIONS: [&Section; 14] = [
     &SANDBOX,
     &LOCAL,
     &ACCESS,
+    &LIMITS,
     &KEYS,
     &SOURCE,
     &BROADCAST,

@@ -29,6 +29,29 @@ pub(super) fn leapsecmode(draft: &mut Draft, entry: &mut Entry) {
     }
 }
 
+/// `ratelimit [interval LOG2] [burst N] [leak LOG2] [kod LOG2]`.
+pub(super) fn ratelimit(draft: &mut Draft, entry: &mut Entry) {
+    let (mut interval, mut burst, mut leak) = (3, 8, 2);
+    while let Some(option) = entry.next() {
+        let option = option.to_ascii_lowercase();
+        let known = ["burst", "interval", "kod", "leak"];
+        if !known.contains(&option.as_str()) {
+            entry.unknown(&option, &known);
+            continue;
+        }
+        let Some(value) = entry.number::<i32>(&option) else { continue };
+        match option.as_str() {
+            "interval" => interval = value.clamp(-4, 12),
+            "burst" => burst = value.clamp(1, 255),
+            "leak" => leak = value.clamp(1, 4),
+            _ => entry.changed("`kod`: nobody is told; see `kiss` under `[[access]]`"),
+        }
+    }
+    draft.set(entry, "limits", "interval_s", format!("{:?}", 2f64.powi(interval)));
+    draft.set(entry, "limits", "burst", burst.to_string());
+    draft.set(entry, "limits", "leak", (1 << leak).to_string());
+}
+
 pub(super) fn port(draft: &mut Draft, entry: &mut Entry) {
     match entry.number::<u16>("port") {
         Some(0) => entry.changed("`port 0` would make no server of it: port 123 is listened on"),

@@ -30,7 +30,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     ),
     row("device", Refuse(REFERENCE_CLOCK.0, REFERENCE_CLOCK.1)),
     row("disable", Map { becomes: "each word by itself, below", read: options::disable }),
-    row("discard", Change(RATE)),
+    row("discard", Map { becomes: "`[limits]`", read: restrict::discard }),
     row("driftfile", Map { becomes: "`clock.drift_file`", read: options::driftfile }),
     row("dscp", Change("packets are sent as the system marks them")),
     row("enable", Map { becomes: "each word by itself, below", read: options::enable }),
@@ -108,7 +108,6 @@ const fn row(name: &'static str, rule: super::directive::Rule) -> Directive {
     Directive { name, rule }
 }
 
-const RATE: &str = "answers are not limited in rate";
 const SIGND: &str = "keep the domain controller's own service for domain members";
 const SMEAR: (&str, &str) = (
     "it would smear for every client, of which some ask other servers too",

@@ -35,6 +35,28 @@ pub(super) fn restrict(draft: &mut Draft, entry: &mut Entry) {
     }
 }
 
+/// `discard [average LOG2] [minimum SECONDS] [monitor PROBABILITY]`.
+pub(super) fn discard(draft: &mut Draft, entry: &mut Entry) {
+    while let Some(word) = entry.next() {
+        match word.as_str() {
+            "average" => {
+                let Some(log2) = entry.number::<i32>("average") else { continue };
+                draft.set_seconds(entry, ("limits", "interval_s"), 2f64.powi(log2), LIMIT_S);
+                draft.set(entry, "limits", "burst", BURST.to_string());
+            }
+            "minimum" => {
+                entry.number::<f64>("minimum");
+                entry.changed("`minimum`: requests may come at once, `limits.burst` of them");
+            }
+            "monitor" => {
+                entry.number::<f64>("monitor");
+                entry.changed("`monitor`: of two clients the one heard last is remembered");
+            }
+            other => entry.unknown(other, &["average", "minimum", "monitor"]),
+        }
+    }
+}
+
 /// Takes back what `restrict` lines before this one said of the same address.
 pub(super) fn unrestrict(draft: &mut Draft, entry: &mut Entry) {
     let Some(about) = whom(entry) else { return drop(entry.rest()) };
@@ -157,9 +179,13 @@ fn flags(entry: &mut Entry) -> Flags {
         };
         flags.restrictions = flags.restrictions | withheld;
     }
+    if limited {
+        entry.note("`limited`: by `[limits]`, wider than ntpd's own unless a `discard` line says otherwise");
+        flags.restrictions = flags.restrictions | Restrictions::LIMITED;
+    }
     match (kod, limited) {
         (true, false) => entry.note("`kod` does nothing without `limited`, in ntpd too"),
-        (_, true) => entry.changed("`limited`: answers are not limited in rate"),
+        (true, true) => flags.restrictions = flags.restrictions | Restrictions::KISSED,
         _ => {}
     }
     flags
@@ -187,3 +213,7 @@ const FLAGS: &[&str] = &[
     "serverresponse",
     "version",
 ];
+/// ntpd counts over eight intervals.
+const BURST: u8 = 8;
+/// What `limits.interval_s` may be.
+const LIMIT_S: std::ops::RangeInclusive<f64> = 0.001..=131_072.0;

@@ -1,0 +1,33 @@
+//! `[limits]`: how much a client may ask for, and how it is read.
+//!
+//! Must never: choose a number; the defaults are the limiter's own.
+
+use std::num::NonZeroU32;
+
+use timeball_responder::{LimitMode, LimitSettings};
+
+use super::kind::{Setting, Whole};
+use super::plan::Words;
+use super::section::{Noted, SectionReader};
+use super::settings::{BURST, CLIENTS, INTERVAL_S, LEAK, LIMIT_MODE};
+
+impl Words for LimitMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("off", Self::Off), ("observe", Self::Observe), ("on", Self::On)];
+}
+
+pub(super) fn read_limits(section: &SectionReader<'_, '_>) -> Result<LimitSettings, Noted> {
+    let count = |setting: &Setting<Whole>| {
+        let count = section.whole(setting)?.value;
+        Ok(NonZeroU32::try_from(count as u32).expect("in its range"))
+    };
+    let (mode, interval) = (section.choice(&LIMIT_MODE), section.seconds(&INTERVAL_S));
+    let (burst, leak, clients) = (count(&BURST), count(&LEAK), section.whole(&CLIENTS));
+    Ok(LimitSettings {
+        mode: mode?.value,
+        interval: interval?.value,
+        burst: burst?,
+        leak: leak?,
+        clients: clients?.value as usize,
+    })
+}
