@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use serde_json::{Value, json};
-use timeball_responder::{LimitMode, LimitSettings, Restrictions};
+use timeball_responder::Restrictions;
 
 use crate::config::{
     Access, Backend, Clock, ConfigError, Family, Host, KeyFile, Lan, LeapMode, Listen, Machine,
@@ -204,7 +204,7 @@ impl fmt::Display for Report {
         for rule in access {
             writeln!(f, "  let         {}", access_text(rule))?;
         }
-        writeln!(f, "  limit       {}", limits_text(&self.plan.limits))?;
+        writeln!(f, "  limit       {}", crate::config::limits_text(&self.plan.limits))?;
         if let Some(socket) = &control.socket {
             writeln!(f, "  tell        its state at {}", socket.display())?;
         }
@@ -258,18 +258,6 @@ fn access_text(rule: &Access) -> String {
     let kissed = if kissed { ", told when it is too often" } else { "" };
     let with = if required.is_empty() { String::new() } else { format!(", with {required}") };
     format!("{}{port} have {allowed}{with}{kissed}", rule.whom)
-}
-
-fn limits_text(limits: &LimitSettings) -> String {
-    let LimitSettings { interval, burst, leak, clients, .. } = limits;
-    let amount = format!("one request in {} s, {burst} at once", interval.as_secs_f64());
-    match limits.mode {
-        LimitMode::Off => "nobody".to_owned(),
-        LimitMode::Observe => format!("nobody, but count who asks for more than {amount}"),
-        LimitMode::On => format!(
-            "each client to {amount}, and 1 in {leak} of the rest; a worker remembers {clients}"
-        ),
-    }
 }
 
 fn workers_text(plan: &Plan) -> String {

@@ -1,4 +1,4 @@
-//! `[limits]`: how much a client may ask for, and how it is read.
+//! `[limits]`: how much a client may ask for, how it is read, and how a plan says it.
 //!
 //! Must never: choose a number; the defaults are the limiter's own.
 
@@ -30,4 +30,17 @@ pub(super) fn read_limits(section: &SectionReader<'_, '_>) -> Result<LimitSettin
         leak: leak?,
         clients: clients?.value as usize,
     })
+}
+
+/// What the limits come to, for people.
+pub(crate) fn limits_text(limits: &LimitSettings) -> String {
+    let LimitSettings { interval, burst, leak, clients, .. } = limits;
+    let amount = format!("one request in {} s, {burst} at once", interval.as_secs_f64());
+    match limits.mode {
+        LimitMode::Off => "nobody".to_owned(),
+        LimitMode::Observe => format!("nobody, but count who asks for more than {amount}"),
+        LimitMode::On => format!(
+            "each client to {amount}, and 1 in {leak} of the rest; a worker remembers {clients}"
+        ),
+    }
 }

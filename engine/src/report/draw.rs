@@ -303,7 +303,6 @@ pub(crate) fn work(totals: &Totals) -> Work {
             ("send_refused", totals.io.send_refused),
             ("frames_exhausted", totals.io.frames_exhausted),
             ("limited_answered_by_chance", totals.limiter.leaked),
-            ("limited_kissed", totals.limiter.kisses),
             ("limited_if_it_were_on", totals.limiter.observed),
             ("clients_forgotten", totals.limiter.forgotten),
             ("overloaded_batches", totals.limiter.overloaded),

@@ -29,7 +29,7 @@ pub(crate) use sources::SOURCES_MAX;
 pub(super) use sources::*;
 
 /// Every section, in the order of the example.
-pub(super) static SECTIONS: [&Section; 14] = [
+pub(super) static SECTIONS: [&Section; 15] = [
     &SERVER,
     &CLOCK,
     &LOG,
