@@ -452,13 +452,7 @@ pub(crate) fn plan_json(plan: &Plan, keys: &KeyFile, addresses: &[Vec<IpAddr>]) 
                 "kiss": rule.restrictions.contains(Restrictions::KISSED),
             })
         }).collect::<Vec<_>>(),
-        "limits": {
-            "mode": plan.limits.mode.word(),
-            "interval_s": plan.limits.interval.as_secs_f64(),
-            "burst": plan.limits.burst,
-            "leak": plan.limits.leak,
-            "clients": plan.limits.clients,
-        },
+        "limits": crate::config::limits_json(&plan.limits),
         "source": sources.map(|(source, addresses)| source_json(source, addresses)).collect::<Vec<_>>(),
     })
 }

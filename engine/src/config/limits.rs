@@ -4,6 +4,7 @@
 
 use std::num::NonZeroU32;
 
+use serde_json::{Value, json};
 use timeball_responder::{LimitMode, LimitSettings};
 
 use super::kind::{Setting, Whole};
@@ -43,4 +44,15 @@ pub(crate) fn limits_text(limits: &LimitSettings) -> String {
             "each client to {amount}, and 1 in {leak} of the rest; a worker remembers {clients}"
         ),
     }
+}
+
+/// The limits for programs, by the names of the file.
+pub(crate) fn limits_json(limits: &LimitSettings) -> Value {
+    json!({
+        "mode": limits.mode.word(),
+        "interval_s": limits.interval.as_secs_f64(),
+        "burst": limits.burst,
+        "leak": limits.leak,
+        "clients": limits.clients,
+    })
 }

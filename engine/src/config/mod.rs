@@ -30,7 +30,7 @@ pub use address::{Endpoint, Host};
 pub use example::example;
 pub use key_file::KeyFile;
 pub use lan::{BroadcastClient, BroadcastTo, Lan, ManycastClient};
-pub(crate) use limits::limits_text;
+pub(crate) use limits::{limits_json, limits_text};
 pub use plan::{
     Backend, Clock, Control, Family, KeyFormat, KeySettings, KeyUse, LeapMode, Listen, Local,
     LogLevel, Machine, Plan, PollRange, Server, Source, Spread, Steering, UringReplies, Words,
