@@ -10,7 +10,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use timeball_responder::{Census, Clerk, Counters, HashKey, Policy, Worker, policy_exchange};
+use timeball_responder::{
+    Access, AccessRule, Census, Clerk, Counters, HashKey, LimitMode, LimitSettings, Limits,
+    Network, Policy, Restrictions, Worker, worker_exchange,
+};
 use timeball_sys::{Backend, Carrier, ListenOptions, ReplyPath, UringOptions, listen, realtime};
 use timeball_time::{Publisher, Snapshot};
 use timeball_wire::{Algorithm, Key, KeyId, Keys, Trusted, Wait};
@@ -69,8 +72,8 @@ fn allocations(backend: Backend, replies: ReplyPath, answers: u64) -> u64 {
         let (carrier, _) = Carrier::open(backend, options, group.sockets).unwrap();
         send.send(carrier.waker()).unwrap();
         let trusted = Trusted { key: key(), peers: Vec::new() };
-        let policy = Policy { keys: Keys::new(vec![trusted]), ..Policy::default() };
-        let (_sender, policy) = policy_exchange(Arc::new(policy));
+        let policy = Policy { keys: Keys::new(vec![trusted]), ..limiting() };
+        let (_sender, policy) = worker_exchange(Arc::new(policy));
         let clerk = Clerk::new(Arc::new(Census::new(HashKey([1, 2]))));
         let mut worker = Worker::new(carrier, publisher.reader(), policy, shared).with_clerk(clerk);
         // The first turn may set up what later turns use again.
@@ -86,6 +89,18 @@ fn allocations(backend: Backend, replies: ReplyPath, answers: u64) -> u64 {
     stop.store(true, Ordering::Relaxed);
     waker.wake();
     worker.join().unwrap()
+}
+
+/// Limits for everybody, which are observed: each request is judged, and answered.
+fn limiting() -> Policy {
+    let settings = LimitSettings { mode: LimitMode::Observe, ..LimitSettings::USUAL };
+    let everybody = AccessRule {
+        network: Network::new([0; 4].into(), 0).unwrap(),
+        from_ntp_port: false,
+        restrictions: Restrictions::LIMITED,
+    };
+    let (access, limits) = (Access::new(&[everybody]), Limits::new(&settings, HashKey([1, 2])));
+    Policy { access, limits, ..Policy::default() }
 }
 
 /// The key of some requests.
@@ -119,6 +134,7 @@ fn ask_until(counters: &Counters, server: std::net::SocketAddr, answers: u64) {
     }
     let totals = counters.totals();
     assert!(totals.drops() > 0 && totals.signed > 0, "refusing and signing are part of it");
+    assert!(totals.limiter.observed > 0, "and limiting");
 }
 
 #[test]
