@@ -17,18 +17,18 @@ use timeball_responder::Restrictions;
 
 use crate::config::{
     Access, Backend, Clock, ConfigError, Family, Host, KeyFile, Lan, LeapMode, Listen, Machine,
-    Plan, Position, Problem, Source, Spread, Statistics, Steering, UringReplies, Whom, Words,
-    example,
+    Metrics, Plan, Position, Problem, Source, Spread, Statistics, Steering, UringReplies, Whom,
+    Words, example,
 };
 use crate::given::{Given, Loaded};
 use crate::import::Imported;
-use crate::{host, names, output};
+use crate::{host, metrics, names, output};
 
 /// Check a configuration file and show the plan it makes.
 ///
 /// Exit codes: 0 the file is right, 1 there are problems in it, 2 it could not be read.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").args(["config", "ntp_conf", "example"]).required(true))]
+#[command(group = clap::ArgGroup::new("what").args(WHAT).required(true))]
 pub struct Args {
     #[command(flatten)]
     given: Given,
@@ -40,12 +40,20 @@ pub struct Args {
     /// Print a commented example with every setting, and check nothing.
     #[arg(long, conflicts_with_all = ["config", "ntp_conf", "json"])]
     example: bool,
+
+    /// Print the table of all metrics, as in the documentation, and check nothing.
+    #[arg(long, conflicts_with_all = ["config", "ntp_conf", "json"])]
+    metrics: bool,
 }
 
 /// Runs the command: the plan goes to standard output, problems to standard error.
 pub fn run(args: &Args) -> ExitCode {
     if args.example {
         output::print(&example());
+        return ExitCode::SUCCESS;
+    }
+    if args.metrics {
+        output::print(&metrics::document());
         return ExitCode::SUCCESS;
     }
     let path = args.given.config.as_ref().or(args.given.ntp_conf.as_ref());
@@ -208,6 +216,7 @@ impl fmt::Display for Report {
         if let Some(socket) = &control.socket {
             writeln!(f, "  tell        its state at {}", socket.display())?;
         }
+        self.plan.metrics.iter().try_for_each(|page| writeln!(f, "  tell        {page}"))?;
         if let Some(Statistics { directory, kinds, .. }) = statistics {
             let kinds: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
             writeln!(f, "  write       {} in {}", kinds.join(", "), directory.display())?;
@@ -424,12 +433,8 @@ pub(crate) fn plan_json(plan: &Plan, keys: &KeyFile, addresses: &[Vec<IpAddr>]) 
         },
         "control": { "control_socket": control.socket },
         "sandbox": { "mode": plan.sandbox.word() },
-        "statistics": statistics.as_ref().map(|statistics| json!({
-            "directory": statistics.directory,
-            "kinds": statistics.kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>(),
-            "files": statistics.files.word(),
-            "link": statistics.link,
-        })),
+        "metrics": plan.metrics.as_ref().map(Metrics::to_json),
+        "statistics": statistics.as_ref().map(Statistics::to_json),
         "keys": plan.keys.as_ref().map(|settings| json!({
             "file": settings.file,
             "format": settings.format.word(),
@@ -489,5 +494,7 @@ fn comma_list<T: fmt::Display>(items: &[T]) -> String {
     texts(items).join(", ")
 }
 
+/// One of these is wanted.
+const WHAT: [&str; 4] = ["config", "ntp_conf", "example", "metrics"];
 const EXIT_WRONG: u8 = 1;
 const EXIT_UNREADABLE: u8 = 2;

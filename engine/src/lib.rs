@@ -12,6 +12,7 @@ mod difference;
 pub mod given;
 mod host;
 pub mod import;
+mod metrics;
 pub mod names;
 mod output;
 pub mod query;

@@ -262,8 +262,8 @@ fn unknown_names_are_refused_with_the_name_that_was_meant() {
         (
             "[nts]\n",
             "t.toml:1:2: `nts` is no section; remove it, or use one of [server], [clock], [log], \
-             [control], [statistics], [sandbox], [local], [[access]], [limits], [keys], [[source]], \
-             [[broadcast]], [broadcast_client], [manycast_server], [[manycast_client]]",
+             [control], [statistics], [sandbox], [metrics], [local], [[access]], [limits], [keys], \
+             [[source]], [[broadcast]], [broadcast_client], [manycast_server], [[manycast_client]]",
         ),
         (
             "[server]\nwokers = 2\n",

@@ -145,22 +145,25 @@ impl Whom {
             "source" => return Ok(Self::Sources),
             _ => {}
         }
-        if let Some((address, length)) = text.split_once('/') {
-            let address: IpAddr =
-                address.parse().map_err(|_| "does not begin with an IP address")?;
-            let digits = length.bytes().all(|byte| byte.is_ascii_digit());
-            let length = length.parse().ok().filter(|_| digits);
-            let network = length.and_then(|length| Network::new(address, length));
-            return match network {
-                Some(network) if network.address() != address => Err("has bits after its prefix"),
-                Some(network) => Ok(Self::Network(network)),
-                None => Err("does not end in a prefix length"),
-            };
-        }
-        if let Ok(address) = text.parse() {
-            return Ok(Self::Network(Network::host(address)));
+        if text.contains('/') || text.parse::<IpAddr>().is_ok() {
+            return parse_network(text).map(Self::Network);
         }
         Host::name(text).map(Self::Name).ok_or("is no network, address or host name")
+    }
+}
+
+/// A network as ADDRESS/LENGTH, or one address; else what is wrong with it.
+pub(super) fn parse_network(text: &str) -> Result<Network, &'static str> {
+    let Some((address, length)) = text.split_once('/') else {
+        return text.parse().map(Network::host).map_err(|_| "is no network or address");
+    };
+    let address: IpAddr = address.parse().map_err(|_| "does not begin with an IP address")?;
+    let digits = length.bytes().all(|byte| byte.is_ascii_digit());
+    let length = length.parse().ok().filter(|_| digits);
+    match length.and_then(|length| Network::new(address, length)) {
+        Some(network) if network.address() != address => Err("has bits after its prefix"),
+        Some(network) => Ok(network),
+        None => Err("does not end in a prefix length"),
     }
 }
 

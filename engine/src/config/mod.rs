@@ -16,6 +16,7 @@ mod keys;
 mod kind;
 mod lan;
 mod limits;
+mod metrics;
 mod parse;
 mod plan;
 mod problem;
@@ -31,6 +32,7 @@ pub use example::example;
 pub use key_file::KeyFile;
 pub use lan::{BroadcastClient, BroadcastTo, Lan, ManycastClient};
 pub(crate) use limits::{limits_json, limits_text};
+pub use metrics::Metrics;
 pub use plan::{
     Backend, Clock, Control, Family, KeyFormat, KeySettings, KeyUse, LeapMode, Listen, Local,
     LogLevel, Machine, Plan, PollRange, Server, Source, Spread, Steering, UringReplies, Words,

@@ -22,6 +22,7 @@ use super::keys::{read_key, read_keys, require_keys};
 use super::kind::{Setting, Text, Texts};
 use super::lan::read_lan;
 use super::limits::read_limits;
+use super::metrics::read_metrics;
 use super::plan::{
     Backend, Control, Family, Listen, Local, Machine, Plan, PollRange, Server, Source, UringReplies,
 };
@@ -110,6 +111,7 @@ fn read_plan<'t>(
     let control = document.section(root, &CONTROL).and_then(|section| read_control(&section));
     let statistics = read_statistics(document, root);
     let sandbox = read_sandbox(document, root);
+    let metrics = read_metrics(document, root);
     let local = document.section(root, &LOCAL).and_then(|section| read_local(&section));
     let access = document.repeated(root, &ACCESS).and_then(|sections| read_access(&sections));
     let limits = document.section(root, &LIMITS).and_then(|section| read_limits(&section));
@@ -127,6 +129,7 @@ fn read_plan<'t>(
         limits: limits?,
         control: control?,
         statistics: statistics?,
+        metrics: metrics?,
         lan,
         keys,
         sandbox: sandbox?,
@@ -169,7 +172,7 @@ fn read_listen(section: &SectionReader<'_, '_>) -> Result<Listen, Noted> {
 }
 
 /// Addresses to listen on, none of them twice and none of `others`.
-fn read_addresses(
+pub(super) fn read_addresses(
     section: &SectionReader<'_, '_>,
     setting: &Setting<Texts>,
     others: &[SocketAddr],

@@ -15,6 +15,7 @@ use timeball_wire::KeyId;
 use super::access::Access;
 use super::address::Endpoint;
 use super::lan::Lan;
+use super::metrics::Metrics;
 use super::problem::Position;
 use super::sandbox::SandboxMode;
 use super::statistics::Statistics;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub limits: LimitSettings,
     /// Who may ask the server about itself.
     pub control: Control,
+    /// The page of metrics, if there is to be one.
+    pub metrics: Option<Metrics>,
     /// Statistics files, if any are to be written.
     pub statistics: Option<Statistics>,
     /// What is done on the local network.

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
 use toml::de::DeTable;
 
 use super::kind::{Choice, Flag, Presence, Section, Setting, Text, Texts};
@@ -23,6 +24,18 @@ pub struct Statistics {
     pub files: FileScheme,
     /// Whether the present file is to be found under the plain name too.
     pub link: bool,
+}
+
+impl Statistics {
+    /// For programs, by the names of the file.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "directory": self.directory,
+            "kinds": self.kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>(),
+            "files": self.files.word(),
+            "link": self.link,
+        })
+    }
 }
 
 /// A kind of statistics file; its word is its name.

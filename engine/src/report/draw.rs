@@ -6,17 +6,21 @@
 //! Must never: make the discipline thread or a worker wait for a reader.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crossbeam::utils::CachePadded;
 use timeball_discipline as discipline;
-use timeball_responder::{Announcement, Counters, Totals};
+use timeball_responder::{
+    Announcement, BATCH_BOUNDS, Counters, Distribution, RESIDENCE_BOUNDS_NS, Totals,
+};
 use timeball_sys::realtime;
 use timeball_time::{Interval, NtpTimestamp, Reader, Realtime, Snapshot, Timestamp};
 
 use super::{
-    Answer, Clock, Header, Local, PastAnswer, Report, Sandbox, Source, VERSION, Waiting, Work,
+    Answer, Censuses, Clock, Header, Histogram, Local, PastAnswer, Report, Sandbox, Source,
+    VERSION, Waiting, Work,
 };
 use crate::names::reference;
 
@@ -25,6 +29,8 @@ use crate::names::reference;
 pub(crate) struct Board {
     shown: Mutex<Option<Shown>>,
     stuck: Mutex<Vec<String>>,
+    reloads: AtomicU64,
+    reloads_refused: AtomicU64,
 }
 
 /// What is on the board.
@@ -93,6 +99,12 @@ impl Board {
         }
     }
 
+    /// The configuration was read again, and put into force or `refused`.
+    pub(crate) fn count_reload(&self, refused: bool) {
+        let counter = if refused { &self.reloads_refused } else { &self.reloads };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn stuck(&self) -> Vec<String> {
         self.stuck.lock().map_or_else(|_| Vec::new(), |stuck| stuck.clone())
     }
@@ -113,6 +125,8 @@ pub(crate) struct Witness {
     pub(crate) sandbox: Sandbox,
     /// Of each worker.
     pub(crate) tallies: Vec<Tally>,
+    /// Whom they have met.
+    pub(crate) censuses: Arc<Censuses>,
     /// What workers read.
     pub(crate) clock: Reader,
     /// What the discipline shows.
@@ -150,6 +164,9 @@ impl Witness {
             sources: sources.map(|(one, name)| source(one, name)).collect(),
             clients: work(&all),
             workers: totals.iter().map(work).collect(),
+            reloads: self.board.reloads.load(Ordering::Relaxed),
+            reloads_refused: self.board.reloads_refused.load(Ordering::Relaxed),
+            census: self.censuses.read(now, self.started.elapsed().as_secs_f64()),
         })
     }
 }
@@ -289,6 +306,10 @@ pub(crate) fn work(totals: &Totals) -> Work {
         received: totals.received,
         answered: totals.answers(),
         answered_by_version: totals.answered.to_vec(),
+        answered_symmetric: totals.symmetric,
+        sent: totals.io.sent,
+        residence_s: histogram(&RESIDENCE_BOUNDS_NS, &totals.residences, 1e9),
+        batch_datagrams: histogram(&BATCH_BOUNDS, &totals.batch_sizes, 1.0),
         unanswered: totals.drops(),
         unanswered_by_reason: occurred(
             totals.drops_by_reason().map(|(reason, count)| (reason.name(), count)),
@@ -307,6 +328,19 @@ pub(crate) fn work(totals: &Totals) -> Work {
             ("clients_forgotten", totals.limiter.forgotten),
             ("overloaded_batches", totals.limiter.overloaded),
         ]),
+    }
+}
+
+/// `distribution` with its `bounds`, of which a unit has `parts`.
+fn histogram<const BUCKETS: usize>(
+    bounds: &[u64],
+    distribution: &Distribution<BUCKETS>,
+    parts: f64,
+) -> Histogram {
+    Histogram {
+        bounds: bounds.iter().map(|&bound| bound as f64 / parts).collect(),
+        counts: distribution.counts.to_vec(),
+        sum: distribution.sum as f64 / parts,
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! Must never: hold what only one of its readers wants.
 
+mod census;
 mod draw;
 mod text;
 
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use census::Censuses;
+pub use census::{Census, ClientCounts, Talker, Talkers};
 pub(crate) use draw::{Board, Tally, Witness, work};
 pub(crate) use text::{headline, sandbox, span, state, text, workers_text};
 
@@ -58,6 +61,15 @@ pub struct Report {
     pub clients: Work,
     /// Each worker.
     pub workers: Vec<Work>,
+    /// How often the configuration was read again and put into force.
+    #[serde(default)]
+    pub reloads: u64,
+    /// How often that was refused.
+    #[serde(default)]
+    pub reloads_refused: u64,
+    /// Who is out there.
+    #[serde(default)]
+    pub census: Census,
 }
 
 /// How the server is confined.
@@ -242,12 +254,35 @@ pub struct Work {
     pub answered: u64,
     /// The same by version, 1 to 4.
     pub answered_by_version: Vec<u64>,
+    /// Of these, answers to symmetric active requests (mode 1).
+    #[serde(default)]
+    pub answered_symmetric: u64,
+    /// Answers that the kernel has taken.
+    #[serde(default)]
+    pub sent: u64,
+    /// How long requests stayed here, T3 − T2.
+    #[serde(default)]
+    pub residence_s: Histogram,
+    /// How many datagrams were taken at once.
+    #[serde(default)]
+    pub batch_datagrams: Histogram,
     /// Not answered.
     pub unanswered: u64,
     /// The same by reason; reasons that never occurred are left out.
     pub unanswered_by_reason: BTreeMap<String, u64>,
     /// What else is worth a look; what never occurred is left out.
     pub noted: BTreeMap<String, u64>,
+}
+
+/// How often which size occurred.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Histogram {
+    /// Upper bounds of the buckets, which belong to them.
+    pub bounds: Vec<f64>,
+    /// How many lie in each, and above the last if there is one more than bounds.
+    pub counts: Vec<u64>,
+    /// All sizes together.
+    pub sum: f64,
 }
 
 impl Work {

@@ -4,12 +4,17 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Sandbox, Source, Work};
+use super::{Report, Sandbox, Source, Work, census};
 
 /// All of `report`.
 pub(crate) fn text(report: &Report) -> String {
     let confined = format!("sandbox  {}\n", sandbox(&report.sandbox));
-    stuck(report) + &clock(report) + &confined + &sources(report) + &workers_text(&report.workers)
+    stuck(report)
+        + &clock(report)
+        + &confined
+        + &sources(report)
+        + &workers_text(&report.workers)
+        + &census::text(&report.census)
 }
 
 /// How the server is confined, in one line.

@@ -11,6 +11,7 @@ use timeball_sys::probe_uring;
 
 use super::listen::Listening;
 use crate::config::{Backend, Listen, Plan, Spread, Steering};
+use crate::metrics::MetricsSockets;
 use crate::report::{Sandbox, sandbox};
 
 /// The start-up report, gathered while starting.
@@ -25,6 +26,7 @@ impl Banner {
         listening: &Listening,
         control: Option<&Path>,
         confined: &Sandbox,
+        page: Option<&MetricsSockets>,
     ) -> Self {
         let mut banner = Self { text: format!("timeball {}\n", env!("CARGO_PKG_VERSION")) };
         banner.line("serving", &serving(plan));
@@ -36,6 +38,9 @@ impl Banner {
         banner.line("sandbox", &sandbox(confined));
         if let Some(path) = control {
             banner.line("control", &path.display().to_string());
+        }
+        for address in page.into_iter().flat_map(MetricsSockets::addresses) {
+            banner.line("metrics", &format!("http://{address}/metrics"));
         }
         if let Some(address) = listening.addresses().next() {
             banner.line("ask it", &format!("timeball query {}", reachable(address)));

@@ -44,6 +44,7 @@ use crate::config::{ConfigError, KeyFile, Machine, Plan};
 use crate::control::{Door, DoorError};
 use crate::given::Given;
 use crate::import::{Imported, Verdict};
+use crate::metrics::MetricsError;
 pub(crate) use almanac::{Age, load as load_leap_table};
 use banner::Banner;
 use handover::Succession;
@@ -104,6 +105,8 @@ enum StartError {
     #[error(transparent)]
     Steering(#[from] SteerError),
     #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    #[error(transparent)]
     Door(#[from] DoorError),
     #[error(
         "{0} cannot be opened beside the sockets for broadcasts, which have its port: restart the server"
@@ -124,7 +127,7 @@ impl StartError {
         match self {
             Self::Config(ConfigError::Wrong(_) | ConfigError::Imported(_)) => 1,
             Self::Config(ConfigError::Unreadable { .. }) => 2,
-            Self::Listen(_) | Self::GivenUp(_) => 3,
+            Self::Listen(_) | Self::GivenUp(_) | Self::Metrics(_) => 3,
             _ => 4,
         }
     }
@@ -151,7 +154,8 @@ fn start(args: &Args) -> Result<Running, StartError> {
     let door = premises.door.as_ref().map(Door::path);
     let confined = sandbox::enter(&loaded, door)?;
     log.write().map_err(StartError::system("cannot start the thread that writes the log"))?;
-    let banner = Banner::new(&loaded.plan, &premises.listening, door, &confined);
+    let page = premises.page.as_ref();
+    let banner = Banner::new(&loaded.plan, &premises.listening, door, &confined, page);
     let legacy = succession.as_ref().map(Succession::legacy).transpose()?;
     let (given, inherited) = (args.given.clone(), premises.has_door);
     let setting = Setting { given, plan: loaded.plan, keys, confined };

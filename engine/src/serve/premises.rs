@@ -16,6 +16,7 @@ use super::listen::Listening;
 use super::whereabouts::Whereabouts;
 use crate::config::{KeyFile, Plan, Steering};
 use crate::control::{Door, DoorError};
+use crate::metrics::{MetricsError, MetricsSockets};
 
 /// Sockets, and what else needs to be had before privileges are gone.
 pub(super) struct Premises {
@@ -24,6 +25,7 @@ pub(super) struct Premises {
     pub(super) door: Option<Door>,
     /// The control socket is the predecessor's.
     pub(super) has_door: bool,
+    pub(super) page: Option<MetricsSockets>,
     pub(super) whereabouts: Whereabouts,
     /// What the discipline is told.
     pub(super) clock: discipline::Config,
@@ -41,6 +43,7 @@ impl Premises {
     ) -> Result<Self, StartError> {
         let spread_key = getrandom::u32().map_err(io::Error::other);
         let spread_key = spread_key.map_err(StartError::system("no randomness"))?;
+        let beside = inheritance.is_some();
         let inherited = match &mut inheritance {
             Some(inheritance) => inheritance.listening(&plan.server)?,
             None => Listening::nowhere(spread_key),
@@ -60,8 +63,9 @@ impl Premises {
             Some(door) => Some(door),
             None => open_door(plan, user.as_ref(), &mut listening.notes)?,
         };
+        let page = open_page(plan, None, beside)?;
         drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
-        Ok(Self { listening, lan, door, has_door, whereabouts, clock })
+        Ok(Self { listening, lan, door, has_door, page, whereabouts, clock })
     }
 }
 
@@ -77,6 +81,16 @@ pub(super) fn open_door(
     Ok(Door::open_usual(user)
         .inspect_err(|error| notes.push(format!("no `timeball status` here: {error}")))
         .ok())
+}
+
+/// The sockets of the page of metrics, if there is to be one; those that `before` has already are shared, and
+/// `beside`: those of the process that is to be replaced.
+pub(super) fn open_page(
+    plan: &Plan,
+    before: Option<&MetricsSockets>,
+    beside: bool,
+) -> Result<Option<MetricsSockets>, MetricsError> {
+    plan.metrics.as_ref().map(|settings| MetricsSockets::open(settings, before, beside)).transpose()
 }
 
 /// What the discipline is told of the plan.

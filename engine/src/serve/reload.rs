@@ -21,9 +21,9 @@ use super::clockwork::Change;
 use super::gatekeeper::Gatekeeper;
 use super::lan::{Lan, LanSockets};
 use super::listen::Listening;
-use super::premises::{discipline_config, open_door};
+use super::premises::{discipline_config, open_door, open_page};
 use super::running::Running;
-use super::running::{policy, prepare_lan, watch};
+use super::running::{policy, prepare_lan, start_page, watch};
 use super::whereabouts::Whereabouts;
 use super::workers::Workers;
 use super::{StartError, fixed, log_import, log_key_warnings, sandbox, tell_service_manager};
@@ -31,6 +31,7 @@ use crate::config::{ConfigError, KeyFile, Machine, Plan};
 use crate::control::{Door, Reloaded};
 use crate::difference::differences;
 use crate::given::Loaded;
+use crate::metrics::{MetricsPage, MetricsSockets};
 use crate::thread::Thread;
 
 /// All that is ready to be taken up. Of what stays as it is, `None`.
@@ -43,6 +44,7 @@ struct Ready {
     change: Change,
     lan: Option<Option<Lan>>,
     door: Option<Option<Door>>,
+    page: Option<Option<MetricsSockets>>,
 }
 
 impl Running {
@@ -57,6 +59,9 @@ impl Running {
             tell_service_manager(&[sd_notify::NotifyState::Reloading, began]);
         }
         let outcome = self.read_again(dry_run);
+        if !dry_run {
+            self.witness.board.count_reload(outcome.is_err());
+        }
         match &outcome {
             _ if dry_run => return outcome,
             Ok(reloaded) => log_reloaded(reloaded),
@@ -123,6 +128,9 @@ impl Running {
         let door = (plan.control != self.setting.plan.control)
             .then(|| open_door(plan, None, &mut Vec::new()))
             .transpose()?;
+        let page = (plan.metrics != self.setting.plan.metrics)
+            .then(|| open_page(plan, self.page.as_ref().map(MetricsPage::sockets), false))
+            .transpose()?;
         let control_sockets =
             listening.control_sockets().map_err(StartError::system("cannot share the sockets"))?;
         let whereabouts = Whereabouts::new(addresses.into_iter());
@@ -135,7 +143,17 @@ impl Running {
         let policy = policy(plan, access, keys)?;
         // Last, because from here on they answer.
         let workers = self.prepare_workers(plan, &listening)?;
-        Ok(Ready { listening, control_sockets, workers, gatekeeper, policy, change, lan, door })
+        Ok(Ready {
+            listening,
+            control_sockets,
+            workers,
+            gatekeeper,
+            policy,
+            change,
+            lan,
+            door,
+            page,
+        })
     }
 
     fn prepare_workers(
@@ -149,7 +167,8 @@ impl Running {
             return Ok(None);
         }
         let shares = listening.shares().map_err(StartError::system("cannot share the sockets"))?;
-        Ok(Some(Workers::start(&plan.server, shares, &self.clockwork.reader(), &self.desk)?))
+        let (clock, censuses) = (self.clockwork.reader(), &self.witness.censuses);
+        Ok(Some(Workers::start(&plan.server, shares, &clock, &self.desk, censuses)?))
     }
 
     fn prepare_lan(
@@ -171,7 +190,7 @@ impl Running {
 
     /// Has every part take up what is new for it.
     fn adopt(&mut self, ready: Ready, plan: Plan, keys: KeyFile) {
-        let Ready { listening, control_sockets, mut gatekeeper, lan, door, .. } = ready;
+        let Ready { listening, control_sockets, mut gatekeeper, lan, door, page, .. } = ready;
         self.log.set(plan.log_level);
         // Threads that are about to end are not stuck.
         self.watchdog.take().into_iter().for_each(Thread::finish);
@@ -194,8 +213,14 @@ impl Running {
             self.door = door.as_ref().and_then(handle);
         }
         self.control.adopt(self.witness.clone(), door, control_sockets);
-        let (workers, lan) = (&self.workers, self.lan.as_ref());
-        let watchdog = watch(workers, &self.clockwork, &self.control, lan, &self.witness);
+        if let Some(sockets) = page {
+            self.page.take().into_iter().for_each(MetricsPage::finish);
+            let page = start_page(&plan, sockets, &self.witness);
+            self.page = page.inspect_err(|error| tracing::error!("{error}")).ok().flatten();
+        }
+        self.page.iter().for_each(|page| page.adopt(self.witness.clone()));
+        let others = [self.lan.as_ref(), self.page.as_ref().map(MetricsPage::thread)];
+        let watchdog = watch(&self.workers, &self.clockwork, &self.control, others, &self.witness);
         self.watchdog = tell(watchdog, "the watchdog");
         self.listening = listening;
         (self.setting.plan, self.setting.keys) = (plan, keys);

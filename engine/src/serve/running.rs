@@ -29,9 +29,10 @@ use super::watchdog::{Patient, Watchdog};
 use super::workers::Workers;
 use super::{EXIT_THREAD_LOST, StartError, tell_service_manager};
 use crate::config::{KeyFile, Plan};
-use crate::control::{Control, Demand, Operator};
+use crate::control::{Control, Demand, Door, Operator};
 use crate::given::Given;
-use crate::report::{self, Board, Sandbox, Witness};
+use crate::metrics::{MetricsPage, MetricsSockets};
+use crate::report::{self, Board, Censuses, Sandbox, Witness};
 use crate::thread::Thread;
 
 /// What the server goes by.
@@ -59,6 +60,7 @@ pub(super) struct Running {
     pub(super) desk: Arc<Desk>,
     pub(super) gatekeeper: Gatekeeper,
     pub(super) control: Operator,
+    pub(super) page: Option<MetricsPage>,
     /// `None` if the system refused another thread for it.
     pub(super) watchdog: Option<Thread>,
     pub(super) witness: Witness,
@@ -82,7 +84,7 @@ impl Running {
         premises: Premises,
         legacy: Option<&Legacy>,
     ) -> Result<Self, StartError> {
-        let Premises { listening, lan, door, whereabouts, mut clock, .. } = premises;
+        let Premises { listening, lan, door, page, whereabouts, mut clock, .. } = premises;
         let Setting { plan, keys, .. } = &setting;
         if legacy.is_some() {
             // The predecessor may have steered meanwhile.
@@ -98,7 +100,8 @@ impl Running {
         let access = gatekeeper.table(&board);
         let desk = Arc::new(Desk::new(policy(plan, access, keys)?));
         let shares = listening.shares().map_err(StartError::system("cannot share the sockets"))?;
-        let workers = Workers::start(&plan.server, shares, &clock, &desk)?;
+        let censuses = Censuses::secret().map_err(StartError::system("no randomness"))?;
+        let workers = Workers::start(&plan.server, shares, &clock, &desk, &censuses)?;
         let clockwork =
             clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
         clockwork.count(workers.tallies());
@@ -115,18 +118,16 @@ impl Running {
             carriers: workers.carriers().map(str::to_owned).collect(),
             sandbox: setting.confined.clone(),
             tallies: workers.tallies(),
+            censuses: Arc::new(censuses),
             clock,
             board,
         };
-        let demands = summons.demands();
-        let control = listening
-            .control_sockets()
-            .and_then(|sockets| Control::new(witness.clone(), door, sockets, desk.join(), demands))
-            .and_then(Control::start)
+        let control = start_control(&listening, &witness, door, &desk, &summons)
             .map_err(StartError::system("cannot start the control thread"))?;
-        let watchdog = watch(&workers, &clockwork, &control, lan.as_ref(), &witness)
+        let page = start_page(plan, page, &witness)?;
+        let others = [lan.as_ref(), page.as_ref().map(MetricsPage::thread)];
+        let watchdog = watch(&workers, &clockwork, &control, others, &witness)
             .map_err(StartError::system("cannot start the watchdog"))?;
-        let watchdog = Some(watchdog);
         Ok(Self {
             setting,
             log,
@@ -137,7 +138,8 @@ impl Running {
             desk,
             gatekeeper,
             control,
-            watchdog,
+            page,
+            watchdog: Some(watchdog),
             witness,
             summons,
             door: estate,
@@ -234,6 +236,7 @@ impl Running {
 
     fn finish(self, end: impl FnOnce(Workers) -> Vec<Totals>) -> ExitCode {
         self.watchdog.into_iter().for_each(Thread::finish);
+        self.page.into_iter().for_each(MetricsPage::finish);
         self.control.finish();
         self.lan.into_iter().for_each(Thread::finish);
         // Workers before the discipline: their last answers still come from a living snapshot.
@@ -261,15 +264,39 @@ pub(super) fn prepare_lan(
     Lan::new(&plan.lan, sockets, keys, clock, desk.join(), ear).map(Some)
 }
 
+/// The control plane.
+fn start_control(
+    listening: &Listening,
+    witness: &Witness,
+    door: Option<Door>,
+    desk: &Desk,
+    summons: &Summons,
+) -> io::Result<Operator> {
+    let (sockets, demands) = (listening.control_sockets()?, summons.demands());
+    Control::new(witness.clone(), door, sockets, desk.join(), demands)?.start()
+}
+
+/// The page of metrics, if there is to be one.
+pub(super) fn start_page(
+    plan: &Plan,
+    sockets: Option<MetricsSockets>,
+    witness: &Witness,
+) -> Result<Option<MetricsPage>, StartError> {
+    let wanted = plan.metrics.as_ref().zip(sockets);
+    let start = |(settings, sockets)| MetricsPage::start(settings, sockets, witness.clone());
+    wanted.map(start).transpose().map_err(StartError::system("cannot start the metrics thread"))
+}
+
 /// Has a thread of its own see that all others go on.
 pub(super) fn watch(
     workers: &Workers,
     clockwork: &Timekeeper,
     control: &Operator,
-    lan: Option<&Thread>,
+    more: [Option<&Thread>; 2],
     witness: &Witness,
 ) -> io::Result<Thread> {
-    let others = [clockwork.thread(), control.thread()].into_iter().chain(lan).map(Patient::of);
+    let others = [clockwork.thread(), control.thread()].into_iter();
+    let others = others.chain(more.into_iter().flatten()).map(Patient::of);
     Watchdog::start(workers.patients().chain(others), witness)
 }
 

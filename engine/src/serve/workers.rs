@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Sender, bounded};
 use crossbeam::utils::CachePadded;
-use timeball_responder::{Counters, PolicyReceiver, Totals, Worker};
+use timeball_responder::{Clerk, Counters, PolicyReceiver, Totals, Worker};
 use timeball_sys::sandbox::{Role, SandboxError, confine};
 use timeball_sys::{
     Carrier, CarrierError, CpuError, PrivilegeError, ServerSocket, UringOptions, Waker,
@@ -25,7 +25,7 @@ use super::desk::Desk;
 use super::listen::Share;
 use super::watchdog::Patient;
 use crate::config::Server;
-use crate::report::Tally;
+use crate::report::{Censuses, Tally};
 
 /// The running workers.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ struct Job {
     clock: Reader,
     policy: PolicyReceiver,
     counters: Arc<CachePadded<Counters>>,
+    clerk: Clerk,
     end: Arc<End>,
     started: Sender<Result<Started, StartError>>,
 }
@@ -90,7 +91,7 @@ pub(super) enum StartError {
 
 impl Workers {
     /// Starts a worker for each of `shares`, core after core of `server`, all with the time of `clock` and
-    /// the policy of `desk`, and returns when all can answer.
+    /// the policy of `desk`, each with a census of `censuses`, and returns when all can answer.
     ///
     /// # Errors
     /// The first [`StartError`]; those already started have ended again.
@@ -99,10 +100,11 @@ impl Workers {
         shares: Vec<Share>,
         clock: &Reader,
         desk: &Desk,
+        censuses: &Censuses,
     ) -> Result<Self, StartError> {
         let mut workers = Self { threads: Vec::with_capacity(shares.len()), end: Arc::default() };
         for (&core, share) in server.cores.iter().cycle().zip(shares) {
-            match workers.start_one(core, server, share, clock, desk) {
+            match workers.start_one(core, server, share, clock, desk, censuses) {
                 Ok(thread) => workers.threads.push(thread),
                 Err(error) => {
                     workers.relieve();
@@ -120,6 +122,7 @@ impl Workers {
         share: Share,
         clock: &Reader,
         desk: &Desk,
+        censuses: &Censuses,
     ) -> Result<Thread, StartError> {
         let (started, report) = bounded(1);
         let counters = Arc::default();
@@ -130,6 +133,7 @@ impl Workers {
             clock: clock.clone(),
             policy: desk.join_as_worker(),
             counters: Arc::clone(&counters),
+            clerk: Clerk::new(censuses.open()),
             end: Arc::clone(&self.end),
             started,
         };
@@ -191,7 +195,7 @@ impl Workers {
 /// The life of one worker thread.
 fn work(job: Job) {
     let will = LastWill;
-    let Job { core, server, share, clock, policy, counters, end, started } = job;
+    let Job { core, server, share, clock, policy, counters, clerk, end, started } = job;
     let carrier = match prepare(core, &server, share.sockets) {
         Ok((carrier, why)) => {
             let report = Started { waker: carrier.waker(), carrier: why };
@@ -204,7 +208,7 @@ fn work(job: Job) {
             return;
         }
     };
-    let mut worker = Worker::new(carrier, clock, policy, counters);
+    let mut worker = Worker::new(carrier, clock, policy, counters).with_clerk(clerk);
     if share.smeared {
         worker = worker.smearing(server.smear);
     }

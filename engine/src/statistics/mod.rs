@@ -139,7 +139,7 @@ impl Chronicle {
     }
 
     fn record(&self, record: Record) {
-        self.give(Message::Record(record));
+        self.give(Message::Record(Box::new(record)));
     }
 
     /// Lost when the disk is far behind.

@@ -20,7 +20,7 @@ use crate::report::{Tally, Work, work};
 #[derive(Debug)]
 pub(super) enum Message {
     /// Something to be written.
-    Record(Record),
+    Record(Box<Record>),
     /// Whose work to tell of every hour.
     Workers(Vec<Tally>),
 }

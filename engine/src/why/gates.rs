@@ -6,7 +6,7 @@ use crate::names::kiss_meaning;
 use crate::report::{Report, Source, span};
 
 /// What the served time rests on, or what is in the way; the first is the one that decides.
-pub(super) fn reasons(report: &Report) -> Vec<String> {
+pub(crate) fn reasons(report: &Report) -> Vec<String> {
     let mut reasons = if report.is_serving() { grounds(report) } else { obstacles(report) };
     // With a source that is good the others' troubles are not the reason of anything.
     if report.clock.basis != "sources" || !report.is_serving() {

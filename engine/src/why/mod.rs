@@ -18,6 +18,8 @@ use crate::control::ask;
 use crate::output;
 use crate::report::Report;
 
+pub(crate) use gates::reasons;
+
 /// Say why the server running here is serving the time, or why not.
 ///
 /// Exit codes: 0 it is serving; 1 it is not; 4 no server answered, with the reason on standard error.
@@ -79,7 +81,7 @@ impl Explanation {
         Self {
             serving: report.is_serving(),
             state,
-            reasons: gates::reasons(report),
+            reasons: reasons(report),
             notes: stuck.chain(report.notes.iter().cloned()).collect(),
             clients: judges::verdicts(header),
         }

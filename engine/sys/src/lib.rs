@@ -43,6 +43,7 @@ mod sockaddr;
 mod sockopt;
 mod stamping;
 mod steering;
+mod stream;
 pub mod traffic;
 mod uring;
 mod wait;
@@ -67,6 +68,7 @@ pub use privileges::{Capability, PrivilegeError, User, drop_privileges};
 pub use server::{ListenError, ListenGroup, ListenOptions, ServerSocket, check_free, listen};
 pub use stamping::Stamping;
 pub use steering::Spread;
+pub use stream::listen_stream;
 pub use uring::{
     Feature, ReplyPath, Report, Unusable, UringIo, UringOptions, UringRefused, probe as probe_uring,
 };

@@ -16,6 +16,7 @@ mod server;
 mod sources;
 
 use super::kind::Section;
+use super::metrics::METRICS;
 use super::sandbox::SANDBOX;
 use super::statistics::STATISTICS;
 
@@ -29,13 +30,14 @@ pub(crate) use sources::SOURCES_MAX;
 pub(super) use sources::*;
 
 /// Every section, in the order of the example.
-pub(super) static SECTIONS: [&Section; 15] = [
+pub(super) static SECTIONS: [&Section; 16] = [
     &SERVER,
     &CLOCK,
     &LOG,
     &CONTROL,
     &STATISTICS,
     &SANDBOX,
+    &METRICS,
     &LOCAL,
     &ACCESS,
     &LIMITS,

@@ -17,6 +17,7 @@ pub(super) fn of(role: Role) -> Vec<c_long> {
         Role::Discipline => &[DATAGRAMS, SOCKETS, WAITING, CLOCK],
         Role::Network => &[DATAGRAMS, SOCKETS, WAITING],
         Role::Control => &[DATAGRAMS, SOCKETS, SERVING, WAITING, READING, OLD_READING, WRITING],
+        Role::Page => &[DATAGRAMS, SERVING, ENDING, WAITING],
         Role::LookUp => &[DATAGRAMS, SOCKETS, WAITING, READING, OLD_READING, IDENTITY],
         Role::Log => &[WAITING],
         Role::Reader => &[READING, OLD_READING, WAITING],
@@ -119,6 +120,9 @@ const SOCKETS: &[c_long] = &[
 
 /// To take connections.
 const SERVING: &[c_long] = &[libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4];
+
+/// To end a connection in order.
+const ENDING: &[c_long] = &[libc::SYS_shutdown];
 
 /// To sleep until something happens.
 const WAITING: &[c_long] = &[

@@ -41,6 +41,8 @@ pub enum Role {
     Network,
     /// Answers at sockets of its own, which it makes and removes.
     Control,
+    /// Answers those who connect to sockets it has been given.
+    Page,
     /// Looks names up by the system's resolver, which may load libraries.
     LookUp,
     /// Writes lines to what is open already.
