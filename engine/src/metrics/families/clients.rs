@@ -82,6 +82,12 @@ pub(super) static FAMILIES: &[Family] = &[
         "Answers that refused the request's key.",
         |seen, out| noted(seen, out, "crypto_nak"),
     ),
+    counter(
+        "timeball_replies_kiss_total",
+        "worker",
+        "Answers that were a kiss-o'-death RATE instead of the time.",
+        |seen, out| noted(seen, out, "kisses"),
+    ),
     counter("timeball_sent_total", "worker", "Answers that the kernel has taken.", |seen, out| {
         each(seen, |worker, work| out.add(&[("worker", worker)], work.sent as f64));
     }),
