@@ -9,6 +9,7 @@
 mod fixture;
 
 use std::hint::black_box;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,12 +17,12 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use fixture::{FullBatches, NONCE, NOW, client, datagram, request, snapshot};
 use hdrhistogram::Histogram;
 use timeball_responder::{
-    Announcement, Census, Clerk, HashKey, Limiter, Policy, Verdict, Worker, answer,
-    policy_exchange, stamp,
+    Access, AccessRule, Announcement, Census, Clerk, HashKey, LimitMode, LimitSettings, Limiter,
+    Limits, Network, Policy, Restrictions, Verdict, Worker, answer, policy_exchange, stamp,
 };
 use timeball_time::{Interval, Publisher};
 use timeball_wire::{
-    Algorithm, BATCH_MAX, HEADER_LEN, Header, Key, KeyId, Keys, Mode, Trusted, Wait,
+    Algorithm, BATCH_MAX, Datagram, HEADER_LEN, Header, Key, KeyId, Keys, Mode, Trusted, Wait,
 };
 
 criterion_group!(
@@ -33,7 +34,8 @@ criterion_group!(
     snapshot_under_a_writer,
     clients_noted,
     histogram,
-    worker_turn
+    worker_turn,
+    limits
 );
 criterion_main!(benches);
 
@@ -174,4 +176,49 @@ fn worker_turn(criterion: &mut Criterion) {
         bencher.iter(|| assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX)));
     });
     group.finish();
+}
+
+/// What limits cost: a request answered without them, from a client that was just heard (hot), and from one of a
+/// million in an order that no cache knows (cold). The limiter is the difference.
+fn limits(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("answer one request, with limits");
+    for (name, mode, clients) in [
+        ("off", LimitMode::Off, 1),
+        ("hot", LimitMode::Observe, 1),
+        ("cold, 1 000 000 clients", LimitMode::Observe, 1_000_000),
+    ] {
+        let policy = limiting(mode);
+        let mut limiter = Limiter::new(&policy.limits);
+        let snapshot = snapshot(0);
+        let announcement = Announcement::at(&snapshot, NOW);
+        let mut number = 0_u32;
+        let mut ask = || {
+            number = number.wrapping_add(1) % clients;
+            // An odd factor visits every address once, in no order that a cache could learn.
+            let address =
+                Ipv4Addr::from_bits(0x0100_0000 + number.wrapping_mul(0x9E37_79B1) % 0xD000_0000);
+            let mut bytes = request();
+            let source = SocketAddr::new(address.into(), 40_000);
+            let mut datagram = Datagram { source, ..datagram(&mut bytes) };
+            answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram)
+        };
+        // Everybody has been heard before.
+        assert!((0..clients).all(|_| matches!(ask(), Verdict::Reply { .. })));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| assert!(matches!(ask(), Verdict::Reply { .. })));
+        });
+    }
+    group.finish();
+}
+
+/// Everybody is limited, and, for the time being, answered.
+fn limiting(mode: LimitMode) -> Policy {
+    let everybody = AccessRule {
+        network: Network::new([0; 4].into(), 0).expect("no bits"),
+        from_ntp_port: false,
+        restrictions: Restrictions::LIMITED,
+    };
+    let settings = LimitSettings { mode, ..LimitSettings::USUAL };
+    let (access, limits) = (Access::new(&[everybody]), Limits::new(&settings, HashKey([1, 2])));
+    Policy { access, limits, ..Policy::default() }
 }
