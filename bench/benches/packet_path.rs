@@ -178,8 +178,8 @@ fn worker_turn(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What limits cost: a request answered without them, from a client that was just heard (hot), and from one of a
-/// million in an order that no cache knows (cold). The limiter is the difference.
+/// What limits cost: a request answered without them, from a client that was just heard (hot), and from one
+/// of a million in an order that no cache knows (cold). The limiter is the difference.
 fn limits(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("answer one request, with limits");
     for (name, mode, clients) in [
