@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Upper bounds of the buckets of [`Histogram`]: 1, 2 and 5 of each power of ten, in nanoseconds from 1 µs to
+/// Upper bounds of the buckets of a histogram: 1, 2 and 5 of each power of ten, in nanoseconds from 1 µs to
 /// 1 s. What is above the last has a bucket of its own.
 pub const RESIDENCE_BOUNDS_NS: [u64; 19] = {
     let mut bounds = [1_000; 19];

@@ -88,6 +88,30 @@ pub(super) static FAMILIES: &[Family] = &[
         "Answers that were a kiss-o'-death RATE instead of the time.",
         |seen, out| noted(seen, out, "kisses"),
     ),
+    counter(
+        "timeball_limited_answered_total",
+        "worker",
+        "Requests over their client's limit that were answered all the same, by chance: one in four.",
+        |seen, out| noted(seen, out, "limited_answered_by_chance"),
+    ),
+    counter(
+        "timeball_limited_observed_total",
+        "worker",
+        "Requests that would have been over their client's limit, were limits on.",
+        |seen, out| noted(seen, out, "limited_if_it_were_on"),
+    ),
+    counter(
+        "timeball_clients_forgotten_total",
+        "worker",
+        "Clients whose place in the table of limits was needed for others.",
+        |seen, out| noted(seen, out, "clients_forgotten"),
+    ),
+    counter(
+        "timeball_overloaded_batches_total",
+        "worker",
+        "Batches in which not everybody could be answered, so that known clients came first.",
+        |seen, out| noted(seen, out, "overloaded_batches"),
+    ),
     counter("timeball_sent_total", "worker", "Answers that the kernel has taken.", |seen, out| {
         each(seen, |worker, work| out.add(&[("worker", worker)], work.sent as f64));
     }),
