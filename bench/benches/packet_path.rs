@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use fixture::{FullBatches, NONCE, NOW, client, datagram, request, snapshot};
+use fixture::{FullBatches, NONCE, NOW, client, datagram, limiting, request, snapshot};
 use hdrhistogram::Histogram;
 use timeball_responder::{
-    Access, AccessRule, Announcement, Census, Clerk, HashKey, LimitMode, LimitSettings, Limiter,
-    Limits, Network, Policy, Restrictions, Verdict, Worker, answer, policy_exchange, stamp,
+    Announcement, Census, Clerk, HashKey, LimitMode, Limiter, Policy, Verdict, Worker, answer,
+    policy_exchange, stamp,
 };
 use timeball_time::{Interval, Publisher};
 use timeball_wire::{
@@ -209,16 +209,4 @@ fn limits(criterion: &mut Criterion) {
         });
     }
     group.finish();
-}
-
-/// Everybody is limited, and, for the time being, answered.
-fn limiting(mode: LimitMode) -> Policy {
-    let everybody = AccessRule {
-        network: Network::new([0; 4].into(), 0).expect("no bits"),
-        from_ntp_port: false,
-        restrictions: Restrictions::LIMITED,
-    };
-    let settings = LimitSettings { mode, ..LimitSettings::USUAL };
-    let (access, limits) = (Access::new(&[everybody]), Limits::new(&settings, HashKey([1, 2])));
-    Policy { access, limits, ..Policy::default() }
 }

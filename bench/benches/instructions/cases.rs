@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 use timeball_responder::{
-    Access, AccessRule, Announcement, Census, Clerk, DropReason, HashKey, Limiter, Network, Policy,
-    Restrictions, Verdict, Worker, answer, policy_exchange, stamp,
+    Access, AccessRule, Announcement, Census, Clerk, DropReason, HashKey, LimitMode, Limiter,
+    Network, Policy, Restrictions, Verdict, Worker, answer, policy_exchange, stamp,
 };
 use timeball_time::Publisher;
 use timeball_wire::{Algorithm, BATCH_MAX, HEADER_LEN, Header, Key, KeyId, Keys, Trusted, Wait};
 
-use crate::fixture::{FullBatches, NONCE, NOW, client, datagram, request, snapshot};
+use crate::fixture::{FullBatches, NONCE, NOW, client, datagram, limiting, request, snapshot};
 
 /// One thing to count.
 pub(crate) struct Case {
@@ -23,12 +23,13 @@ pub(crate) struct Case {
     pub(crate) run: fn(u32),
 }
 
-pub(crate) static CASES: [Case; 10] = [
+pub(crate) static CASES: [Case; 11] = [
     Case { name: "parse a header", run: parse },
     Case { name: "read the snapshot", run: read_snapshot },
     Case { name: "announce a moment", run: announce },
     Case { name: "answer and stamp", run: reply },
     Case { name: "answer and stamp, AES-CMAC", run: reply_signed },
+    Case { name: "answer and stamp, with limits", run: reply_limited },
     Case { name: "drop a short packet", run: drop_short },
     Case { name: "look up access, 10 000 rules", run: look_up },
     Case { name: "note a client", run: note },
@@ -73,10 +74,15 @@ fn reply_signed(turns: u32) {
     answer_to(&asked, &Policy { keys, ..Policy::default() }, turns);
 }
 
+/// From a client that was just heard.
+fn reply_limited(turns: u32) {
+    answer_to(&request(), &limiting(LimitMode::Observe), turns);
+}
+
 fn answer_to(asked: &[u8], policy: &Policy, turns: u32) {
     let snapshot = snapshot(0);
     let announcement = Announcement::at(&snapshot, NOW);
-    let (mut bytes, mut limiter) = (asked.to_vec(), Limiter::default());
+    let (mut bytes, mut limiter) = (asked.to_vec(), Limiter::new(&policy.limits));
     for _ in 0..turns {
         bytes.copy_from_slice(asked);
         let mut datagram = datagram(&mut bytes);
