@@ -41,12 +41,7 @@ pub(super) struct Place {
 }
 
 impl Listening {
-    /// None yet; `spread_key` is a secret.
-    pub(super) const fn nowhere(spread_key: u32) -> Self {
-        Self::at(Vec::new(), spread_key)
-    }
-
-    /// At these places.
+    /// At these places; `spread_key` is a secret.
     pub(super) const fn at(places: Vec<Place>, spread_key: u32) -> Self {
         Self { places, spread_key, notes: Vec::new() }
     }

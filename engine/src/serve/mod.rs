@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use timeball_sys::sandbox::SandboxError;
-use timeball_sys::{ListenError, PrivilegeError, SteerError, drop_privileges};
+use timeball_sys::{ListenError, PrivilegeError, SteerError, drop_privileges, passed};
 
 use crate::config::{ConfigError, KeyFile, Machine, Plan};
 use crate::control::{Door, DoorError};
@@ -47,7 +47,7 @@ use crate::import::{Imported, Verdict};
 use crate::metrics::MetricsError;
 pub(crate) use almanac::{Age, load as load_leap_table};
 use banner::Banner;
-use handover::Succession;
+use handover::{Succession, kept};
 use log::Log;
 use premises::Premises;
 use running::{Running, Setting};
@@ -112,6 +112,11 @@ enum StartError {
         "{0} cannot be opened beside the sockets for broadcasts, which have its port: restart the server"
     )]
     BesideBroadcasts(SocketAddr),
+    #[error(
+        "file descriptor {number} ({name}), passed on by the service manager, cannot be served from: \
+         {fault}; let its socket unit and the configuration agree"
+    )]
+    Passed { number: i32, name: String, fault: String },
     #[error("cannot take over: {0}")]
     TakeOver(String),
     #[error("a new process is taking over: it reads the configuration")]
@@ -127,7 +132,7 @@ impl StartError {
         match self {
             Self::Config(ConfigError::Wrong(_) | ConfigError::Imported(_)) => 1,
             Self::Config(ConfigError::Unreadable { .. }) => 2,
-            Self::Listen(_) | Self::GivenUp(_) | Self::Metrics(_) => 3,
+            Self::Listen(_) | Self::GivenUp(_) | Self::Passed { .. } | Self::Metrics(_) => 3,
             _ => 4,
         }
     }
@@ -140,6 +145,8 @@ impl StartError {
 /// Starts the server: returns when it can answer.
 fn start(args: &Args) -> Result<Running, StartError> {
     let begun = Instant::now();
+    // First: what was passed on is known by the numbers of its descriptors.
+    let passed = passed().map_err(StartError::system("what LISTEN_FDS promises"))?;
     // From here on a signal waits until the server has started.
     let summons = Summons::new().map_err(StartError::system("cannot catch signals"))?;
     let loaded = args.given.load(&Machine::this())?;
@@ -150,7 +157,7 @@ fn start(args: &Args) -> Result<Running, StartError> {
     let socket = loaded.plan.control.socket.as_deref();
     let predecessor = args.take_over.then(|| Succession::begin(socket)).transpose()?;
     let (succession, inheritance) = predecessor.unzip();
-    let premises = Premises::open(&loaded.plan, &keys, inheritance)?;
+    let premises = Premises::open(&loaded.plan, &keys, passed, inheritance)?;
     let door = premises.door.as_ref().map(Door::path);
     let confined = sandbox::enter(&loaded, door)?;
     log.write().map_err(StartError::system("cannot start the thread that writes the log"))?;
@@ -158,6 +165,7 @@ fn start(args: &Args) -> Result<Running, StartError> {
     let banner = Banner::new(&loaded.plan, &premises.listening, door, &confined, page);
     let legacy = succession.as_ref().map(Succession::legacy).transpose()?;
     let (given, inherited) = (args.given.clone(), premises.has_door);
+    let before = premises.inherited.clone();
     let setting = Setting { given, plan: loaded.plan, keys, confined };
     let running = Running::start(begun, setting, log, summons, premises, legacy.as_ref())?;
     if let Some(succession) = succession
@@ -169,6 +177,7 @@ fn start(args: &Args) -> Result<Running, StartError> {
     // The threads have what they need; this one needs nothing more.
     drop_privileges(None, &[])?;
     banner.print(running.workers.carriers(), begun.elapsed());
+    kept::keep(&running.listening, &before);
     tell_service_manager(&[sd_notify::NotifyState::Ready]);
     Ok(running)
 }

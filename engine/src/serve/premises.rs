@@ -4,13 +4,13 @@
 //! Must never: start a thread; privileges belong to threads, and are given up before there is a second one.
 
 use timeball_discipline as discipline;
-use timeball_sys::{Capability, KernelClock, ReadClock, SteerError, User, drop_privileges};
+use timeball_sys::{Capability, KernelClock, Passed, ReadClock, SteerError, User, drop_privileges};
 use timeball_wire::Keys;
 
 use std::io;
 
 use super::StartError;
-use super::handover::Inheritance;
+use super::handover::{Inheritance, kept};
 use super::lan::LanSockets;
 use super::listen::Listening;
 use super::whereabouts::Whereabouts;
@@ -21,6 +21,8 @@ use crate::metrics::{MetricsError, MetricsSockets};
 /// Sockets, and what else needs to be had before privileges are gone.
 pub(super) struct Premises {
     pub(super) listening: Listening,
+    /// What was there already; the service manager may keep some that are not needed any more.
+    pub(super) inherited: Listening,
     pub(super) lan: LanSockets,
     pub(super) door: Option<Door>,
     /// The control socket is the predecessor's.
@@ -39,6 +41,7 @@ impl Premises {
     pub(super) fn open(
         plan: &Plan,
         keys: &KeyFile,
+        passed: Vec<Passed>,
         mut inheritance: Option<Inheritance>,
     ) -> Result<Self, StartError> {
         let spread_key = getrandom::u32().map_err(io::Error::other);
@@ -46,9 +49,10 @@ impl Premises {
         let beside = inheritance.is_some();
         let inherited = match &mut inheritance {
             Some(inheritance) => inheritance.listening(&plan.server)?,
-            None => Listening::nowhere(spread_key),
+            None => kept::listening(passed, &plan.server, spread_key)?,
         };
         let mut listening = inherited.of(&plan.server, None)?;
+        listening.notes.extend_from_slice(&inherited.notes);
         if let (Some(address), false) = (listening.widened(&inherited), plan.lan.is_idle()) {
             return Err(StartError::BesideBroadcasts(address));
         }
@@ -65,7 +69,7 @@ impl Premises {
         };
         let page = open_page(plan, None, beside)?;
         drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
-        Ok(Self { listening, lan, door, has_door, page, whereabouts, clock })
+        Ok(Self { listening, inherited, lan, door, has_door, page, whereabouts, clock })
     }
 }
 

@@ -19,6 +19,7 @@ use timeball_sys::{ControlSocket, ListenError};
 
 use super::clockwork::Change;
 use super::gatekeeper::Gatekeeper;
+use super::handover::kept;
 use super::lan::{Lan, LanSockets};
 use super::listen::Listening;
 use super::premises::{discipline_config, open_door, open_page};
@@ -222,6 +223,7 @@ impl Running {
         let others = [self.lan.as_ref(), self.page.as_ref().map(MetricsPage::thread)];
         let watchdog = watch(&self.workers, &self.clockwork, &self.control, others, &self.witness);
         self.watchdog = tell(watchdog, "the watchdog");
+        kept::keep(&listening, &self.listening);
         self.listening = listening;
         (self.setting.plan, self.setting.keys) = (plan, keys);
     }

@@ -34,6 +34,7 @@ mod kernel_clock;
 mod lan;
 mod message;
 mod mmsg;
+mod passed;
 mod passing;
 mod peer;
 mod privileges;
@@ -62,6 +63,7 @@ pub use kernel_clock::{
 pub use lan::LanSocket;
 pub use message::Received;
 pub use mmsg::MmsgIo;
+pub use passed::{Passed, listen_by, passed, wait_until_alone};
 pub use passing::{FDS_MAX, receive_with_fds, send_with_fds};
 pub use peer::peer_user;
 pub use privileges::{Capability, PrivilegeError, User, drop_privileges};

@@ -118,6 +118,18 @@ pub enum ListenError {
         "cannot listen on {0}: no interface has this address; check `ip address`, or listen on all"
     )]
     AddressNotAvailable(SocketAddr),
+    /// A socket that was passed on takes more than its own family.
+    #[error(
+        "the socket passed on for {0} takes IPv4 as well: set BindIPv6Only=ipv6-only in its socket \
+         unit"
+    )]
+    BothFamilies(SocketAddr),
+    /// A socket that was passed on lets no other have its port.
+    #[error(
+        "several workers cannot share the socket passed on for {0}: set ReusePort=yes in its socket \
+         unit and start the server as the user who opens the socket (root), or set workers = 1"
+    )]
+    Unshared(SocketAddr),
     /// Anything else.
     #[error("cannot listen on {address}: {step}: {cause}")]
     Other {
@@ -138,9 +150,16 @@ pub fn listen(options: &ListenOptions) -> Result<ListenGroup, ListenError> {
     if options.exclusive {
         check_free(options.address)?;
     }
-    let mut sockets = Vec::with_capacity(options.workers);
+    gather(Vec::with_capacity(options.workers), options)
+}
+
+/// The group that begins with `sockets`; the others are bound beside them.
+pub(crate) fn gather(
+    mut sockets: Vec<ServerSocket>,
+    options: &ListenOptions,
+) -> Result<ListenGroup, ListenError> {
     let mut address = options.address;
-    for _ in 0..options.workers.max(1) {
+    for _ in sockets.len()..options.workers.max(1) {
         let socket = ServerSocket::bind(address, options.receive_buffer_bytes)?;
         address = socket.address;
         sockets.push(socket);
@@ -176,6 +195,11 @@ impl ListenGroup {
         receivers.chain(senders.map(AsFd::as_fd)).chain(self.control.iter().map(AsFd::as_fd))
     }
 
+    /// Whether each of its workers has a socket to send by, and there is one for control.
+    pub fn is_whole(&self) -> bool {
+        self.control.is_some() && self.sockets.iter().all(|socket| socket.sender.is_some())
+    }
+
     /// A group of sockets that another process has opened, by `options` of which only those count that can
     /// still be chosen: how datagrams are spread, and the receive buffer. `fds` are [`ListenGroup::fds`] of a
     /// group with a socket to send by for each of its workers, and with one for control.
@@ -209,7 +233,7 @@ impl ListenGroup {
 }
 
 /// The receive buffer that `socket` really has, in the unit in which one is asked for.
-fn granted(socket: &ServerSocket, address: SocketAddr) -> Result<usize, ListenError> {
+pub(crate) fn granted(socket: &ServerSocket, address: SocketAddr) -> Result<usize, ListenError> {
     let granted = sockopt::get(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF)
         .map_err(|cause| explained(address, "reading the buffer size", cause))?;
     // The kernel doubles what it is asked for and reports the double (man 7 socket).
@@ -234,17 +258,26 @@ impl ServerSocket {
         let explain = |step| move |cause| explained(address, step, cause);
         let socket = open(address).map_err(explain("opening a socket"))?;
         socket.set_reuse_port(true).map_err(explain("sharing the port among workers"))?;
-        set_packet_options(&socket, address).map_err(explain("setting socket options"))?;
-        steering::hear(socket.as_fd(), Hears::ToUs).map_err(explain("choosing what it hears"))?;
-        set_receive_buffer(&socket, receive_buffer_bytes).map_err(explain("sizing the buffer"))?;
+        prepare(&socket, address, receive_buffer_bytes)?;
         socket.bind(&address.into()).map_err(explain("binding"))?;
         let bound = socket.local_addr().map_err(explain("reading the bound address"))?;
         let address = bound.as_socket().unwrap_or(address);
         Ok(Self { socket, sender: None, address })
     }
 
-    /// Takes over a bound UDP socket made elsewhere, as it is but non-blocking: for tests, and for
-    /// sockets passed in by a service manager.
+    /// Makes a bound socket that was opened elsewhere the same as one of ours at `options.address`.
+    pub(crate) fn take(socket: OwnedFd, options: &ListenOptions) -> Result<Self, ListenError> {
+        let (socket, address) = (Socket::from(socket), options.address);
+        let explain = |step| move |cause| explained(address, step, cause);
+        if address.is_ipv6() && !socket.only_v6().map_err(explain("reading socket options"))? {
+            return Err(ListenError::BothFamilies(address));
+        }
+        socket.set_nonblocking(true).map_err(explain("setting socket options"))?;
+        prepare(&socket, address, options.receive_buffer_bytes)?;
+        Ok(Self { socket, sender: None, address })
+    }
+
+    /// Takes over a bound UDP socket made elsewhere, as it is but non-blocking: for tests.
     ///
     /// # Errors
     /// As the kernel says.
@@ -307,6 +340,18 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     Ok(socket)
+}
+
+/// Sets what a socket that serves at `address` needs, bound or not yet.
+fn prepare(
+    socket: &Socket,
+    address: SocketAddr,
+    receive_buffer_bytes: usize,
+) -> Result<(), ListenError> {
+    let explain = |step| move |cause| explained(address, step, cause);
+    set_packet_options(socket, address).map_err(explain("setting socket options"))?;
+    steering::hear(socket.as_fd(), Hears::ToUs).map_err(explain("choosing what it hears"))?;
+    set_receive_buffer(socket, receive_buffer_bytes).map_err(explain("sizing the buffer"))
 }
 
 fn set_packet_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {

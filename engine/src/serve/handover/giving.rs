@@ -48,6 +48,12 @@ impl Giving {
         door: Option<(&std::path::Path, BorrowedFd<'_>)>,
     ) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
+        if let Some(place) = listening.places().iter().find(|place| !place.group.is_whole()) {
+            let address = place.group.address;
+            let error = format!("{address} is served by the service manager's socket alone");
+            writeln!(&stream, "{}", json!({ "version": 1, "error": error }))?;
+            return Err(io::Error::other(error));
+        }
         stream.set_write_timeout(Some(WRITE_MAX))?;
         let offers = listening.places().iter().map(|place| Offer {
             asked: place.asked,

@@ -20,6 +20,7 @@
 //! Must never: let both steer the kernel clock, or neither hold the sockets.
 
 mod giving;
+pub(super) mod kept;
 mod taking;
 
 use std::net::SocketAddr;
