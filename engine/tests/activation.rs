@@ -148,6 +148,26 @@ fn what_cannot_be_served_from_is_refused_by_its_name() {
     Daemon::start(command).wait_for("ready");
 }
 
+#[test]
+fn nobody_can_take_over_a_socket_that_stands_alone() {
+    let (socket, address) = opened("127.0.0.1:0", false);
+    let door = Scratch::file("door", "");
+    std::fs::remove_file(&door.path).unwrap();
+    let more = format!("workers = 1\n[control]\ncontrol_socket = {:?}\n", door.path);
+    let config = config(&address, &more);
+    let mut server = start(&config, &[("ntp", &socket)], &[]);
+    server.wait_for("ready");
+    let mut command = Command::new(timeball_program());
+    command.args(["serve", "--take-over"]).arg(&config.path);
+    let (code, said) = Daemon::start(command).finish();
+    let said = said.join("\n");
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains(&format!("{address} is served by the service manager's")), "{said}");
+    let clients = clients(&address);
+    clients.iter().for_each(ask);
+    clients.iter().for_each(hear);
+}
+
 /// A service manager that keeps sockets, as sd_notify(3) has it.
 struct Manager {
     path: Scratch,
