@@ -33,8 +33,10 @@ pub(crate) struct Pace {
     floor: i8,
     /// Requests sent since the burst began.
     burst: usize,
-    /// Requests sent to look into a suspicion.
+    /// Requests sent to look into suspicions; each ordinary interval that passes pays one back.
     rechecks: usize,
+    /// The interval under way is an ordinary one, and nothing has cut it short.
+    is_ordinary: bool,
     /// Requests sent to find out whether it has come back.
     recalls: usize,
 }
@@ -50,6 +52,7 @@ impl Pace {
             floor: min_poll,
             burst: if config.iburst { 0 } else { BURST_GAPS_S.len() },
             rechecks: 0,
+            is_ordinary: false,
             recalls: RECALL_GAPS_S.len(),
         }
     }
@@ -69,7 +72,8 @@ impl Pace {
 
     /// Time to the request after the one just sent.
     pub(crate) fn gap(&mut self, is_suspicious: bool, random: u64) -> Interval {
-        if is_suspicious && self.rechecks < JUMP_SAMPLES {
+        let has_rested = std::mem::take(&mut self.is_ordinary);
+        if is_suspicious && self.may_recheck() {
             self.rechecks += 1;
             return RECHECK_GAP;
         }
@@ -83,9 +87,23 @@ impl Pace {
         }
         // Up to 1/32 longer, so that clients do not meet again and again at one server; never
         // shorter than agreed.
+        self.is_ordinary = true;
+        self.rechecks = self.rechecks.saturating_sub(has_rested.into());
         let nominal = Interval::from_poll(self.poll());
         let share = (random % 2048) as i64;
         nominal + Interval::from_nanos((nominal.nanos() >> 16) * share)
+    }
+
+    /// An answer is suspicious: whether that may be looked into at once. A server that is odd at every other
+    /// answer is not asked all the time for it.
+    pub(crate) fn suspect(&mut self) -> bool {
+        let now = self.may_recheck();
+        self.is_ordinary &= !now;
+        now
+    }
+
+    const fn may_recheck(&self) -> bool {
+        self.rechecks < JUMP_SAMPLES
     }
 
     /// Begins anew, as with another server; what this one asked for by RATE remains.
@@ -119,7 +137,6 @@ impl Pace {
 
     /// An answer was taken in: the interval grows or shrinks by one step at most.
     pub(crate) fn adapt(&mut self, estimate: &Estimate, points: usize) {
-        self.rechecks = 0;
         let next = estimate.epoch() + Interval::from_poll(self.poll + 1);
         let vague = estimate.offset_sd_at(next) > VAGUE_SD_S;
         let per_doubling = if vague { RAMP_POINTS_VAGUE } else { RAMP_POINTS };
@@ -201,6 +218,21 @@ mod tests {
             let gap = pace.gap(false, random).as_secs_f64();
             assert!((64.0..66.0).contains(&gap), "{gap}");
         }
+    }
+
+    #[test]
+    fn a_source_that_stays_odd_is_not_asked_all_the_time() {
+        let mut pace = pace(false);
+        // Every other answer is odd: the interval after a good one is cut short by the next.
+        let mut passed = Interval::ZERO;
+        let requests = 200;
+        for turn in 0..requests {
+            let is_odd = turn % 2 == 0;
+            let gap = pace.gap(!is_odd, 0);
+            passed += if is_odd && pace.suspect() { RECHECK_GAP } else { gap };
+        }
+        let least = Interval::from_poll(6).nanos() * (requests / 4);
+        assert!(passed.nanos() > least, "{requests} requests in {passed:?}");
     }
 
     #[test]

@@ -297,13 +297,15 @@ impl Source {
                     self.pace.adapt(estimate, self.filter.len());
                 }
             }
-            Verdict::Suspect => self.due = self.due.min(now + RECHECK_GAP),
+            Verdict::Suspect if self.pace.suspect() => {
+                self.due = self.due.min(now + RECHECK_GAP);
+            }
             Verdict::Jumped => {
                 self.pace.relearn();
                 self.due = self.due.min(now + RECHECK_GAP);
                 out.note(Event::SourceJumped { source: self.id });
             }
-            Verdict::Stale => {}
+            Verdict::Suspect | Verdict::Stale => {}
         }
         verdict
     }
