@@ -87,9 +87,8 @@ fn timeball_answers_by_ipv6_from_many_addresses_and_by_versions_one_to_four() {
     let host = Host::new();
     host.ip("-6 route add local fd77::/64 dev lo");
     // To a limiter, a /64 is one client.
-    let _server = host.serve(
-        "[server]\nlisten = [\"127.0.0.1:123\", \"[::1]:123\"]\n[limits]\nmode = \"off\"\n",
-    );
+    let _server = host
+        .serve("[server]\nlisten = [\"127.0.0.1:123\", \"[::1]:123\"]\n[limits]\nmode = \"off\"\n");
     let mix = "--mix v4=4,v3=2,v2=1,v1=1,symmetric=1,short=1,long=1,bad-field=1,mode7=1";
     let v4 = report_of(&host, "127.0.0.1:123", &format!("{LIGHT} {mix} --threads 2 --ports 3"));
     assert_sound(&v4);
