@@ -1,17 +1,13 @@
 //! A source with a key: nothing counts but what is signed with it, not even a kiss or a refusal.
 
+mod common;
+
 use std::sync::Arc;
 
+use common::{NONCE, T1, at, reply};
 use timeball_discipline::{Exchange, Kiss, Rejection};
-use timeball_time::{Leap, NtpShort, NtpTimestamp, Realtime, ReferenceId, Timestamp};
-use timeball_wire::{Algorithm, Flags, HEADER_LEN, Header, Key, KeyId, Mode};
-
-const NONCE: u64 = 0x0123_4567_89AB_CDEF;
-const T1: i64 = 1_764_000_000_000_000_000;
-
-fn at(nanos: i64) -> Timestamp<Realtime> {
-    Timestamp::from_nanos(nanos)
-}
+use timeball_time::{Realtime, ReferenceId};
+use timeball_wire::{Algorithm, HEADER_LEN, Header, Key, KeyId};
 
 fn key(id: u32, secret: u8) -> Key {
     Key::new(KeyId(id), Algorithm::Aes128Cmac, &[secret; 16]).unwrap()
@@ -22,18 +18,7 @@ fn exchange() -> Exchange<Realtime> {
 }
 
 fn header() -> Header {
-    let server = |nanos: i64| NtpTimestamp::floor(at(T1 + nanos));
-    Header {
-        stratum: 2,
-        precision: -24,
-        root_dispersion: NtpShort::from_bits(200),
-        reference_id: ReferenceId::from_octets([192, 0, 2, 9]),
-        reference: server(-10_000_000_000),
-        origin: NtpTimestamp::from_bits(NONCE),
-        receive: server(1_000_000),
-        transmit: server(1_500_000),
-        ..Header::new(Flags { leap: Leap::None, version: 4, mode: Mode::Server })
-    }
+    reply(NONCE)
 }
 
 fn signed(header: &Header, key: &Key) -> Vec<u8> {

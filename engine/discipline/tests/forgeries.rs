@@ -1,31 +1,11 @@
 //! A million replies that the server did not send: none is believed, and none keeps the true one out.
 
+mod common;
+
+use common::{NONCE, T1, at, reply};
 use timeball_discipline::{Exchange, Kiss, Rejection};
-use timeball_time::{Leap, NtpShort, NtpTimestamp, Realtime, ReferenceId, Timestamp};
-use timeball_wire::{Flags, Header, Mode};
-
-const NONCE: u64 = 0x0123_4567_89AB_CDEF;
-const T1: i64 = 1_764_000_000_000_000_000;
-
-fn at(nanos: i64) -> Timestamp<Realtime> {
-    Timestamp::from_nanos(nanos)
-}
-
-/// A good reply, but for its origin.
-fn reply(origin: u64) -> Header {
-    let server = |nanos: i64| NtpTimestamp::floor(at(T1 + nanos));
-    Header {
-        stratum: 2,
-        precision: -24,
-        root_dispersion: NtpShort::from_bits(200),
-        reference_id: ReferenceId::from_octets([192, 0, 2, 9]),
-        reference: server(-10_000_000_000),
-        origin: NtpTimestamp::from_bits(origin),
-        receive: server(1_000_000),
-        transmit: server(1_500_000),
-        ..Header::new(Flags { leap: Leap::None, version: 4, mode: Mode::Server })
-    }
-}
+use timeball_time::{Leap, NtpTimestamp, ReferenceId};
+use timeball_wire::{Flags, Header};
 
 /// The same as a kiss-o'-death, which would silence or slow the client down.
 fn kiss(origin: u64, code: &[u8; 4]) -> Header {
