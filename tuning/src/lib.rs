@@ -21,6 +21,7 @@ mod error;
 mod finding;
 mod host;
 mod journal;
+mod release;
 mod report;
 mod scene;
 mod setting;

@@ -2,19 +2,21 @@
 //!
 //! Must never: call the other way broken: it is as fast where packets come in batches.
 
+use crate::release::Release;
 use crate::{Finding, Scene};
 
 pub(super) fn look(scene: &Scene<'_>) -> Vec<Finding> {
-    let release = match scene.host.read("/proc/sys/kernel/osrelease") {
-        Ok(release) => release,
+    let kernel = match Release::of(scene.host) {
+        Ok(kernel) => kernel,
         Err(why) => return vec![Finding::unseen(&why)],
     };
+    let release = &kernel.0;
     let advice = |found: String, should: &str, by_hand: &str| {
         let why = "timeball then answers by recvmmsg and sendmmsg: about as fast (docs/figures.md), \
         with more system calls at low load";
         vec![Finding::advice(found, should, why).by_hand(by_hand)]
     };
-    if version(&release).is_some_and(|version| version < BASELINE) {
+    if kernel.is_before(BASELINE) == Some(true) {
         return advice(format!("Linux {release}"), "Linux 6.1 or newer", "update the kernel");
     }
     match scene.host.read("/proc/sys/kernel/io_uring_disabled").as_deref() {
@@ -31,12 +33,6 @@ pub(super) fn look(scene: &Scene<'_>) -> Vec<Finding> {
         // An older kernel has no such switch: it is always on.
         _ => vec![Finding::good(format!("Linux {release}, io_uring allowed"))],
     }
-}
-
-/// The first two numbers of a kernel release.
-pub(super) fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(['.', '-']).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// The first with everything the rings need (`DEFER_TASKRUN`).

@@ -2,6 +2,7 @@
 //!
 //! Must never: advise to lift it where the workers have no real-time priority.
 
+use crate::release::Release;
 use crate::{Finding, Scene, Setting};
 
 pub(super) fn look(scene: &Scene<'_>) -> Vec<Finding> {
@@ -43,6 +44,6 @@ pub(super) fn look(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// Linux 6.12 replaced throttling by a server for ordinary threads.
 fn throttles(scene: &Scene<'_>) -> bool {
-    let release = scene.host.read("/proc/sys/kernel/osrelease").unwrap_or_default();
-    super::io_uring::version(&release).is_none_or(|version| version < (6, 12))
+    let is_before = |kernel: Release| kernel.is_before((6, 12));
+    Release::of(scene.host).ok().and_then(is_before).unwrap_or(true)
 }
