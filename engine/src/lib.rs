@@ -1,7 +1,7 @@
 //! timeball: an NTP server engine. One clock, read by every core at once, at no cost per reader.
 //!
 //! This crate is the program's upper half: the command line, the configuration, and the threads. What it is
-//! made of lies in the crates below `engine/`; `docs/architecture.md` draws the whole.
+//! made of lies in the crates below `engine/`; `docs/src/architecture.md` draws the whole.
 #![forbid(unsafe_code)]
 
 pub mod check;

@@ -368,7 +368,7 @@ fn every_directive_of_both_manuals_is_mapped_or_refused_by_name() {
 
 #[test]
 fn the_tables_in_the_documentation_are_the_programs_own() {
-    let page = include_str!("../../docs/migrating.md");
+    let page = include_str!("../../docs/src/migrating.md");
     for (dialect, name) in [(Dialect::Ntp, "ntp"), (Dialect::Chrony, "chrony")] {
         let remedy = format!("put the output of `timeball import --directives {name}` there");
         assert!(page.contains(&dialect.table()), "{remedy}");

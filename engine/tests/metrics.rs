@@ -185,7 +185,7 @@ fn an_address_that_cannot_be_had_ends_the_start_and_says_so() {
 fn the_document_has_the_programs_own_tables() {
     let output = Command::new(common::timeball_program()).args(["check", "--metrics"]).output();
     let tables = String::from_utf8(output.unwrap().stdout).unwrap();
-    let page = include_str!("../../docs/metrics.md");
+    let page = include_str!("../../docs/src/metrics.md");
     assert!(page.contains(&tables), "put the output of `timeball check --metrics` there");
 }
 

@@ -17,7 +17,7 @@ fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn every_row_of_the_table_of_threats_is_kept_by_a_test_there_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let table = fs::read_to_string(root.join("docs/threats.md")).unwrap();
+    let table = fs::read_to_string(root.join("docs/src/threats.md")).unwrap();
     let mut files = Vec::new();
     rust_files(&root.join("engine"), &mut files);
     let code: Vec<_> = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();

@@ -1,11 +1,11 @@
-//! The manual's commands are commands: each one in `docs/load.md` is taken by the program as it stands.
+//! The manual's commands are commands: each one in `docs/src/load.md` is taken by the program as it stands.
 
 use clap::Parser;
 use timeball_load::cli::Cli;
 
 #[test]
 fn every_command_of_the_manual_is_understood() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/load.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/load.md");
     let manual = std::fs::read_to_string(path).unwrap().replace("\\\n", " ");
     let commands: Vec<&str> = manual
         .split("```")

@@ -2,7 +2,7 @@
 //!
 //! Layer 3 of timeball, without an operating system: the production discipline on a virtual clock and
 //! a virtual network. Only the clock, the network, the timers and the randomness are replaced, and a
-//! seed makes them all. See docs/simulator.md.
+//! seed makes them all. See docs/src/simulator.md.
 //!
 //! Must never: link `timeball-sys`, read a clock, or draw a random number that no seed made.
 #![forbid(unsafe_code)]

@@ -1,6 +1,6 @@
 //! The tables of directives: what a line may begin with, and what is then done.
 //!
-//! The same tables are printed into docs/migrating.md, so what a directive becomes is said here once.
+//! The same tables are printed into docs/src/migrating.md, so what a directive becomes is said here once.
 //!
 //! Must never: have a row without words for the operator.
 

@@ -12,7 +12,7 @@ pub(super) fn look(scene: &Scene<'_>) -> Vec<Finding> {
     };
     let release = &kernel.0;
     let advice = |found: String, should: &str, by_hand: &str| {
-        let why = "timeball then answers by recvmmsg and sendmmsg: about as fast (docs/figures.md), \
+        let why = "timeball then answers by recvmmsg and sendmmsg: about as fast (docs/src/figures.md), \
         with more system calls at low load";
         vec![Finding::advice(found, should, why).by_hand(by_hand)]
     };

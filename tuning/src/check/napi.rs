@@ -38,7 +38,7 @@ fn of_interface(scene: &Scene<'_>, interface: &str) -> Finding {
          about half of what \
          it could, because the core is busy receiving what is then dropped; in this order it goes on \
          answering at its \
-         peak (docs/figures.md, Overload). Software receive stamps are then taken after the wait in the \
+         peak (docs/src/figures.md, Overload). Software receive stamps are then taken after the wait in the \
          ring: keep the \
          ring short (check `ring`)",
     );

@@ -54,7 +54,7 @@ pub(super) static FAMILIES: &[Family] = &[
     counter(
         "timeball_dropped_total",
         "worker, reason",
-        "Datagrams not answered, by reason (docs/operating.md lists them).",
+        "Datagrams not answered, by reason (docs/src/operating.md lists them).",
         |seen, out| {
             each(seen, |worker, work| {
                 for reason in DropReason::ALL {

@@ -1,5 +1,5 @@
 //! Every metric there is: its name, kind, labels, meaning, and where it is taken from. The one place that
-//! says so: scrapes are written and `docs/metrics.md` is printed from here.
+//! says so: scrapes are written and `docs/src/metrics.md` is printed from here.
 //!
 //! Names and units are by the Prometheus conventions: base units at the end of the name, `_total` behind
 //! what only rises, `_ratio` for shares of one.
@@ -75,7 +75,7 @@ fn groups() -> [(&'static str, &'static [Family]); 4] {
     ]
 }
 
-/// The tables of `docs/metrics.md`.
+/// The tables of `docs/src/metrics.md`.
 pub(crate) fn document() -> String {
     let mut text = String::new();
     for (title, families) in groups() {
