@@ -1,0 +1,27 @@
+//! What it costs to note who asks.
+//!
+//! Must never: note one client only, who would stay in every cache.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::Criterion;
+use timeball_responder::{Census, Clerk, HashKey};
+use timeball_wire::BATCH_MAX;
+
+use crate::fixture::{NOW, client};
+
+/// One datagram of a full batch, of a crowd.
+pub(crate) fn note(criterion: &mut Criterion) {
+    let mut clerk = Clerk::new(Arc::new(Census::new(HashKey([1, 2]))));
+    let mut number = 0;
+    criterion.bench_function("note a client", |bencher| {
+        bencher.iter(|| {
+            if number % BATCH_MAX == 0 {
+                clerk.begin(NOW, BATCH_MAX);
+            }
+            clerk.note(black_box(client(number)).ip(), true);
+            number += 1;
+        });
+    });
+}
