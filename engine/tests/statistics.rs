@@ -93,8 +93,9 @@ fn the_lines_are_those_of_ntpd_and_its_own_reader_takes_them() {
 
     let mut python = host.command("python3");
     python.env("PYTHONPATH", peer("python3-ntp/usr/lib/python3/dist-packages"));
-    let script = "import sys, json, ntp.statfiles\n\
-                  stats = ntp.statfiles.NTPStats(sys.argv[1])\n\
+    // Its own default ends with the last whole second, and would leave out what was written since.
+    let script = "import sys, json, time, ntp.statfiles\n\
+                  stats = ntp.statfiles.NTPStats(sys.argv[1], endtime=int(time.time()) + 60)\n\
                   print(json.dumps([len(stats.loopstats), len(stats.peerstats), \
                   len(stats.rawstats), list(stats.peersplit())]))";
     let output = python.args(["-c", script]).arg(&own).output().unwrap();
