@@ -5,14 +5,13 @@
 //!
 //! Must never: guess an address, or change a table.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::netlink::Netlink;
+use crate::mac_address::MacAddress;
+use crate::netlink::Netlink;
 
 /// The link that frames leave by, and the ports of ours that replies come back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,45 +79,6 @@ fn look(
     }
 }
 
-/// An Ethernet address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MacAddress([u8; 6]);
-
-impl MacAddress {
-    /// From its octets.
-    pub const fn new(octets: [u8; 6]) -> Self {
-        Self(octets)
-    }
-
-    /// Its octets.
-    pub const fn octets(self) -> [u8; 6] {
-        self.0
-    }
-}
-
-/// Six pairs of hexadecimal digits with colons between: `02:00:5e:10:00:01`.
-impl FromStr for MacAddress {
-    type Err = LinkError;
-
-    fn from_str(text: &str) -> Result<Self, LinkError> {
-        let unreadable = || LinkError::Unreadable { text: text.to_owned() };
-        let mut octets = [0; 6];
-        let mut words = text.split(':');
-        for octet in &mut octets {
-            let word = words.next().filter(|word| word.len() == 2).ok_or_else(unreadable)?;
-            *octet = u8::from_str_radix(word, 16).map_err(|_| unreadable())?;
-        }
-        if words.next().is_some() { Err(unreadable()) } else { Ok(Self(octets)) }
-    }
-}
-
-impl fmt::Display for MacAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
 /// Why there is no link; the remedy is in the text.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -154,12 +114,6 @@ pub enum LinkError {
         /// The device.
         device: String,
     },
-    /// No Ethernet address.
-    #[error("{text:?} is no Ethernet address; write it as 02:00:5e:10:00:01")]
-    Unreadable {
-        /// What was written.
-        text: String,
-    },
 }
 
 /// Three tries of the kernel, a second apart.
@@ -169,17 +123,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ethernet_addresses_are_read_and_written_alike() {
-        let text = "02:00:5e:1a:00:ff";
-        assert_eq!(text.parse::<MacAddress>().expect("an address").to_string(), text);
-        for text in
-            ["", "02:00:5e:1a:00", "02:00:5e:1a:00:ff:01", "2:00:5e:1a:00:ff", "0g:0:0:0:0:0"]
-        {
-            assert!(text.parse::<MacAddress>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn this_machine_is_not_reached_by_ethernet() {

@@ -12,9 +12,7 @@
 //!
 //! Must never: allocate after construction, block, or be used by the server.
 
-mod frame;
 mod link;
-mod netlink;
 mod receiver;
 mod sender;
 mod socket;
@@ -23,8 +21,10 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::cmsg::PacketInfo;
+use crate::headers;
 
-pub use link::{Link, LinkError, MacAddress};
+pub use crate::mac_address::{MacAddress, MacAddressError};
+pub use link::{Link, LinkError};
 use receiver::Reading;
 pub use receiver::{Arrival, Departures, Receiver};
 use sender::Wish;
@@ -84,7 +84,7 @@ impl Traffic {
             }
             Way::Link(link) => {
                 let (sending, receiving) = socket::open_link(&options, link)?;
-                let headers = frame::headers_len(options.target.is_ipv6());
+                let headers = headers::headers_len(options.target.is_ipv6());
                 (sending, receiving, Reading::Frame, headers)
             }
         };

@@ -9,9 +9,9 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use socket2::Socket;
 use timeball_time::{Realtime, Timestamp};
 
-use super::{ControlBytes, EMPTY_VECTOR, Name, empty_message, frame};
+use super::{ControlBytes, EMPTY_VECTOR, Name, empty_message};
 use crate::cmsg::Control;
-use crate::{sockaddr, sockopt};
+use crate::{headers, sockaddr, sockopt};
 
 /// Takes batches of datagrams with the kernel's stamps.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Receiver {
         let (source, bytes) = match self.reading {
             Reading::Datagram => (sockaddr::decode(&self.names[index].0), bytes),
             Reading::Departure => (None, bytes),
-            Reading::Frame => match frame::parse(bytes) {
+            Reading::Frame => match headers::parse(bytes) {
                 // What the device padded is not the server's; what did not fit is missing.
                 Some((source, start, end)) => {
                     (Some(source), bytes.get(start..end.min(len)).unwrap_or_default())

@@ -8,8 +8,9 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use socket2::{SockAddr, Socket};
 
-use super::frame::{OFFLOAD_LEN, Template};
+use super::link::Link;
 use super::{ControlBytes, EMPTY_VECTOR, SEGMENTS_MAX, TrafficOptions, Way, empty_message};
+use crate::headers::{HOPS, Headers, OFFLOAD_LEN, headers_len, offload};
 
 /// Sends batches of requests to one target.
 ///
@@ -39,7 +40,7 @@ enum Envelope {
     /// The kernel's headers, to this address.
     Datagram(SockAddr),
     /// Our own; with `segmented`, after what tells the kernel how to cut a frame up.
-    Frame { template: Template, segmented: bool },
+    Frame { link: Link, target: SocketAddr, segmented: bool },
 }
 
 impl Envelope {
@@ -48,8 +49,10 @@ impl Envelope {
     const fn len(&self) -> usize {
         match self {
             Self::Datagram(_) => 0,
-            Self::Frame { template, segmented: false } => template.len(),
-            Self::Frame { template, segmented: true } => OFFLOAD_LEN + template.len(),
+            Self::Frame { target, segmented: false, .. } => headers_len(target.is_ipv6()),
+            Self::Frame { target, segmented: true, .. } => {
+                OFFLOAD_LEN + headers_len(target.is_ipv6())
+            }
         }
     }
 }
@@ -84,8 +87,7 @@ impl Sender {
         let envelope = match &options.way {
             Way::Udp => Envelope::Datagram(options.target.into()),
             Way::Link(link) => {
-                let template = Template::new(link, options.target);
-                Envelope::Frame { template, segmented: segments > 1 }
+                Envelope::Frame { link: *link, target: options.target, segmented: segments > 1 }
             }
         };
         let (source, batch) = (options.target.ip(), options.batch);
@@ -190,16 +192,23 @@ impl Sender {
                     header.msg_namelen = target.len();
                     control.ask_udp(&wish)
                 }
-                Envelope::Frame { template, segmented } => {
+                Envelope::Frame { link, target, segmented } => {
                     let segment_len = (wish.count > 1).then_some(wish.request_len);
                     let frame = if *segmented {
-                        let (offload, frame) = bytes.split_at_mut(OFFLOAD_LEN);
-                        offload.copy_from_slice(&template.offload(segment_len));
+                        let (order, frame) = bytes.split_at_mut(OFFLOAD_LEN);
+                        order.copy_from_slice(&offload(target.is_ipv6(), segment_len));
                         frame
                     } else {
                         &mut *bytes
                     };
-                    template.address(wish.source, wish.port, segment_len.is_some(), frame);
+                    let headers = Headers {
+                        local: link.local,
+                        next_hop: link.next_hop,
+                        hops: HOPS,
+                        source: SocketAddr::new(wish.source, wish.port),
+                        target: *target,
+                    };
+                    headers.write(segment_len.is_some(), frame);
                     control.ask_link(&wish)
                 }
             };

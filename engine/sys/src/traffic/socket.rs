@@ -9,9 +9,9 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::frame::{ETHERNET_LEN, UDP, V6_LEN_IP};
 use super::{Link, TrafficOptions};
 use crate::cmsg::{TIMESTAMPING_NEW, TIMESTAMPNS_NEW};
+use crate::headers::{ETHERNET_LEN, UDP, V6_LEN_IP};
 use crate::sockopt;
 
 /// A wildcard UDP socket on a free port.

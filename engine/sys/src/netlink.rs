@@ -10,40 +10,40 @@ use std::net::IpAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::link::MacAddress;
+use crate::mac_address::MacAddress;
 
 /// A socket to the routing tables of this thread's network namespace.
 #[derive(Debug)]
-pub(super) struct Netlink(Socket);
+pub(crate) struct Netlink(Socket);
 
 /// The way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Route {
+pub(crate) struct Route {
     /// Index of the device.
-    pub(super) interface: u32,
+    pub(crate) interface: u32,
     /// The next hop, where there is one.
-    pub(super) gateway: Option<IpAddr>,
+    pub(crate) gateway: Option<IpAddr>,
     /// The address is this machine's own.
-    pub(super) is_local: bool,
+    pub(crate) is_local: bool,
 }
 
 /// A network device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Device {
-    pub(super) name: String,
+pub(crate) struct Device {
+    pub(crate) name: String,
     /// `None` if it is no Ethernet.
-    pub(super) address: Option<MacAddress>,
+    pub(crate) address: Option<MacAddress>,
 }
 
 impl Netlink {
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let protocol = Protocol::from(libc::NETLINK_ROUTE);
         let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(protocol))?;
         Ok(Self(socket))
     }
 
     /// The way to `target`; fails with what the kernel says, such as that there is none.
-    pub(super) fn route(&mut self, target: IpAddr) -> io::Result<Route> {
+    pub(crate) fn route(&mut self, target: IpAddr) -> io::Result<Route> {
         let (family, octets) = octets(target);
         let mut body = vec![0; ROUTE_LEN];
         body[0] = family;
@@ -59,7 +59,7 @@ impl Netlink {
     }
 
     /// The device of an index.
-    pub(super) fn device(&mut self, interface: u32) -> io::Result<Device> {
+    pub(crate) fn device(&mut self, interface: u32) -> io::Result<Device> {
         let mut body = vec![0; LINK_LEN];
         body[4..8].copy_from_slice(&interface.to_ne_bytes());
         let answer = self.ask(libc::RTM_GETLINK, &body)?;
@@ -76,7 +76,7 @@ impl Netlink {
     }
 
     /// The link-layer address of a neighbour, if it is known.
-    pub(super) fn neighbour(&mut self, interface: u32, target: IpAddr) -> Option<MacAddress> {
+    pub(crate) fn neighbour(&mut self, interface: u32, target: IpAddr) -> Option<MacAddress> {
         let (family, octets) = octets(target);
         let mut body = vec![0; NEIGHBOUR_LEN];
         body[0] = family;
