@@ -66,7 +66,7 @@ fn address_of(entry: &libc::ifaddrs) -> Option<IpAddr> {
     }
 }
 
-/// Becomes readable when an address of this machine has come or gone.
+/// Becomes readable when an address of this machine has come or gone, or also when an interface has.
 #[derive(Debug)]
 pub struct AddressNews {
     socket: OwnedFd,
@@ -78,6 +78,18 @@ impl AddressNews {
     /// # Errors
     /// As the kernel says; a container may forbid netlink altogether.
     pub fn listen() -> io::Result<Self> {
+        Self::of(libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR)
+    }
+
+    /// The same, and of interfaces.
+    ///
+    /// # Errors
+    /// As the kernel says; a container may forbid netlink altogether.
+    pub fn with_interfaces() -> io::Result<Self> {
+        Self::of(libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR | libc::RTMGRP_LINK)
+    }
+
+    fn of(groups: libc::c_int) -> io::Result<Self> {
         let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // JUSTIFICATION: std has no netlink sockets.
         // SAFETY: no pointers; the result is checked.
@@ -92,7 +104,7 @@ impl AddressNews {
         // SAFETY: all zero is a valid sockaddr_nl.
         let mut name: libc::sockaddr_nl = unsafe { core::mem::zeroed() };
         name.nl_family = libc::AF_NETLINK as libc::sa_family_t;
-        name.nl_groups = (libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR) as u32;
+        name.nl_groups = groups as u32;
         let length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
         // JUSTIFICATION: as above.
         // SAFETY: `name` is of the length given and lives through the call.

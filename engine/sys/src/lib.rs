@@ -31,6 +31,7 @@ mod cpu;
 mod departure;
 mod frame;
 mod headers;
+mod interface;
 mod kernel_clock;
 mod lan;
 mod mac_address;
@@ -60,6 +61,7 @@ pub use clock::{monotonic, precision, reading, realtime};
 pub use cmsg::{Control, PacketInfo};
 pub use control::{ControlSocket, Taken};
 pub use cpu::{CpuError, allowed_cores, pin, set_realtime_priority};
+pub use interface::{Interface, XdpProgram};
 pub use kernel_clock::{
     ClockState, KernelClock, ReadClock, RecordingClock, SteerClock, SteerCommand, SteerError,
 };

@@ -1,9 +1,9 @@
-//! Three questions to the kernel's routing tables: the way to an address, a device, a neighbour.
+//! Questions to the kernel's routing tables: the way to an address, a device or all of them, a neighbour.
 //!
 //! Netlink is a socket that takes and gives plain bytes, so none of this needs `unsafe`. `/proc` has no
 //! IPv6 neighbours and `/sys` shows another namespace's devices after a mere `nsenter`, so neither will do.
 //!
-//! Must never: change anything (only `RTM_GET…` is sent), or loop on a length of zero.
+//! Must never: change anything by itself (only `RTM_GET…` is sent from here), or loop on a length of zero.
 
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -36,6 +36,7 @@ pub(crate) struct Device {
 }
 
 impl Netlink {
+    /// Fails with what the kernel says; a container may forbid netlink altogether.
     pub(crate) fn open() -> io::Result<Self> {
         let protocol = Protocol::from(libc::NETLINK_ROUTE);
         let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(protocol))?;
@@ -87,27 +88,81 @@ impl Netlink {
         attribute(attributes, libc::NDA_LLADDR)?.try_into().ok().map(MacAddress::new)
     }
 
-    /// Sends one question and returns its answer without the message header.
-    fn ask(&mut self, kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+    /// Every network device, each as its message says it: after the header, `ifinfomsg` and attributes.
+    pub(crate) fn devices(&mut self) -> io::Result<Vec<Vec<u8>>> {
+        self.send(libc::RTM_GETLINK, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, &[0; LINK_LEN])?;
+        let mut devices = Vec::new();
+        loop {
+            let answer = self.read()?;
+            let mut rest = answer.as_slice();
+            if rest.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            while let Some((kind, body, next)) = message(rest) {
+                match kind {
+                    NLMSG_DONE => return Ok(devices),
+                    NLMSG_ERROR => return Err(error(body)),
+                    _ => devices.push(body.to_vec()),
+                }
+                rest = next;
+            }
+        }
+    }
+
+    /// Sends one request and returns its answer without the message header; nothing if it was but to be
+    /// acknowledged.
+    pub(crate) fn ask(&mut self, kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+        self.send(kind, libc::NLM_F_REQUEST, body)?;
+        self.answer()
+    }
+
+    /// Has something done, and returns when it is.
+    pub(crate) fn order(&mut self, kind: u16, body: &[u8]) -> io::Result<()> {
+        self.send(kind, libc::NLM_F_REQUEST | libc::NLM_F_ACK, body)?;
+        self.answer().map(drop)
+    }
+
+    fn send(&mut self, kind: u16, flags: libc::c_int, body: &[u8]) -> io::Result<()> {
         let mut message = vec![0; HEADER_LEN];
         message[..4].copy_from_slice(&((HEADER_LEN + body.len()) as u32).to_ne_bytes());
         message[4..6].copy_from_slice(&kind.to_ne_bytes());
-        message[6..8].copy_from_slice(&(libc::NLM_F_REQUEST as u16).to_ne_bytes());
+        message[6..8].copy_from_slice(&(flags as u16).to_ne_bytes());
         message.extend(body);
-        self.0.send(&message)?;
+        self.0.send(&message).map(drop)
+    }
+
+    fn answer(&mut self) -> io::Result<Vec<u8>> {
+        let answer = self.read()?;
+        match message(&answer) {
+            Some((NLMSG_ERROR, body, _)) if body.starts_with(&[0; 4]) => Ok(Vec::new()),
+            Some((NLMSG_ERROR, body, _)) => Err(error(body)),
+            Some((_, body, _)) => Ok(body.to_vec()),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Vec<u8>> {
         let mut answer = vec![0; ANSWER_MAX];
         let len = self.0.read(&mut answer)?;
         answer.truncate(len);
-        let kind = answer.get(4..6).and_then(|kind| kind.first_chunk());
-        let error = answer.get(HEADER_LEN..).and_then(|body| body.first_chunk());
-        match (kind.map(|kind| u16::from_ne_bytes(*kind)), error) {
-            (Some(NLMSG_ERROR), Some(error)) => {
-                Err(io::Error::from_raw_os_error(-i32::from_ne_bytes(*error)))
-            }
-            (Some(_), Some(_)) => Ok(answer.split_off(HEADER_LEN)),
-            _ => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
+        Ok(answer)
     }
+}
+
+/// The first of `bytes`: its kind, what it says, and what follows it.
+fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let len = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
+    let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
+    // Too short a length ends the walk.
+    let body = bytes.get(HEADER_LEN..len)?;
+    Some((kind, body, bytes.get(len.next_multiple_of(4)..).unwrap_or_default()))
+}
+
+fn error(body: &[u8]) -> io::Error {
+    body.first_chunk().map_or_else(
+        || io::ErrorKind::UnexpectedEof.into(),
+        |code| io::Error::from_raw_os_error(-i32::from_ne_bytes(*code)),
+    )
 }
 
 fn octets(address: IpAddr) -> (u8, Vec<u8>) {
@@ -122,14 +177,14 @@ fn address(data: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(data).map(IpAddr::from)).ok()
 }
 
-fn push_attribute(message: &mut Vec<u8>, kind: u16, data: &[u8]) {
+pub(crate) fn push_attribute(message: &mut Vec<u8>, kind: u16, data: &[u8]) {
     message.extend(((ATTRIBUTE_LEN + data.len()) as u16).to_ne_bytes());
     message.extend(kind.to_ne_bytes());
     message.extend(data);
 }
 
 /// The data of the first attribute of `kind`.
-fn attribute(mut bytes: &[u8], kind: u16) -> Option<&[u8]> {
+pub(crate) fn attribute(mut bytes: &[u8], kind: u16) -> Option<&[u8]> {
     loop {
         let len = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
         let found = u16::from_ne_bytes(*bytes.get(2..)?.first_chunk()?);
@@ -146,17 +201,18 @@ fn attribute(mut bytes: &[u8], kind: u16) -> Option<&[u8]> {
 /// neighbour.h).
 const HEADER_LEN: usize = 16;
 const ROUTE_LEN: usize = 12;
-const LINK_LEN: usize = 16;
+pub(crate) const LINK_LEN: usize = 16;
 const NEIGHBOUR_LEN: usize = 12;
 const ATTRIBUTE_LEN: usize = 4;
 /// The two bits above say how the data is to be read.
 const ATTRIBUTE_KIND: u16 = 0x3FFF;
 const NLMSG_ERROR: u16 = libc::NLMSG_ERROR as u16;
+const NLMSG_DONE: u16 = libc::NLMSG_DONE as u16;
 const RTA_DST: u16 = 1;
 const RTA_GATEWAY: u16 = 5;
 const RTN_LOCAL: u8 = 2;
 const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
+pub(crate) const IFLA_IFNAME: u16 = 3;
 const NDA_DST: u16 = 1;
 /// A device with statistics is some 2 KiB.
 const ANSWER_MAX: usize = 32 << 10;
