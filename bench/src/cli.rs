@@ -14,7 +14,7 @@ use crate::place::On;
 /// Measures timeball, its peers and plain echoes side by side, in turns, on one core each.
 #[derive(Debug, Parser)]
 #[command(name = "timeball-bench", version, after_help = AFTER_HELP)]
-pub(crate) struct Cli {
+pub struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
