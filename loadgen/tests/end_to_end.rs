@@ -61,20 +61,22 @@ fn a_closed_loop_against_either_plain_echo_is_answered_in_full() {
 
 #[test]
 fn an_open_loop_counts_from_the_intended_moment_and_from_several_ports() {
+    // As many as a socket's default buffer holds: a stub that is kept waiting loses none.
+    const ALL: u32 = 192;
     let address = serve(|_, reply, send| send(&reply));
-    let mut options = options(address, 640);
+    let mut options = options(address, ALL);
     options.load = Load::Open { pattern: Pattern::Bursts { size: 64 }, rate_hz: 6_400 };
     options.ports = 4;
     options.timeout = Duration::from_secs(5);
     let report = offer(&options);
-    assert_eq!((report.sent + report.unsent, report.lost), (640, 0), "{report:?}");
+    assert_eq!((report.sent + report.unsent, report.lost), (u64::from(ALL), 0), "{report:?}");
     assert_eq!(report.answered, report.sent);
-    assert_eq!(report.lag.count(), 640);
+    assert_eq!(report.lag.count(), u64::from(ALL));
     // A reply cannot come before its request was handed over, and that is never before the
     // intention.
     let (lag, latency) = (report.lag.distribution(), report.latency.distribution());
     assert!(lag.min_ns >= 0 && latency.min_ns > lag.min_ns, "{lag:?} {latency:?}");
-    assert!(report.elapsed_s >= 0.09, "nine pauses of ten milliseconds: {report:?}");
+    assert!(report.elapsed_s >= 0.02, "two pauses of ten milliseconds: {report:?}");
 }
 
 #[test]
