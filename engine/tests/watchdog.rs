@@ -91,6 +91,27 @@ fn a_process_that_was_stopped_as_a_whole_is_not_taken_for_stuck() {
     assert!(!server.daemon.so_far().iter().any(|line| line.contains("stuck")));
 }
 
+#[test]
+fn a_service_manager_that_has_stopped_reading_stops_nothing() {
+    let host = Host::new();
+    let path = Scratch::file("notify", "");
+    std::fs::remove_file(&path.path).unwrap();
+    let deaf = UnixDatagram::bind(&path.path).unwrap();
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    while filler.send_to(b"STATUS=full", &path.path).is_ok() {}
+    let mut server = Controlled::watched(&host, "[server]\ncores = [0]\n", |command| {
+        command.env("NOTIFY_SOCKET", &path.path).env("WATCHDOG_USEC", "2000000");
+    });
+    let held = Held::thread(&host, server.daemon.pid(), "worker-0");
+    server.daemon.wait_for("worker-0 is stuck");
+    held.release();
+    server.daemon.wait_for("worker-0 goes on");
+    server.daemon.signal("TERM");
+    assert_eq!(server.daemon.finish().0, Some(0));
+    drop(deaf);
+}
+
 /// Makes each call by which the thread named by its first argument could wait for datagrams fail with EBADF.
 const FAIL: &str = "\
 import ctypes, os, sys

@@ -18,6 +18,7 @@ mod kernel;
 mod lan;
 mod listen;
 mod log;
+mod manager;
 mod memory;
 mod plan;
 mod premises;
@@ -178,7 +179,7 @@ fn start(args: &Args) -> Result<Running, StartError> {
     drop_privileges(None, &[])?;
     banner.print(running.workers.carriers(), begun.elapsed());
     kept::keep(&running.listening, &before);
-    tell_service_manager(&[sd_notify::NotifyState::Ready]);
+    manager::tell(&[sd_notify::NotifyState::Ready]);
     Ok(running)
 }
 
@@ -201,13 +202,6 @@ fn log_key_warnings(plan: &Plan, keys: &KeyFile) {
         for warning in &keys.warnings {
             tracing::warn!("{}:{warning}", settings.file.display());
         }
-    }
-}
-
-/// Tells systemd, if it started us; anything else is no reason to fail.
-fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!("sd_notify: {error}");
     }
 }
 

@@ -27,7 +27,7 @@ use super::running::Running;
 use super::running::{policy, prepare_lan, start_page, watch};
 use super::whereabouts::Whereabouts;
 use super::workers::Workers;
-use super::{StartError, fixed, log_import, log_key_warnings, sandbox, tell_service_manager};
+use super::{StartError, fixed, log_import, log_key_warnings, manager, sandbox};
 use crate::config::{ConfigError, KeyFile, Machine, Plan};
 use crate::control::{Door, Reloaded};
 use crate::difference::differences;
@@ -57,7 +57,7 @@ impl Running {
     pub(super) fn reload(&mut self, dry_run: bool) -> Result<Reloaded, StartError> {
         let began = sd_notify::NotifyState::monotonic_usec_now();
         if let (Ok(began), false) = (began, dry_run) {
-            tell_service_manager(&[sd_notify::NotifyState::Reloading, began]);
+            manager::tell(&[sd_notify::NotifyState::Reloading, began]);
         }
         let outcome = self.read_again(dry_run);
         if !dry_run {
@@ -72,7 +72,7 @@ impl Running {
                 }
             }
         }
-        tell_service_manager(&[sd_notify::NotifyState::Ready]);
+        manager::tell(&[sd_notify::NotifyState::Ready]);
         outcome
     }
 

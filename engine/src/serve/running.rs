@@ -27,7 +27,7 @@ use super::premises::{Premises, discipline_config};
 use super::summons::{Call, Summons};
 use super::watchdog::{Patient, Watchdog};
 use super::workers::Workers;
-use super::{EXIT_THREAD_LOST, StartError, tell_service_manager};
+use super::{EXIT_THREAD_LOST, StartError, manager};
 use crate::config::{KeyFile, Plan};
 use crate::control::{Control, Demand, Door, Operator};
 use crate::given::Given;
@@ -174,7 +174,7 @@ impl Running {
                 }
             }
         }
-        tell_service_manager(&[sd_notify::NotifyState::Stopping]);
+        manager::tell(&[sd_notify::NotifyState::Stopping]);
         self.finish(Workers::finish)
     }
 

@@ -20,7 +20,7 @@ use timeball_sys::sandbox::{Role, confine};
 use timeball_sys::{Waiter, monotonic};
 use timeball_time::Interval;
 
-use super::tell_service_manager;
+use super::manager;
 use crate::report::{self, Witness};
 use crate::thread::Thread;
 
@@ -111,7 +111,7 @@ impl Watchdog {
         while !self.stop.load(Ordering::Acquire) {
             self.look();
             if self.wanted && self.stuck.is_empty() {
-                tell_service_manager(&[NotifyState::Watchdog]);
+                manager::tell(&[NotifyState::Watchdog]);
             }
             self.tell_status();
             self.waiter.wait(monotonic() + period, &[])?;
@@ -151,7 +151,7 @@ impl Watchdog {
         let state = report::state(&report);
         let told = |(at, before): &(Instant, String)| *before == state && at.elapsed() < STATUS_GAP;
         if !self.told.as_ref().is_some_and(told) {
-            tell_service_manager(&[NotifyState::Status(&report::headline(&report))]);
+            manager::tell(&[NotifyState::Status(&report::headline(&report))]);
             self.told = Some((Instant::now(), state));
         }
     }

@@ -14,7 +14,7 @@ use timeball_time::{Interval, Monotonic, Timestamp};
 
 use super::{DONE, Estate, Offer, PREPARED, READY, Testament, VERSION};
 use crate::serve::listen::Listening;
-use crate::serve::tell_service_manager;
+use crate::serve::manager;
 
 /// A hand-over under way.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Giving {
     /// # Errors
     /// When it is gone.
     pub(in crate::serve) fn done(&mut self, pid: u32) -> io::Result<()> {
-        tell_service_manager(&[sd_notify::NotifyState::MainPid(pid)]);
+        manager::tell(&[sd_notify::NotifyState::MainPid(pid)]);
         writeln!(self.stream, "{DONE}")
     }
 }

@@ -10,17 +10,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 
-use timeball_sys::{ListenGroup, Passed, listen_by, send_with_fds, wait_until_alone};
+use timeball_sys::{ListenGroup, Passed, listen_by, wait_until_alone};
 
 use crate::config::Server;
-use crate::serve::StartError;
 use crate::serve::listen::{Listening, Place, listen_options};
+use crate::serve::{StartError, manager};
 
 /// What a socket does in its group; in the order of [`ListenGroup::fds`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -184,7 +182,7 @@ pub(in crate::serve) fn keep(now: &Listening, before: &Listening) {
         for (role, fd) in Role::all(group.sockets.len()).zip(group.fds()) {
             // Errors that wait in a socket are no reason to drop it.
             let wish = format!("FDSTORE=1\nFDNAME={}\nFDPOLL=0\n", role.name(group.address));
-            if let Err(error) = tell(&wish, &[fd]) {
+            if let Err(error) = manager::say(&wish, &[fd]) {
                 return tracing::warn!("a restart will lose requests: {error}");
             }
         }
@@ -194,7 +192,7 @@ pub(in crate::serve) fn keep(now: &Listening, before: &Listening) {
 /// Has the service manager let go of what it calls `names`.
 fn forget(names: impl Iterator<Item = String>, why: &str) {
     for name in names {
-        if let Err(error) = tell(&format!("FDSTOREREMOVE=1\nFDNAME={name}\n"), &[]) {
+        if let Err(error) = manager::say(&format!("FDSTOREREMOVE=1\nFDNAME={name}\n"), &[]) {
             tracing::warn!("the service manager keeps {name}, though the server {why}: {error}");
         }
     }
@@ -203,13 +201,6 @@ fn forget(names: impl Iterator<Item = String>, why: &str) {
 /// How many sockets the service manager keeps (systemd 254 says so; sd_notify(3)); `None` if none.
 fn room() -> Option<usize> {
     std::env::var("FDSTORE").ok()?.parse().ok().filter(|&room| room > 0)
-}
-
-fn tell(message: &str, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
-    let manager = UnixDatagram::unbound()?;
-    manager.connect(path)?;
-    send_with_fds(&manager, message.as_bytes(), fds).map(drop)
 }
 
 const PREFIX: &str = "timeball-";
