@@ -3,8 +3,9 @@
 mod common;
 
 use std::process::Command;
+use std::time::Instant;
 
-use common::{Daemon, Host, text};
+use common::{Daemon, Host, Scratch, text};
 
 /// Runs the rest of its arguments with a seccomp filter, as a container would: `uring` refuses io_uring_setup
 /// with EPERM, `ipv6` refuses sockets of that family as a kernel without it does.
@@ -69,6 +70,31 @@ fn without_a_byte_of_lockable_memory_all_are_answered() {
     let (_server, said) = serve(&host, &[&launcher[..], &limit[..]].concat());
     assert!(said.iter().any(|line| line.contains("carrier")), "{said:?}");
     assert_answers_all(&host, &["127.0.0.1", "::1"]);
+}
+
+#[test]
+fn it_opens_as_many_sockets_as_the_operator_allows_not_as_the_shell_does() {
+    let host = Host::new();
+    let sources: String =
+        (1..=60).map(|n| format!("[[source]]\naddress = \"127.9.0.{n}\"\n")).collect();
+    let config = Scratch::file("t.toml", &sources);
+    let mut command = host.command("prlimit");
+    command.args(["--nofile=60:1000", "--", env!("CARGO_BIN_EXE_timeball"), "serve"]);
+    command.arg(&config.path);
+    let mut server = Daemon::start(command);
+    server.wait_for("ready");
+    // Each source has a socket of its own from its first request on.
+    let sockets = || {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+        let is_socket = |file: &std::path::PathBuf| {
+            std::fs::read_link(file).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))
+        };
+        open.map(|entry| entry.unwrap().path()).filter(is_socket).count()
+    };
+    let deadline = Instant::now() + common::PATIENCE;
+    while sockets() < 60 {
+        assert!(Instant::now() < deadline, "{} sockets", sockets());
+    }
 }
 
 #[test]

@@ -39,7 +39,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use timeball_sys::sandbox::SandboxError;
-use timeball_sys::{ListenError, PrivilegeError, SteerError, drop_privileges, passed};
+use timeball_sys::{
+    ListenError, PrivilegeError, SteerError, drop_privileges, passed, raise_open_files,
+};
 
 use crate::config::{ConfigError, KeyFile, Machine, Plan};
 use crate::control::{Door, DoorError};
@@ -148,6 +150,7 @@ fn start(args: &Args) -> Result<Running, StartError> {
     let begun = Instant::now();
     // First: what was passed on is known by the numbers of its descriptors.
     let passed = passed().map_err(StartError::system("what LISTEN_FDS promises"))?;
+    raise_open_files().map_err(StartError::system("cannot raise the limit of open files"))?;
     // From here on a signal waits until the server has started.
     let summons = Summons::new().map_err(StartError::system("cannot catch signals"))?;
     let loaded = args.given.load(&Machine::this())?;

@@ -38,6 +38,7 @@ mod mac_address;
 mod message;
 mod mmsg;
 mod netlink;
+mod open_files;
 mod passed;
 mod passing;
 mod peer;
@@ -68,6 +69,7 @@ pub use kernel_clock::{
 pub use lan::LanSocket;
 pub use message::Received;
 pub use mmsg::MmsgIo;
+pub use open_files::raise_open_files;
 pub use passed::{Passed, listen_by, passed, wait_until_alone};
 pub use passing::{FDS_MAX, receive_with_fds, send_with_fds};
 pub use peer::peer_user;
