@@ -45,6 +45,38 @@ pub fn reading() -> ClockReading {
     kept.expect("READING_TRIES is at least one")
 }
 
+/// How far `CLOCK_REALTIME` is ahead of `CLOCK_BOOTTIME`: changed by nothing but a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Distance {
+    pub(crate) ahead: Interval,
+    /// The truth lies within this of `ahead`.
+    pub(crate) uncertainty: Interval,
+}
+
+/// The distance now, as near as user space can tell.
+///
+/// Every reading of one clock between two of the other leaves room for the truth, and what is left of that
+/// room after all of them is a few nanoseconds: the distance itself does not move.
+pub(crate) fn realtime_ahead_of_boottime() -> Distance {
+    let (mut least, mut most) = (i64::MIN, i64::MAX);
+    for _ in 0..DISTANCE_READS {
+        let before = nanos_of(libc::CLOCK_BOOTTIME);
+        let realtime = nanos_of(libc::CLOCK_REALTIME);
+        let after = nanos_of(libc::CLOCK_BOOTTIME);
+        let (low, high) = (realtime.wrapping_sub(after), realtime.wrapping_sub(before));
+        let (low, high) = (low.min(high), low.max(high));
+        if high < least || low > most {
+            // The clock was set between two readings: what was learnt before is void.
+            (least, most) = (low, high);
+        } else {
+            (least, most) = (least.max(low), most.min(high));
+        }
+    }
+    let ahead = least + (most - least) / 2;
+    let uncertainty = Interval::from_nanos((most - least).unsigned_abs().div_ceil(2) as i64 + 1);
+    Distance { ahead: Interval::from_nanos(ahead), uncertainty }
+}
+
 /// The precision of the clock as RFC 5905 section 7.3 defines it: log₂ of the seconds it takes to
 /// read it or of its resolution, whichever is larger; measured, rounded up, and kept within -29 to
 /// -18.
@@ -86,6 +118,9 @@ fn nanos_of(clock: libc::clockid_t) -> i64 {
 /// Tries of one [`reading`]; an interrupt spoils one now and then, never three in a row.
 const READING_TRIES: usize = 3;
 
+/// Readings from which the distance of two clocks is taken: some microseconds.
+const DISTANCE_READS: usize = 32;
+
 /// Consecutive reads from which [`precision`] is taken: about a tenth of a millisecond.
 const PRECISION_READS: usize = 2_000;
 
@@ -116,6 +151,17 @@ mod tests {
         assert!((distance(&first) - distance(&second)).abs() < 1_000_000);
         assert!(second.monotonic >= first.monotonic);
         assert!(second.boottime.nanos() >= second.monotonic.nanos() - 1_000_000);
+    }
+
+    #[test]
+    fn the_distance_of_two_clocks_stays_and_is_known_to_less_than_a_microsecond() {
+        let distances: Vec<_> = (0..50).map(|_| realtime_ahead_of_boottime()).collect();
+        let best = distances.iter().min_by_key(|d| d.uncertainty).expect("fifty");
+        assert!(best.uncertainty < Interval::from_micros(1), "{best:?}");
+        for distance in &distances {
+            let apart = (distance.ahead - best.ahead).abs();
+            assert!(apart <= distance.uncertainty + best.uncertainty, "{distance:?}, {best:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //!   happens.
 //! * The clock: [`realtime`], [`reading`], [`precision`]; [`ReadClock`] and [`SteerClock`] for
 //!   `adjtimex`.
+//! * The fast path: [`xdp`] answers in the driver.
 //! * The host: cores and priorities, users and capabilities, [`sandbox`].
 //!
 //! Must never: allocate, lock, log or format per packet; set the clock but through [`SteerClock`].
@@ -54,6 +55,7 @@ pub mod traffic;
 mod uring;
 mod wait;
 mod waker;
+pub mod xdp;
 
 pub use addresses::{AddressNews, own_addresses};
 pub use carrier::{Backend, Carrier, CarrierError};

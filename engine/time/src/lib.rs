@@ -24,7 +24,9 @@ pub use ntp::{NtpShort, NtpTimestamp};
 pub use rate::Rate;
 pub use reference::{Leap, ReferenceId, Stratum};
 pub use smear::Smear;
-pub use snapshot::{BACKWARD_TOLERANCE, Publisher, Reader, Snapshot};
+pub use snapshot::{
+    BACKWARD_TOLERANCE, FREE_WORD, Mirror, Publisher, ROOT_DISPERSION_WORD, Reader, Snapshot, WORDS,
+};
 pub use timestamp::{
     Boottime, ClockReading, Free, Interval, Monotonic, Realtime, Served, Timescale, Timestamp,
 };

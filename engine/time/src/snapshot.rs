@@ -22,6 +22,7 @@
 //!
 //! Must never: be written by two threads ([`Publisher`] cannot be cloned), or be read in parts.
 
+use core::fmt;
 use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
@@ -177,7 +178,7 @@ impl Snapshot {
         words[0] = pack(header, self.root_delay.to_bits().to_be_bytes());
         words[1] = pack(self.reference_id.octets(), [0; 4]);
         words[2] = self.reference_time.to_bits();
-        words[3] = self.root_dispersion.nanos() as u64;
+        words[ROOT_DISPERSION_WORD] = self.root_dispersion.nanos() as u64;
         words[4] = self.dispersion_rate.to_bits() as u64;
         words[5] = self.epoch.nanos() as u64;
         words[6] = self.offset.nanos() as u64;
@@ -198,7 +199,7 @@ impl Snapshot {
             root_delay: NtpShort::from_bits(u32::from_be_bytes(root_delay)),
             reference_id: ReferenceId::from_octets(reference_id),
             reference_time: NtpTimestamp::from_bits(words[2]),
-            root_dispersion: Interval::from_nanos(words[3] as i64),
+            root_dispersion: Interval::from_nanos(words[ROOT_DISPERSION_WORD] as i64),
             dispersion_rate: Rate::from_bits(words[4] as i64),
             epoch: Timestamp::from_nanos(words[5] as i64),
             offset: Interval::from_nanos(words[6] as i64),
@@ -209,28 +210,54 @@ impl Snapshot {
     }
 }
 
+/// Another place in which what is published is kept, for readers that cannot have a [`Reader`].
+pub trait Mirror: Send + fmt::Debug {
+    /// Makes `words`, which are [`Snapshot::to_words`], what those readers see from now on.
+    fn write(&mut self, words: [u64; WORDS]);
+}
+
 /// The writing end: there is one, held by the discipline thread.
 #[derive(Debug)]
 pub struct Publisher {
     block: Arc<CachePadded<SeqLock<WORDS>>>,
+    mirror: Option<Box<dyn Mirror>>,
 }
 
 impl Publisher {
     /// A new block holding `initial`.
     pub fn new(initial: Snapshot) -> Self {
-        Self { block: Arc::new(CachePadded::new(SeqLock::new(initial.to_words()))) }
+        let block = Arc::new(CachePadded::new(SeqLock::new(initial.to_words())));
+        Self { block, mirror: None }
+    }
+
+    /// Keeps `mirror` at what is published, from what is published now; `None` ends that.
+    pub fn set_mirror(&mut self, mirror: Option<Box<dyn Mirror>>) {
+        self.mirror = mirror;
+        let (_, words) = self.words();
+        if let Some(mirror) = &mut self.mirror {
+            mirror.write(words);
+        }
     }
 
     /// Makes `snapshot` what readers see from now on.
     pub fn publish(&mut self, snapshot: Snapshot) {
-        self.block.write(snapshot.to_words());
+        let words = snapshot.to_words();
+        self.block.write(words);
+        if let Some(mirror) = &mut self.mirror {
+            mirror.write(words);
+        }
     }
 
     /// A reading end; any number may exist.
     pub fn reader(&self) -> Reader {
-        // No write can be under way: writing needs `&mut self`.
-        let (sequence, words) = self.block.try_read().unwrap_or((1, [0; WORDS]));
+        let (sequence, words) = self.words();
         Reader { block: Arc::clone(&self.block), sequence, view: Snapshot::from_words(words) }
+    }
+
+    /// What is published, and its sequence.
+    fn words(&self) -> (u64, [u64; WORDS]) {
+        // No write can be under way: writing needs `&mut self`.
+        self.block.try_read().unwrap_or((1, [0; WORDS]))
     }
 }
 
@@ -270,8 +297,13 @@ impl Reader {
 /// Covers packets that queued while the snapshot was published and the slewing between two updates.
 pub const BACKWARD_TOLERANCE: Interval = Interval::from_millis(500);
 
-/// Data words: with the sequence word, one block of 128 bytes. Words 11 to 14 are zero.
-const WORDS: usize = 15;
+/// Data words: with the sequence word, one block of 128 bytes. Words 11 to 14 are zero, and a
+/// [`Mirror`]'s own.
+pub const WORDS: usize = 15;
+/// Which word holds [`Snapshot::root_dispersion`], in nanoseconds.
+pub const ROOT_DISPERSION_WORD: usize = 3;
+/// The first word that no snapshot uses.
+pub const FREE_WORD: usize = 11;
 const _: () = assert!(size_of::<SeqLock<WORDS>>() == 128 || cfg!(loom));
 
 fn pack(low: [u8; 4], high: [u8; 4]) -> u64 {
@@ -430,6 +462,25 @@ mod tests {
         publisher.publish(sample());
         assert_eq!(*reader.refresh(), sample());
         assert_eq!(*publisher.reader().view(), sample());
+    }
+
+    #[test]
+    fn a_mirror_is_kept_at_what_is_published() {
+        #[derive(Clone, Debug, Default)]
+        struct Kept(Arc<std::sync::Mutex<Vec<Snapshot>>>);
+        impl Mirror for Kept {
+            fn write(&mut self, words: [u64; WORDS]) {
+                self.0.lock().unwrap().push(Snapshot::from_words(words));
+            }
+        }
+        let fresh = Snapshot::unsynchronised(Timestamp::from_nanos(0), -20);
+        let mut publisher = Publisher::new(fresh);
+        let kept = Kept::default();
+        publisher.set_mirror(Some(Box::new(kept.clone())));
+        publisher.publish(sample());
+        publisher.set_mirror(None);
+        publisher.publish(fresh);
+        assert_eq!(*kept.0.lock().unwrap(), [fresh, sample()]);
     }
 
     #[test]

@@ -1,0 +1,24 @@
+//! The fast path: plain client requests answered in the driver, by a BPF program that reads the snapshot.
+//!
+//! [`Program`] is loaded once and attached to any number of interfaces. [`Mirror`] is the copy of the
+//! snapshot it reads, kept by the publisher; [`Endpoint`]s say which requests are ours; [`Counts`] what
+//! became of frames. What the program does not answer it leaves as it came, for the workers.
+//!
+//! The program is C, in `engine/sys/bpf/`: one noun a file, `fast_path.c` the order of it.
+//!
+//! Must never: replace a program that somebody else has attached, or outlive the process at an interface.
+
+mod attach;
+mod counts;
+mod endpoint;
+mod error;
+mod mapped;
+mod mirror;
+mod program;
+
+pub use attach::{Attached, Mode};
+pub use counts::{Counts, Outcome, Tally};
+pub use endpoint::Endpoint;
+pub use error::XdpError;
+pub use mirror::Mirror;
+pub use program::{Program, Verdict};

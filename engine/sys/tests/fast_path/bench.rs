@@ -1,0 +1,196 @@
+//! A loaded program with a snapshot and endpoints of its own, and what the workers would have answered.
+
+use std::net::SocketAddr;
+
+use timeball_responder::{Announcement, Limiter, Policy, Verdict as Judged, answer, stamp};
+use timeball_sys::reading;
+use timeball_sys::xdp::{Endpoint, Mirror, Program, Verdict, XdpError};
+use timeball_time::{
+    Interval, Leap, NtpShort, NtpTimestamp, Rate, Realtime, ReferenceId, Snapshot, Stratum,
+    Timestamp,
+};
+use timeball_wire::{Datagram, HEADER_LEN, field};
+
+use crate::frame::Frame;
+
+pub(crate) const STATION: [u8; 6] = [0x02, 0, 0, 0, 0, 0x05];
+
+/// The program, and the clocks it is told.
+pub(crate) struct Bench {
+    pub(crate) program: Program,
+    mirror: Mirror,
+    pub(crate) snapshot: Snapshot,
+    /// CLOCK_REALTIME − CLOCK_BOOTTIME, as the program is told; no clock of this machine's need stand there.
+    ahead: Interval,
+}
+
+impl Bench {
+    /// `None`, with the reason said, where BPF programs may not be loaded.
+    pub(crate) fn new() -> Option<Self> {
+        let mut program = match Program::load() {
+            Ok(program) => program,
+            Err(error @ (XdpError::NotPermitted { .. } | XdpError::Machine)) => {
+                eprintln!("skipped: {error}");
+                return None;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        program.set_endpoints(endpoints().into()).expect("a few endpoints");
+        let mirror = program.mirror().expect("its memory");
+        let ahead = Interval::from_nanos(1_764_000_000_000_000_000);
+        let now = reading().boottime.reinterpret::<Realtime>() + ahead;
+        let mut bench = Self { program, mirror, snapshot: synchronised(now), ahead };
+        bench.publish(bench.snapshot);
+        Some(bench)
+    }
+
+    pub(crate) fn publish(&mut self, snapshot: Snapshot) {
+        self.snapshot = snapshot;
+        self.mirror.write_with(snapshot.to_words(), self.ahead, Interval::ZERO);
+    }
+
+    /// The kernel's time, as the program is told.
+    pub(crate) fn now(&self) -> Timestamp<Realtime> {
+        // From one clock to the other by the distance that the program is given, too.
+        Timestamp::from_nanos(reading().boottime.nanos()) + self.ahead
+    }
+
+    /// The frame that the program sends for this one; `None` if it passes it on, and then as it was.
+    pub(crate) fn run(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        let mut out = vec![0; frame.len() + 64];
+        let (verdict, len) = self.program.run(frame, &mut out).expect("a test run");
+        out.truncate(len);
+        if verdict == Verdict::Transmit {
+            return Some(out);
+        }
+        assert_eq!(out, frame, "a frame that goes on was written to");
+        None
+    }
+
+    /// Sends `frame` through the program and compares its answer with the responder's, octet by octet.
+    pub(crate) fn agrees(&self, frame: &Frame) -> Result<Vec<u8>, String> {
+        let before = self.now();
+        let sent = self.run(&frame.bytes()).ok_or("no answer")?;
+        let after = self.now();
+        let payload = &sent[sent.len() - HEADER_LEN..];
+        let arrival = self
+            .instant(payload, field::RECEIVE, before, after, |at| self.reference(frame, at, at))?;
+        let departure = self.instant(payload, field::TRANSMIT, arrival, after, |at| {
+            self.reference(frame, arrival, at)
+        })?;
+        let reference =
+            self.reference(frame, arrival, departure).ok_or("the responder is silent")?;
+        let expected = frame.reply(&reference).bytes();
+        if sent != expected {
+            return Err(format!("sent\n{sent:02x?}, expected\n{expected:02x?}"));
+        }
+        Ok(sent)
+    }
+
+    /// The kernel time between `from` and `to` at which the responder would have written the stamp that is
+    /// at `field`.
+    ///
+    /// Served time runs at one nanosecond in a nanosecond but for a few parts in ten thousand.
+    fn instant(
+        &self,
+        payload: &[u8],
+        at: usize,
+        from: Timestamp<Realtime>,
+        to: Timestamp<Realtime>,
+        reply_at: impl Fn(Timestamp<Realtime>) -> Option<[u8; HEADER_LEN]>,
+    ) -> Result<Timestamp<Realtime>, String> {
+        let bits = |payload: &[u8]| {
+            u64::from_be_bytes(payload[at..at + 8].try_into().expect("eight octets"))
+        };
+        let wanted = NtpTimestamp::from_bits(bits(payload));
+        let (mut low, mut high) = (from.nanos(), to.nanos());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let reply = reply_at(Timestamp::from_nanos(middle)).ok_or("the responder is silent")?;
+            let reached = NtpTimestamp::from_bits(bits(&reply));
+            if (reached.to_bits().wrapping_sub(wanted.to_bits()) as i64) < 0 {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let reply = reply_at(Timestamp::from_nanos(low)).ok_or("the responder is silent")?;
+        if bits(&reply) == bits(payload) {
+            return Ok(Timestamp::from_nanos(low));
+        }
+        Err(format!("stamp {wanted:?} at {at} lies not between {from:?} and {to:?}"))
+    }
+
+    /// What a worker answers to what is in `frame`, if it arrives and leaves then.
+    pub(crate) fn reference(
+        &self,
+        frame: &Frame,
+        arrival: Timestamp<Realtime>,
+        departure: Timestamp<Realtime>,
+    ) -> Option<[u8; HEADER_LEN]> {
+        let settled = self.snapshot.settled(arrival);
+        let mut bytes = frame.payload.clone();
+        let mut datagram = Datagram {
+            source: frame.from,
+            received: Some(arrival),
+            bytes: &mut bytes,
+            truncated: false,
+        };
+        let announcement = Announcement::at(&settled, arrival);
+        let (policy, mut limiter) = (Policy::default(), Limiter::default());
+        let judged = answer(&announcement, &settled, &policy, &mut limiter, arrival, &mut datagram);
+        let Judged::Reply { len: HEADER_LEN, .. } = judged else { return None };
+        stamp(&settled, &policy, departure, &mut bytes);
+        bytes.as_slice().try_into().ok()
+    }
+}
+
+/// One endpoint of each shape.
+pub(crate) fn endpoints() -> [Endpoint; 4] {
+    let at = |address: &str, vlan| Endpoint { station: STATION, vlan, address: socket(address) };
+    [
+        at("192.0.2.1:123", None),
+        at("[2001:db8::1]:123", None),
+        at("198.51.100.1:1123", Some(77)),
+        at("[2001:db8:77::1]:123", Some(4094)),
+    ]
+}
+
+pub(crate) fn socket(text: &str) -> SocketAddr {
+    text.parse().expect("an address and a port")
+}
+
+/// A client's address of the family of `endpoint`.
+pub(crate) fn client_of(endpoint: &Endpoint) -> SocketAddr {
+    socket(if endpoint.address.is_ipv4() { "203.0.113.9:54321" } else { "[2001:db8:9::9]:54321" })
+}
+
+pub(crate) fn synchronised(now: Timestamp<Realtime>) -> Snapshot {
+    Snapshot {
+        leap: Leap::None,
+        stratum: Stratum::new(2),
+        precision: -24,
+        root_delay: NtpShort::from_bits(0x1234),
+        reference_id: ReferenceId::from_octets([192, 0, 2, 199]),
+        reference_time: NtpTimestamp::floor(now - Interval::from_secs(3)),
+        root_dispersion: Interval::from_micros(777),
+        dispersion_rate: Rate::from_ppb(15_000),
+        epoch: now - Interval::from_millis(400),
+        offset: Interval::from_micros(-123_456),
+        rate: Rate::from_ppb(-42_424),
+        valid_until: now + Interval::from_secs(3_600),
+        leap_second: None,
+    }
+}
+
+/// A plain request; `salt` makes each one different.
+pub(crate) fn request(version: u8, poll: i8, salt: u64) -> Vec<u8> {
+    let mut octets = vec![0; HEADER_LEN];
+    octets[0] = 0xC0 | version << 3 | 3;
+    octets[2] = poll as u8;
+    for (n, word) in octets[4..].chunks_mut(4).enumerate() {
+        let mixed = (salt ^ n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        word.copy_from_slice(&(mixed as u32).to_be_bytes());
+    }
+    octets
+}
