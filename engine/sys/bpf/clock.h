@@ -69,7 +69,8 @@ INLINE s64 root_dispersion(const struct snapshot *snapshot, s64 at)
 }
 
 enum { LEAP_NONE, LEAP_INSERT, LEAP_DELETE };
-enum { MADE_BY_KERNEL = 1, OVER = 2 };
+/* Made by the mapping, by the kernel, or over. */
+enum { OVER = 2 };
 
 INLINE u32 leap_kind(const struct snapshot *snapshot)
 {
@@ -82,13 +83,10 @@ INLINE u64 leap_maker(const struct snapshot *snapshot)
 	return snapshot->leap_kind >> 8;
 }
 
-/* Whether the snapshot may be used at the kernel time `at`; `BACKWARD_TOLERANCE`, and the kernel's own leap. */
+/* Whether the snapshot may be used at the kernel time `at`; half a second is `BACKWARD_TOLERANCE`. */
 INLINE int is_valid(const struct snapshot *snapshot, s64 at)
 {
-	s64 tolerance = NANOS_PER_S / 2;
-	if (leap_kind(snapshot) == LEAP_INSERT && leap_maker(snapshot) == MADE_BY_KERNEL)
-		tolerance += NANOS_PER_S;
-	return at <= snapshot->valid_until && at >= snapshot->epoch - tolerance;
+	return at <= snapshot->valid_until && at >= snapshot->epoch - NANOS_PER_S / 2;
 }
 
 /* From two seconds before a leap second until the snapshot no longer speaks of it: who answers decides for a whole

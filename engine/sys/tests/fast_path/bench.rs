@@ -1,6 +1,6 @@
 //! A loaded program with a snapshot and endpoints of its own, and what the workers would have answered.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use timeball_responder::{Announcement, Limiter, Policy, Verdict as Judged, answer, stamp};
 use timeball_sys::reading;
@@ -25,8 +25,15 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// `None`, with the reason said, where BPF programs may not be loaded.
+    /// With a snapshot; `None`, with the reason said, where BPF programs may not be loaded.
     pub(crate) fn new() -> Option<Self> {
+        let mut bench = Self::fresh()?;
+        bench.publish(bench.snapshot);
+        Some(bench)
+    }
+
+    /// Before anything is published.
+    pub(crate) fn fresh() -> Option<Self> {
         let mut program = match Program::load() {
             Ok(program) => program,
             Err(error @ (XdpError::NotPermitted { .. } | XdpError::Machine)) => {
@@ -39,9 +46,7 @@ impl Bench {
         let mirror = program.mirror().expect("its memory");
         let ahead = Interval::from_nanos(1_764_000_000_000_000_000);
         let now = reading().boottime.reinterpret::<Realtime>() + ahead;
-        let mut bench = Self { program, mirror, snapshot: synchronised(now), ahead };
-        bench.publish(bench.snapshot);
-        Some(bench)
+        Some(Self { program, mirror, snapshot: synchronised(now), ahead })
     }
 
     pub(crate) fn publish(&mut self, snapshot: Snapshot) {
@@ -71,20 +76,72 @@ impl Bench {
     pub(crate) fn agrees(&self, frame: &Frame) -> Result<Vec<u8>, String> {
         let before = self.now();
         let sent = self.run(&frame.bytes()).ok_or("no answer")?;
-        let after = self.now();
-        let payload = &sent[sent.len() - HEADER_LEN..];
+        self.is_exact(frame, &sent, before, self.now()).map(|()| sent)
+    }
+
+    /// Whether `sent` is the responder's answer to `frame`, arrived and left at some instants in this order
+    /// between `before` and `after`.
+    pub(crate) fn is_exact(
+        &self,
+        frame: &Frame,
+        sent: &[u8],
+        before: Timestamp<Realtime>,
+        after: Timestamp<Realtime>,
+    ) -> Result<(), String> {
+        let payload = payload_of(sent)?;
         let arrival = self
             .instant(payload, field::RECEIVE, before, after, |at| self.reference(frame, at, at))?;
         let departure = self.instant(payload, field::TRANSMIT, arrival, after, |at| {
             self.reference(frame, arrival, at)
         })?;
-        let reference =
-            self.reference(frame, arrival, departure).ok_or("the responder is silent")?;
-        let expected = frame.reply(&reference).bytes();
-        if sent != expected {
-            return Err(format!("sent\n{sent:02x?}, expected\n{expected:02x?}"));
+        let reference = self.reference(frame, arrival, departure).ok_or(SILENT)?;
+        is_frame(sent, &frame.reply(&reference).bytes())
+    }
+
+    /// The same by less work: the stamps are only looked at for their order.
+    pub(crate) fn is_right(
+        &self,
+        frame: &Frame,
+        sent: &[u8],
+        before: Timestamp<Realtime>,
+        after: Timestamp<Realtime>,
+    ) -> Result<(), String> {
+        let payload = payload_of(sent)?;
+        let mut expected = self.reference(frame, before, before).ok_or(SILENT)?;
+        let earliest = bits(&expected, field::RECEIVE);
+        let latest = NtpTimestamp::floor(self.snapshot.served(after)).to_bits();
+        let order =
+            [earliest, bits(payload, field::RECEIVE), bits(payload, field::TRANSMIT), latest];
+        if order.windows(2).any(|pair| (pair[1].wrapping_sub(pair[0]) as i64) < 0) {
+            return Err(format!("stamps out of order: {order:x?}"));
         }
-        Ok(sent)
+        expected[field::RECEIVE..].copy_from_slice(&payload[field::RECEIVE..]);
+        if payload[..field::REFERENCE_ID] != expected[..field::REFERENCE_ID] {
+            // The bound may have grown by its last bit meanwhile.
+            let later = self.reference(frame, after, after).ok_or(SILENT)?;
+            expected[..field::REFERENCE_ID].copy_from_slice(&later[..field::REFERENCE_ID]);
+        }
+        is_frame(sent, &frame.reply(&expected).bytes())
+    }
+
+    /// Whether a request is one that is answered in the driver.
+    pub(crate) fn is_served(&self, frame: &Frame) -> bool {
+        let vlan = frame.tag.map(|tag| tag & 0xFFF);
+        let (station, address) = (frame.destination, frame.to);
+        let ours = endpoints().contains(&Endpoint { station, vlan, address });
+        let version = frame.payload.first().map_or(0, |first| first >> 3 & 7);
+        let is_client = frame.payload.first().is_some_and(|first| first & 7 == 3);
+        let is_host = match frame.from.ip() {
+            IpAddr::V4(ip) => !ip.is_loopback(),
+            IpAddr::V6(ip) => ip.octets()[..8] != [0; 8],
+        };
+        let plain = frame.payload.len() == HEADER_LEN && is_client && matches!(version, 3 | 4);
+        // Of the rest the responder's gate is the judge.
+        let at = self.snapshot.epoch;
+        ours && plain
+            && is_host
+            && frame.source[0] & 1 == 0
+            && self.reference(frame, at, at).is_some()
     }
 
     /// The kernel time between `from` and `to` at which the responder would have written the stamp that is
@@ -99,14 +156,12 @@ impl Bench {
         to: Timestamp<Realtime>,
         reply_at: impl Fn(Timestamp<Realtime>) -> Option<[u8; HEADER_LEN]>,
     ) -> Result<Timestamp<Realtime>, String> {
-        let bits = |payload: &[u8]| {
-            u64::from_be_bytes(payload[at..at + 8].try_into().expect("eight octets"))
-        };
+        let bits = |payload: &[u8]| bits(payload, at);
         let wanted = NtpTimestamp::from_bits(bits(payload));
         let (mut low, mut high) = (from.nanos(), to.nanos());
         while low < high {
             let middle = low + (high - low) / 2;
-            let reply = reply_at(Timestamp::from_nanos(middle)).ok_or("the responder is silent")?;
+            let reply = reply_at(Timestamp::from_nanos(middle)).ok_or(SILENT)?;
             let reached = NtpTimestamp::from_bits(bits(&reply));
             if (reached.to_bits().wrapping_sub(wanted.to_bits()) as i64) < 0 {
                 low = middle + 1;
@@ -114,7 +169,7 @@ impl Bench {
                 high = middle;
             }
         }
-        let reply = reply_at(Timestamp::from_nanos(low)).ok_or("the responder is silent")?;
+        let reply = reply_at(Timestamp::from_nanos(low)).ok_or(SILENT)?;
         if bits(&reply) == bits(payload) {
             return Ok(Timestamp::from_nanos(low));
         }
@@ -144,6 +199,22 @@ impl Bench {
         bytes.as_slice().try_into().ok()
     }
 }
+
+fn payload_of(sent: &[u8]) -> Result<&[u8], String> {
+    let start = sent.len().checked_sub(HEADER_LEN).ok_or("a short answer")?;
+    Ok(&sent[start..])
+}
+
+fn bits(payload: &[u8], at: usize) -> u64 {
+    u64::from_be_bytes(payload[at..at + 8].try_into().expect("eight octets"))
+}
+
+fn is_frame(sent: &[u8], expected: &[u8]) -> Result<(), String> {
+    let same = sent == expected;
+    if same { Ok(()) } else { Err(format!("sent\n{sent:02x?}, expected\n{expected:02x?}")) }
+}
+
+const SILENT: &str = "the responder is silent";
 
 /// One endpoint of each shape.
 pub(crate) fn endpoints() -> [Endpoint; 4] {

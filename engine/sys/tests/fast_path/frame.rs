@@ -44,6 +44,61 @@ impl Frame {
         }
     }
 
+    /// The request in a frame, if there is one as plain as can be: right in every length and checksum.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let (ethernet, ip) = bytes.split_at_checked(ethernet_len(bytes))?;
+        let tag = ethernet.get(14..16).map(|tag| u16::from_be_bytes([tag[0], tag[1]]));
+        let word = |bytes: &[u8], at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        let is_v6 = match &ethernet[ethernet.len() - 2..] {
+            _ if tag.is_some() && ethernet[12..14] != [0x81, 0x00] => return None,
+            [0x08, 0x00] => false,
+            [0x86, 0xDD] => true,
+            _ => return None,
+        };
+        let (header, udp) = ip.split_at_checked(if is_v6 { 40 } else { 20 })?;
+        let (udp_header, payload) = udp.split_at_checked(8)?;
+        let at_ports = |from: IpAddr, to: IpAddr| {
+            let port = |at| word(udp_header, at);
+            (SocketAddr::new(from, port(0)), SocketAddr::new(to, port(2)))
+        };
+        let (from, to) = if is_v6 {
+            let address =
+                |at: usize| <[u8; 16]>::try_from(&header[at..at + 16]).expect("16 octets");
+            at_ports(address(8).into(), address(24).into())
+        } else {
+            let address = |at: usize| <[u8; 4]>::try_from(&header[at..at + 4]).expect("4 octets");
+            at_ports(address(12).into(), address(16).into())
+        };
+        let mut frame = Self {
+            destination: ethernet[..6].try_into().expect("6 octets"),
+            source: ethernet[6..12].try_into().expect("6 octets"),
+            tag,
+            from,
+            to,
+            service: header[1],
+            id: word(header, 4),
+            dont_fragment: header[6] & 0x40 != 0,
+            hops: header[if is_v6 { 7 } else { 8 }],
+            flow: 0,
+            payload: payload.to_vec(),
+        };
+        if is_v6 {
+            let first = u32::from_be_bytes(header[..4].try_into().expect("4 octets"));
+            frame.service = (first >> 20) as u8;
+            frame.flow = first & 0xF_FFFF;
+        }
+        // Whatever is not one of these fields must be as it is written; a zero has two signs in a checksum.
+        let mut written = frame.bytes();
+        let checksum_at = ethernet.len() + header.len() + 6;
+        if !is_v6 && udp_header[6..] == [0, 0] {
+            written[checksum_at..checksum_at + 2].fill(0);
+        }
+        if !is_v6 && header[10..12] == [0xFF, 0xFF] && checksum(header) == 0 {
+            written[ethernet.len() + 10..ethernet.len() + 12].fill(0xFF);
+        }
+        (written == bytes).then_some(frame)
+    }
+
     /// The frame in which `payload` goes back.
     pub(crate) fn reply(&self, payload: &[u8]) -> Self {
         Self {
@@ -123,4 +178,33 @@ pub(crate) fn checksum(bytes: &[u8]) -> u16 {
         sum = (sum & 0xFFFF) + (sum >> 16);
     }
     !(sum as u16)
+}
+
+/// Octets before the IP header: with the first tag, if there is one.
+pub(crate) fn ethernet_len(bytes: &[u8]) -> usize {
+    if matches!(bytes.get(12..14), Some([0x81, 0x00] | [0x88, 0xA8])) { 18 } else { 14 }
+}
+
+/// Makes the checksums right, as far as there are any.
+pub(crate) fn mend(bytes: &mut [u8]) {
+    let start = ethernet_len(bytes);
+    let Some(ip) = bytes.get_mut(start..) else { return };
+    let is_v6 = ip.first().is_some_and(|first| first >> 4 == 6);
+    let (addresses, len) = if is_v6 { (8..40, 40) } else { (12..20, 20) };
+    let Some((header, udp)) = ip.split_at_mut_checked(len) else { return };
+    if !is_v6 {
+        header[10..12].fill(0);
+        let sum = checksum(header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+    if udp.len() < 8 {
+        return;
+    }
+    udp[6..8].fill(0);
+    let pseudo = [&header[addresses], &[0, 17], &udp[4..6], udp].concat();
+    let sum = match checksum(&pseudo) {
+        0 => 0xFFFF,
+        other => other,
+    };
+    udp[6..8].copy_from_slice(&sum.to_be_bytes());
 }

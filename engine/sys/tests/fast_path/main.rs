@@ -6,4 +6,6 @@
 mod bench;
 mod conformance;
 mod frame;
+mod fuzz;
 mod object;
+mod random;
