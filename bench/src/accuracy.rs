@@ -14,19 +14,20 @@ use serde::Serialize;
 use timeball_load::{Load, Pattern, SignedHistogram};
 
 use crate::cli::AccuracyOptions;
+use crate::contenders;
 use crate::error::BenchError;
 use crate::host::Host;
-use crate::load::{self, Outcome, Spec};
+use crate::load::{Outcome, Spec};
 use crate::place::{Arrivals, On, Place};
 use crate::server::{Seat, Server};
-use crate::throughput::closed_loop;
+use crate::sitting::{CAPACITY_S, Sitting};
 use timeball_load::table::{Table, invalid_text, micros, percent, thousands};
 
 /// Measures and prints.
 pub(crate) fn run(options: &AccuracyOptions, stop: &AtomicBool) -> Result<(), BenchError> {
     let host = Host::look();
-    let mut servers = Server::timeballs(&options.servers);
-    servers.extend(Server::peers(&options.servers)?);
+    let mut servers = contenders::timeballs(&options.servers);
+    servers.extend(contenders::peers(&options.servers)?);
     servers.retain(|server| options.servers.wants(&server.name));
     if servers.is_empty() {
         return Err(BenchError::Usage("there is no server to measure".to_owned()));
@@ -65,21 +66,15 @@ fn measure(
     stop: &AtomicBool,
 ) -> Result<Vec<Row>, BenchError> {
     let seat = Seat { core: options.common.server_core, priority: None };
-    let base = closed_loop(place, &options.common, CAPACITY_S);
-    let mut seated = server.start(place, seat, &base, stop)?;
-    let base = Spec { target: seated.address, expectation: server.expectation(), ..base };
-    let capacity = load::offer(place, &base, stop)?.report.answered_per_s();
+    let mut sitting = Sitting::begin(place, server, seat, &options.common, stop)?;
+    let capacity = sitting.saturate(CAPACITY_S)?.report.answered_per_s();
     eprintln!("{}: capacity {}/s", server.name, thousands(capacity));
     let mut rows = Vec::new();
     for pattern in PATTERNS {
         for &load_percent in &options.loads {
             let rate_hz = (capacity * f64::from(load_percent) / 100.0).max(1.0) as u32;
-            let spec = open_loop(options, &base, pattern, rate_hz);
-            let outcome = load::offer(place, &spec, stop)?;
-            if let Some(cause) = seated.ended() {
-                let (server, address) = (server.name.clone(), seated.address);
-                return Err(BenchError::Silent { server, address, cause });
-            }
+            let spec = open_loop(sitting.base(), pattern, rate_hz, options.duration);
+            let outcome = sitting.offer(&Spec { requests_max: options.replies, ..spec })?;
             eprintln!(
                 "{}: {} at {load_percent} %, {} replies, θ p50 {} µs",
                 server.name,
@@ -94,13 +89,13 @@ fn measure(
     Ok(rows)
 }
 
-fn open_loop(options: &AccuracyOptions, base: &Spec, pattern: Pattern, rate_hz: u32) -> Spec {
+/// A load in which every request leaves alone, and as many departures are stamped as the generator can take.
+pub(crate) fn open_loop(base: &Spec, pattern: Pattern, rate_hz: u32, duration_s: f64) -> Spec {
     // Odd, so that no place in a burst of a power of two is left out.
     let stamp_one_in = (rate_hz / STAMPS_HZ_MAX) | 1;
     Spec {
         load: Load::Open { pattern, rate_hz },
-        duration_s: options.duration,
-        requests_max: options.replies,
+        duration_s,
         segments: 1,
         stamp_one_in,
         timeout_s: TIMEOUT_S,
@@ -227,5 +222,4 @@ acausal counts exchanges that break T1 ≤ T2 ≤ T3 ≤ T4; a negative minimum 
 /// Departure stamps cost the generator about as much as a request, so it takes no more a second
 /// than this.
 const STAMPS_HZ_MAX: u32 = 40_000;
-const CAPACITY_S: f64 = 1.0;
 const TIMEOUT_S: f64 = 0.5;

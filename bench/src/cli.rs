@@ -22,6 +22,8 @@ pub struct Cli {
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Everything about everybody side by side: a table, JSON, or a page with charts.
+    Report(ReportOptions),
     /// Busy time of the server's core per answer, and answers a second, at saturation.
     Throughput(ThroughputOptions),
     /// Goodput when more is offered than can be served, with the worker above its network thread
@@ -73,7 +75,7 @@ pub(crate) struct ServerOptions {
     /// The timeball program [default: the one beside this program].
     #[arg(long, value_name = "PATH")]
     pub(crate) timeball: Option<PathBuf>,
-    /// The chronyd program [default: looked for in the search path].
+    /// The chronyd program [default: that of `tests/peers`, else looked for in the search path].
     #[arg(long, value_name = "PATH")]
     pub(crate) chronyd: Option<PathBuf>,
     /// Another server: its name and its command, with {address} and {port} where they belong. It
@@ -89,6 +91,15 @@ impl ServerOptions {
     /// The timeball program, if there is one.
     pub(crate) fn timeball_program(&self) -> Option<PathBuf> {
         self.timeball.clone().or_else(program_beside)
+    }
+
+    /// The program of the peer called `name`, which `tests/peers` unpacks at the path `unpacked`.
+    pub(crate) fn peer_program(&self, name: &str, unpacked: &str) -> Option<PathBuf> {
+        let named = self.chronyd.clone().filter(|_| name == "chronyd");
+        let beside = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join("peers"));
+        let peers = std::env::var_os("TIMEBALL_PEERS").map(PathBuf::from).or_else(beside);
+        let unpacked = peers.map(|peers| peers.join(unpacked)).filter(|program| program.is_file());
+        named.or(unpacked).or_else(|| crate::host::find_program(name))
     }
 
     /// Whether the user wants to see the server called `name`.
@@ -115,6 +126,34 @@ pub(crate) struct StartOptions {
     /// Already in the namespace.
     #[arg(long, hide = true)]
     pub(crate) inside: bool,
+}
+
+/// Options of `report`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ReportOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    #[command(flatten)]
+    pub(crate) servers: ServerOptions,
+    /// Networks to measure on [default: loopback, and veth if root].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) on: Vec<On>,
+    /// Rounds at most; every server runs once in each on each network. None is begun that would end later
+    /// than ten minutes after the first.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Seconds of each load.
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    pub(crate) duration: f64,
+    /// One round of short loads, in a minute: a look, no measurement.
+    #[arg(long, conflicts_with_all = ["rounds", "duration"])]
+    pub(crate) quick: bool,
+    /// Makes the whole report so often, and says whether ratios of the runs agree within 5 %.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub(crate) repeat: u32,
+    /// Writes a page with charts, which needs no other file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// Options of `throughput`.

@@ -14,40 +14,37 @@ use timeball_load::table::{Table, thousands};
 use timeball_load::{Load, Pattern, Report};
 
 use crate::cli::GeneratorOptions;
+use crate::contenders;
 use crate::error::BenchError;
 use crate::host::Host;
-use crate::load::{self, Spec};
+use crate::load::Spec;
 use crate::namespace::FORGED;
 use crate::place::{Arrivals, On, Place};
 use crate::rounds::Spread;
-use crate::server::{Seat, Server};
-use crate::throughput::closed_loop;
+use crate::server::Seat;
+use crate::sitting::Sitting;
 
 /// Measures and prints.
 pub(crate) fn run(options: &GeneratorOptions, stop: &AtomicBool) -> Result<(), BenchError> {
     let host = Host::look();
-    let mut servers = Server::timeballs(&options.servers);
+    let mut servers = contenders::timeballs(&options.servers);
     servers.retain(|server| options.servers.wants(&server.name));
     let Some(server) = servers.first() else {
         return Err(BenchError::Usage("there is no timeball to measure against".to_owned()));
     };
     let core = options.common.server_core;
     let place = Place::make(On::Veth, Arrivals::ServerCore, core)?;
-    let base = closed_loop(&place, &options.common, options.duration);
-    let mut seated = server.start(&place, Seat { core, priority: None }, &base, stop)?;
-    let base = Spec { target: seated.address, ..base };
+    let seat = Seat { core, priority: None };
+    let mut sitting = Sitting::begin(&place, server, seat, &options.common, stop)?;
+    let base = Spec { duration_s: options.duration, ..sitting.base().clone() };
     let mut rounds = Vec::new();
     for round in 1..=options.rounds {
-        let capacity = load::offer(&place, &base, stop)?.report.answered_per_s();
+        let capacity = sitting.offer(&base)?.report.answered_per_s();
         eprintln!("round {round}: {} answers {}/s", server.name, thousands(capacity));
         let ways = Way::all(options.common.segments);
-        let figures = ways.map(|way| drive(&place, &way.spec(&base), stop));
+        let figures = ways.map(|way| drive(&mut sitting, &way.spec(&base)));
         let figures = figures.into_iter().collect::<Result<Vec<_>, _>>()?;
         rounds.push((capacity, figures));
-        if let Some(cause) = seated.ended() {
-            let (server, address) = (server.name.clone(), seated.address);
-            return Err(BenchError::Silent { server, address, cause });
-        }
     }
     let rows: Vec<Row> = Way::all(options.common.segments)
         .into_iter()
@@ -101,10 +98,10 @@ struct Drive {
     deviation: f64,
 }
 
-fn drive(place: &Place, spec: &Spec, stop: &AtomicBool) -> Result<Drive, BenchError> {
-    let offer = |rate_hz| {
+fn drive(sitting: &mut Sitting<'_>, spec: &Spec) -> Result<Drive, BenchError> {
+    let mut offer = |rate_hz| {
         let load = Load::Open { pattern: Pattern::Constant, rate_hz };
-        let outcome = load::offer(place, &Spec { load, ..spec.clone() }, stop)?;
+        let outcome = sitting.offer(&Spec { load, ..spec.clone() })?;
         Ok::<Report, BenchError>(outcome.report)
     };
     let most_per_s = offer(BEYOND_HZ)?.sent_per_s();

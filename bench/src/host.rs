@@ -12,7 +12,7 @@ use timeball_load::Machine;
 pub(crate) struct Host {
     /// The machine.
     #[serde(flatten)]
-    machine: Machine,
+    pub(crate) machine: Machine,
     /// Seconds since 1970 when the run began.
     began_s: i64,
     /// The command line that made the figures.
@@ -27,14 +27,26 @@ impl Host {
             began_s: timeball_sys::realtime().nanos() / 1_000_000_000,
             command: std::env::args().collect(),
         };
-        if host.machine.was_busy() {
-            eprintln!(
-                "this machine is busy (load average {}): figures will be too high, and \
-                 so will their spread; run again when it is quiet",
-                host.machine.load_average
-            );
+        if let Some(remark) = host.remark() {
+            eprintln!("{remark}");
         }
         host
+    }
+
+    /// What makes figures of this machine worthless, if it does.
+    pub(crate) fn remark(&self) -> Option<String> {
+        self.machine.was_busy().then(|| {
+            format!(
+                "this machine is busy (load average {}): figures will be too high, and \
+                 so will their spread; run again when it is quiet",
+                self.machine.load_average
+            )
+        })
+    }
+
+    /// When the run began, in UTC.
+    pub(crate) fn began_text(&self) -> String {
+        timeball_load::utc(self.began_s * 1_000_000_000)
     }
 
     /// The facts on one line.

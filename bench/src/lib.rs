@@ -16,6 +16,7 @@
 mod accuracy;
 mod busy;
 mod cli;
+mod contenders;
 mod error;
 mod generator;
 mod host;
@@ -24,8 +25,10 @@ mod namespace;
 mod overload;
 mod place;
 mod process;
+mod report;
 mod rounds;
 mod server;
+mod sitting;
 mod start;
 mod throughput;
 
@@ -59,6 +62,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn measure(cli: Cli, stop: &AtomicBool) -> Result<(), BenchError> {
     match cli.command {
+        Command::Report(options) => report::run(&options, stop),
         Command::Throughput(options) => throughput::run(&options, stop),
         Command::Overload(options) => overload::run(&options, stop),
         Command::Accuracy(options) => accuracy::run(&options, stop),

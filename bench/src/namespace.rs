@@ -4,12 +4,13 @@
 //! local to the clients (RFC 2544 reserves both for benchmarks). 10.77.0.0/16 is routed to them and
 //! nobody's. Nothing leads out of either namespace.
 //!
-//! Names carry our process id; the pair is deleted when dropped, and what a killed run left behind
-//! is swept away by the next.
+//! Names carry our process id and a number; the pair is deleted when dropped, and what a killed run left
+//! behind is swept away by the next.
 //!
 //! Must never: touch a namespace or device that does not carry our prefix.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::BenchError;
 use crate::process::output;
@@ -29,7 +30,8 @@ impl Pair {
             return Err(BenchError::NotPermitted(NOT_ROOT.to_owned()));
         }
         sweep();
-        let id = std::process::id();
+        let number = PAIRS.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}x{number}", std::process::id());
         let pair = Self {
             server: format!("{PREFIX}{id}s"),
             clients: format!("{PREFIX}{id}c"),
@@ -159,7 +161,8 @@ fn sweep() {
 /// The process that made a namespace, if it carries our prefix.
 fn owner(namespace: &str) -> Option<u32> {
     let rest = namespace.strip_prefix(PREFIX)?;
-    rest.strip_suffix(['s', 'c'])?.parse().ok()
+    let (process, number) = rest.strip_suffix(['s', 'c'])?.split_once('x')?;
+    number.parse::<u32>().ok().and(process.parse().ok())
 }
 
 /// The kernel thread that polls `device`.
@@ -183,6 +186,8 @@ fn ip(words: &[&str]) -> Result<String, BenchError> {
     output(&words)
 }
 
+/// How many this process has made.
+static PAIRS: AtomicU32 = AtomicU32::new(0);
 const PREFIX: &str = "timeball-bench-";
 const NOT_ROOT: &str = "this runs in network namespaces of its own, which takes root; use \
     `throughput --on loopback` without";
@@ -193,9 +198,15 @@ mod tests {
 
     #[test]
     fn only_our_own_names_are_recognised() {
-        assert_eq!(owner("timeball-bench-123s"), Some(123));
-        assert_eq!(owner("timeball-bench-7c"), Some(7));
-        for other in ["timeball-bench-s", "timeball-bench-12x", "other-12s", "timeball-12s"] {
+        assert_eq!(owner("timeball-bench-123x0s"), Some(123));
+        assert_eq!(owner("timeball-bench-7x12c"), Some(7));
+        for other in [
+            "timeball-bench-s",
+            "timeball-bench-12s",
+            "timeball-bench-12x",
+            "other-12x0s",
+            "timeball-1x2s",
+        ] {
             assert_eq!(owner(other), None, "{other}");
         }
     }

@@ -17,13 +17,14 @@ use serde::Serialize;
 use timeball_load::{Load, Pattern};
 
 use crate::cli::{Echo, OverloadOptions};
+use crate::contenders;
 use crate::error::BenchError;
 use crate::host::Host;
-use crate::load::{self, Outcome, Spec};
+use crate::load::{Outcome, Spec};
 use crate::place::{Arrivals, On, Place};
 use crate::rounds::Spread;
 use crate::server::{Seat, Server};
-use crate::throughput::closed_loop;
+use crate::sitting::{CAPACITY_S, Sitting};
 use timeball_load::table::{Table, invalid_text, micros, percent, thousands};
 
 /// Measures and prints.
@@ -76,9 +77,8 @@ struct Round {
 }
 
 fn servers(options: &OverloadOptions) -> Result<Vec<Server>, BenchError> {
-    let mut servers = Server::timeballs(&options.servers);
-    servers.push(Server::echo(Echo::Recvfrom));
-    servers.push(Server::echo(Echo::Recvmmsg));
+    let mut servers = contenders::timeballs(&options.servers);
+    servers.extend(contenders::echoes());
     servers.retain(|server| options.servers.wants(&server.name));
     if servers.is_empty() {
         return Err(BenchError::Usage("--only leaves no server to measure".to_owned()));
@@ -128,23 +128,21 @@ fn turn(
     reference: Option<f64>,
     stop: &AtomicBool,
 ) -> Result<Round, BenchError> {
-    let base = closed_loop(place, &options.common, CAPACITY_S);
-    let mut seated = server.start(place, seat, &base, stop)?;
-    let base = Spec { target: seated.address, expectation: server.expectation(), ..base };
-    let capacity = load::offer(place, &base, stop)?.report.answered_per_s();
+    let mut sitting = Sitting::begin(place, server, seat, &options.common, stop)?;
+    let capacity = sitting.saturate(CAPACITY_S)?.report.answered_per_s();
     let mut outcomes = Vec::new();
     for factor in &options.factors {
-        let rate_hz = (factor * reference.unwrap_or(capacity)).max(1.0) as u32;
-        let load = Load::Open { pattern: Pattern::Constant, rate_hz };
-        let spec =
-            Spec { load, duration_s: options.duration, timeout_s: TIMEOUT_S, ..base.clone() };
-        outcomes.push(load::offer(place, &spec, stop)?);
-        if let Some(cause) = seated.ended() {
-            let (server, address) = (server.name.clone(), seated.address);
-            return Err(BenchError::Silent { server, address, cause });
-        }
+        let rate_hz = factor * reference.unwrap_or(capacity);
+        let spec = beyond(sitting.base(), rate_hz, options.duration);
+        outcomes.push(sitting.offer(&spec)?);
     }
     Ok(Round { capacity, outcomes })
+}
+
+/// A constant load of `rate_hz`, which may be more than the server can carry.
+pub(crate) fn beyond(base: &Spec, rate_hz: f64, duration_s: f64) -> Spec {
+    let load = Load::Open { pattern: Pattern::Constant, rate_hz: rate_hz.max(1.0) as u32 };
+    Spec { load, duration_s, timeout_s: TIMEOUT_S, ..base.clone() }
 }
 
 fn rows(
@@ -156,7 +154,7 @@ fn rows(
     let goodput = |rounds: &[Round], index: usize| -> Vec<f64> {
         rounds.iter().map(|round| round.outcomes[index].report.answered_per_s()).collect()
     };
-    let recvfrom = Server::echo(Echo::Recvfrom).name;
+    let recvfrom = contenders::echo(Echo::Recvfrom).name;
     let recvfrom = servers.iter().position(|server| server.name == recvfrom);
     let mut rows = Vec::new();
     for (server, of_server) in servers.iter().zip(rounds) {
@@ -242,20 +240,18 @@ fn text(rows: &[Row]) -> String {
 }
 
 /// Invalid replies, but for those to requests that had been given up: under overload they are late.
-fn invalid(report: &timeball_load::Report) -> u64 {
+pub(crate) fn invalid(report: &timeball_load::Report) -> u64 {
     let late = report.faults_of(timeball_load::Fault::Late);
     report.faults.total() - late
 }
 
 /// Whether the generator could not offer what it was told to.
-fn is_behind(outcome: &Outcome) -> bool {
+pub(crate) fn is_behind(outcome: &Outcome) -> bool {
     let report = &outcome.report;
     // At the end the last request was this much later than intended.
     report.lag.quantile(1.0) as f64 / 1e9 > (1.0 - BEHIND_SHARE) * report.elapsed_s
 }
 
-/// Load by which the capacity is measured.
-const CAPACITY_S: f64 = 1.0;
 /// Under overload whatever takes longer is useless to a client.
 const TIMEOUT_S: f64 = 0.2;
 /// A generator that sends less than this share of its schedule has fallen behind.

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::error::{Attempt, BenchError};
+use crate::host::is_root;
 use crate::namespace::{POPULATION, Pair, SERVER};
 
 /// The kind of network.
@@ -19,6 +20,16 @@ pub(crate) enum On {
     Loopback,
     /// Two network namespaces joined by a veth; needs root.
     Veth,
+}
+
+impl On {
+    /// Its name on the command line and in tables.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Veth => "veth",
+        }
+    }
 }
 
 /// Who takes the packets that arrive for the server.
@@ -35,9 +46,9 @@ pub(crate) enum Arrivals {
 /// A network that is up.
 #[derive(Debug)]
 pub(crate) enum Place {
-    /// The machine's own.
-    Loopback,
-    /// Ours.
+    /// 127.0.0.0/8 of a namespace of ours, or the machine's own.
+    Loopback(Option<Pair>),
+    /// Two namespaces of ours.
     Veth(Pair),
 }
 
@@ -45,7 +56,8 @@ impl Place {
     /// Makes the network.
     pub(crate) fn make(on: On, arrivals: Arrivals, core: usize) -> Result<Self, BenchError> {
         match on {
-            On::Loopback => Ok(Self::Loopback),
+            On::Loopback if is_root() => Ok(Self::Loopback(Some(Pair::make()?))),
+            On::Loopback => Ok(Self::Loopback(None)),
             On::Veth => {
                 let pair = Pair::make()?;
                 match arrivals {
@@ -58,19 +70,28 @@ impl Place {
         }
     }
 
-    /// An address for a server that is started now.
-    pub(crate) fn free_address(&self) -> Result<SocketAddr, BenchError> {
-        match self {
-            Self::Loopback => {
-                let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+    /// An address for a server that is started now; `port` is the only one it can serve on.
+    pub(crate) fn address(&self, port: Option<u16>) -> Result<SocketAddr, BenchError> {
+        let ip = match self {
+            Self::Loopback(_) => LOOPBACK,
+            Self::Veth(_) => SERVER,
+        };
+        match (self, port) {
+            (Self::Loopback(None), Some(port)) => Err(BenchError::NotPermitted(format!(
+                "a server that must have port {port} runs in a namespace only, which takes root; leave it \
+                 out with --only"
+            ))),
+            (_, Some(port)) => Ok(SocketAddr::new(ip, port)),
+            (Self::Loopback(None), None) => {
+                let socket = UdpSocket::bind((ip, 0));
                 let socket = socket.attempting(|| "finding a free port".to_owned())?;
                 socket.local_addr().attempting(|| "finding a free port".to_owned())
             }
             // The namespace is ours alone, but a ring can hold a killed server's socket for a
             // moment.
-            Self::Veth(_) => {
-                let turn = VETH_TURNS.fetch_add(1, Ordering::Relaxed) % VETH_PORTS;
-                Ok(SocketAddr::new(SERVER, VETH_PORT_FIRST + turn))
+            _ => {
+                let turn = TURNS.fetch_add(1, Ordering::Relaxed) % PORTS;
+                Ok(SocketAddr::new(ip, PORT_FIRST + turn))
             }
         }
     }
@@ -78,7 +99,7 @@ impl Place {
     /// The clients' network.
     pub(crate) const fn population(&self) -> (IpAddr, u8) {
         match self {
-            Self::Loopback => (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+            Self::Loopback(_) => (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
             Self::Veth(_) => POPULATION,
         }
     }
@@ -86,20 +107,22 @@ impl Place {
     /// What goes before a server's command.
     pub(crate) fn server_prefix(&self) -> Vec<String> {
         match self {
-            Self::Loopback => Vec::new(),
-            Self::Veth(pair) => pair.server_prefix(),
+            Self::Loopback(None) => Vec::new(),
+            Self::Loopback(Some(pair)) | Self::Veth(pair) => pair.server_prefix(),
         }
     }
 
     /// What goes before the generator's command.
     pub(crate) fn client_prefix(&self) -> Vec<String> {
         match self {
-            Self::Loopback => Vec::new(),
+            Self::Loopback(None) => Vec::new(),
+            Self::Loopback(Some(pair)) => pair.server_prefix(),
             Self::Veth(pair) => pair.clients_prefix(),
         }
     }
 }
 
-static VETH_TURNS: AtomicU16 = AtomicU16::new(0);
-const VETH_PORT_FIRST: u16 = 11_123;
-const VETH_PORTS: u16 = 10_000;
+static TURNS: AtomicU16 = AtomicU16::new(0);
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PORT_FIRST: u16 = 11_123;
+const PORTS: u16 = 10_000;

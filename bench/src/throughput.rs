@@ -9,15 +9,16 @@
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
-use timeball_load::{Expectation, Load};
 
-use crate::cli::{CommonOptions, Echo, ThroughputOptions};
+use crate::cli::{Echo, ThroughputOptions};
+use crate::contenders;
 use crate::error::BenchError;
 use crate::host::{Host, is_root};
-use crate::load::{self, Outcome, Spec};
+use crate::load::Outcome;
 use crate::place::{Arrivals, On, Place};
 use crate::rounds::Spread;
 use crate::server::{Seat, Server};
+use crate::sitting::{Sitting, WARM_UP_S};
 use timeball_load::table::{Table, invalid_text, micros, percent, thousands};
 
 /// Measures and prints.
@@ -46,29 +47,6 @@ pub(crate) fn run(options: &ThroughputOptions, stop: &AtomicBool) -> Result<(), 
     Ok(())
 }
 
-/// The spec of a closed loop, and the base of every other.
-pub(crate) fn closed_loop(place: &Place, common: &CommonOptions, duration_s: f64) -> Spec {
-    let (network, prefix_len) = place.population();
-    Spec {
-        target: std::net::SocketAddr::new(network, 0),
-        network,
-        prefix_len,
-        clients: common.clients,
-        load: Load::Closed { window: common.window },
-        duration_s,
-        requests_max: u32::MAX,
-        batch: 64,
-        segments: common.segments,
-        frames: false,
-        stamp_one_in: 0,
-        timeout_s: TIMEOUT_S,
-        expectation: Expectation::Server,
-        signed: false,
-        core: common.client_core,
-        server_core: common.server_core,
-    }
-}
-
 /// Results on one network.
 #[derive(Debug, Serialize)]
 struct Results {
@@ -91,10 +69,10 @@ struct ServerResult {
 }
 
 fn servers(options: &ThroughputOptions) -> Result<Vec<Server>, BenchError> {
-    let mut servers = vec![Server::echo(Echo::Recvmmsg), Server::echo(Echo::Recvfrom)];
-    servers.extend(Server::timeballs(&options.servers));
-    servers.extend(Server::signed(&options.servers));
-    servers.extend(Server::peers(&options.servers)?);
+    let mut servers = contenders::echoes();
+    servers.extend(contenders::timeballs(&options.servers));
+    servers.extend(contenders::signed(&options.servers));
+    servers.extend(contenders::peers(&options.servers)?);
     servers.retain(|server| options.servers.wants(&server.name));
     if servers.is_empty() {
         return Err(BenchError::Usage("--only leaves no server to measure".to_owned()));
@@ -137,23 +115,9 @@ fn turn(
     stop: &AtomicBool,
 ) -> Result<Outcome, BenchError> {
     let seat = Seat { core: options.common.server_core, priority: None };
-    let base = closed_loop(place, &options.common, WARM_UP_S);
-    let mut seated = server.start(place, seat, &base, stop)?;
-    let spec = Spec {
-        target: seated.address,
-        expectation: server.expectation(),
-        signed: server.is_signed(),
-        ..base
-    };
-    load::offer(place, &spec, stop)?;
-    let spec = Spec { duration_s: options.duration, ..spec };
-    let outcome = load::offer(place, &spec, stop)?;
-    match seated.ended() {
-        Some(cause) => {
-            Err(BenchError::Silent { server: server.name.clone(), address: seated.address, cause })
-        }
-        None => Ok(outcome),
-    }
+    let mut sitting = Sitting::begin(place, server, seat, &options.common, stop)?;
+    sitting.saturate(WARM_UP_S)?;
+    sitting.saturate(options.duration)
 }
 
 fn compare(servers: &[Server], rounds: Vec<Vec<Outcome>>) -> Vec<ServerResult> {
@@ -162,7 +126,7 @@ fn compare(servers: &[Server], rounds: Vec<Vec<Outcome>>) -> Vec<ServerResult> {
         .map(|outcomes| outcomes.iter().map(Outcome::busy_ns_per_answer).collect())
         .collect();
     let cost_of = |echo: Echo| {
-        let name = Server::echo(echo).name;
+        let name = contenders::echo(echo).name;
         servers.iter().position(|server| server.name == name).map(|index| &costs[index])
     };
     let (recvmmsg, recvfrom) = (cost_of(Echo::Recvmmsg), cost_of(Echo::Recvfrom));
@@ -240,8 +204,3 @@ impl ServerResult {
         ]
     }
 }
-
-/// A request without a reply for this long is lost, and its place in the window free again.
-const TIMEOUT_S: f64 = 0.1;
-/// Load before the measured one: caches, frequency, neighbour entries.
-const WARM_UP_S: f64 = 0.3;

@@ -18,6 +18,8 @@ use timeball_wire::{Header, Mode};
 pub enum Expectation {
     /// Everything a synchronised server owes, and honest timestamps.
     Server,
+    /// The same of one that cannot be synchronised where it runs: it may say so.
+    Unsynchronised,
     /// A reply of mode 4 with the right origin, whatever it says about its clock and the time.
     Echo,
 }
@@ -48,11 +50,13 @@ impl Expectation {
         if header.stratum == 0 && REFUSALS.contains(&header.reference_id.octets()) {
             return Err(Fault::Refused);
         }
-        if header.flags.leap == Leap::Unsynchronised {
-            return Err(Fault::Leap);
-        }
-        if header.stratum == 0 || header.stratum > 15 {
-            return Err(Fault::Stratum);
+        if self == Self::Server {
+            if header.flags.leap == Leap::Unsynchronised {
+                return Err(Fault::Leap);
+            }
+            if header.stratum == 0 || header.stratum > 15 {
+                return Err(Fault::Stratum);
+            }
         }
         if header.receive.is_zero() || header.transmit.is_zero() {
             return Err(Fault::ZeroTime);
@@ -316,6 +320,15 @@ mod tests {
         assert_eq!(inspect(&bytes), Err(Fault::Refused));
         bytes[field::REFERENCE_ID..][..4].copy_from_slice(b"INIT");
         assert_eq!(inspect(&bytes), Err(Fault::Leap));
+        let unset = Expectation::Unsynchronised;
+        assert!(unset.inspect(&read(&bytes, HEADER_LEN).unwrap(), ASKED).is_ok());
+        bytes[field::TRANSMIT..][..8].fill(0);
+        let read = read(&bytes, HEADER_LEN).unwrap();
+        assert_eq!(
+            unset.inspect(&read, ASKED),
+            Err(Fault::ZeroTime),
+            "it gives a time all the same"
+        );
     }
 
     #[test]

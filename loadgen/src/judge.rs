@@ -96,7 +96,7 @@ impl Judge<'_> {
             self.report.answered += 1;
             return Ok(());
         };
-        if self.options.expectation == Expectation::Server {
+        if self.options.expectation != Expectation::Echo {
             let times = Times::of(reply, flight.departed.unwrap_or(flight.sent), t4);
             let checked = if self.options.shared_clock {
                 // Impossible times are measured too: how far they are wrong is the worst there is to

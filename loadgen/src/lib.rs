@@ -73,5 +73,5 @@ pub use schedule::{Load, Part, Pattern, Schedule};
 pub use scope::{OutOfScope, refuse_foreign};
 pub use series::{Point, SenderPoint};
 pub use steps::{Steps, StepsError};
-pub use text::text;
+pub use text::{text, utc};
 pub use trial::{KNEE_SHARE, Sender, Trial, knee};

@@ -2,6 +2,8 @@
 //! view of one result says the same.
 
 mod answer;
+#[path = "../../engine/tests/common/browser.rs"]
+mod browser;
 
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use answer::serve;
+use browser::Browser;
 use timeball_load::{Document, Experiment};
 
 /// A directory of the test's own, removed with this value.
@@ -289,58 +292,20 @@ fn the_fields_of_the_format_are_all_there() {
     assert!(histogram.as_str().unwrap().starts_with("HIST"), "the encoding's own mark");
 }
 
-/// Where a Chromium is, if there is one.
-fn chromium() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let names = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
-    let programs =
-        std::env::split_paths(&path).flat_map(|directory| names.map(|name| directory.join(name)));
-    programs.into_iter().find(|program| program.is_file())
-}
-
 #[test]
 fn the_page_renders_in_a_browser() {
-    let Some(chromium) = chromium() else {
-        eprintln!("skipped: no Chromium here; tests/peers installs it");
-        return;
-    };
+    let Some(browser) = Browser::find() else { return };
     let (directory, server) = (Directory::new(), prompt_server());
-    let (page, picture) = (directory.file("page.html"), directory.file("page.png"));
+    let page = directory.file("page.html");
     let rates = ["--rates", "200,400,800", "-d", "0.5", "--timeout", "5", "--shared-clock"];
     let (_, code) = measured(&[&["sweep", &server, "--html", &page][..], &rates].concat());
     assert_eq!(code, 0);
-    let browse = |arguments: &[&str]| {
-        let flags = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            "--window-size=1200,1600",
-        ];
-        let profile = format!("--user-data-dir={}", directory.file("profile"));
-        let output = Command::new(&chromium)
-            .args(flags)
-            .arg(profile)
-            .args(arguments)
-            .arg(format!("file://{page}"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", complaint(&output));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    // What the browser made of it: parsed whole, nothing of it fallen out of place.
-    let dom = browse(&["--dump-dom"]);
+    let dom = browser.look_at(page.as_ref(), &directory.0);
     for part in
         ["<svg viewBox", "Throughput against offered rate", "Latency by percentile", "</table>"]
     {
         assert!(dom.contains(part), "{part} in {dom}");
     }
-    assert_eq!(dom.matches("<svg").count(), dom.matches("</svg>").count());
-    browse(&[&format!("--screenshot={picture}")]);
-    let picture = std::fs::read(&picture).unwrap();
-    assert!(picture.starts_with(b"\x89PNG"), "no picture");
-    // An empty page of this size takes less than ten thousand octets.
-    assert!(picture.len() > 40_000, "{} octets: hardly anything was drawn", picture.len());
 }
 
 #[test]

@@ -11,45 +11,53 @@ use super::scale::{Scale, Unit};
 
 /// One chart.
 #[derive(Clone, Debug)]
-pub(super) struct Chart {
-    pub(super) x: Axis,
-    pub(super) y: Axis,
-    pub(super) lines: Vec<Line>,
+pub struct Chart {
+    /// Across.
+    pub x: Axis,
+    /// Up.
+    pub y: Axis,
+    /// The lines, those behind first.
+    pub lines: Vec<Line>,
     /// Bars from `x.0` to `x.1`, as high as the third.
-    pub(super) bars: Vec<(f64, f64, f64)>,
+    pub bars: Vec<(f64, f64, f64)>,
     /// A vertical line and what it says.
-    pub(super) mark: Option<(f64, String)>,
+    pub mark: Option<(f64, String)>,
     /// Whether the line of y = x is drawn.
-    pub(super) ideal: bool,
+    pub ideal: bool,
 }
 
 /// One axis.
 #[derive(Clone, Debug)]
-pub(super) struct Axis {
-    pub(super) label: &'static str,
-    pub(super) scale: Scale,
-    pub(super) unit: Unit,
+pub struct Axis {
+    /// What its figures are of.
+    pub label: &'static str,
+    /// Where they lie.
+    pub scale: Scale,
+    /// How they are written.
+    pub unit: Unit,
 }
 
 /// One line.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
-    pub(super) name: String,
+pub struct Line {
+    /// For the legend, and for whoever points at it.
+    pub name: String,
     /// A colour of the style, such as `a`.
-    pub(super) colour: &'static str,
-    pub(super) points: Vec<(f64, f64)>,
+    pub colour: &'static str,
+    /// Figures of both axes, in the order in which they are joined.
+    pub points: Vec<(f64, f64)>,
     /// Whether the points themselves are drawn; for few.
-    pub(super) dots: bool,
+    pub dots: bool,
 }
 
 impl Chart {
     /// Axes and nothing else yet.
-    pub(super) const fn new(x: Axis, y: Axis) -> Self {
+    pub const fn new(x: Axis, y: Axis) -> Self {
         Self { x, y, lines: Vec::new(), bars: Vec::new(), mark: None, ideal: false }
     }
 
     /// The legend, if there is more than one line, and the drawing.
-    pub(super) fn html(&self, title: &str) -> String {
+    pub fn html(&self, title: &str) -> String {
         let mut html = String::new();
         if self.lines.len() > 1 {
             html.push_str("<ul class=\"legend\">");
@@ -214,7 +222,7 @@ pub(super) fn interval_svg(scale: Scale, ratio: crate::Ratio, differs_colour: &s
 }
 
 /// `text` with everything that means something in HTML made harmless.
-pub(super) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -230,7 +238,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// Adds to a string, which cannot fail.
-pub(super) fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+pub fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(arguments);
 }
 

@@ -5,30 +5,32 @@
 use super::chart::{Axis, Chart, Line};
 use super::scale::{Scale, Unit};
 use crate::table::thousands;
-use crate::{Distribution, Point, Trial};
+use crate::{Distribution, Point, SignedHistogram, Trial};
 
 /// Latency by percentile, one curve a load.
 pub(super) fn percentiles(trials: &[&Trial]) -> String {
-    let counts = trials.iter().map(|trial| trial.report.latency.count());
+    let colours = colours(trials.len());
+    let curves = trials.iter().zip(colours);
+    percentile_curves(curves.map(|(trial, colour)| (name(trial), colour, &trial.report.latency)))
+}
+
+/// Latency by percentile: a curve for each name, colour and distribution.
+pub fn percentile_curves<'a>(
+    curves: impl Iterator<Item = (String, &'static str, &'a SignedHistogram)> + Clone,
+) -> String {
+    let counts = curves.clone().map(|(_, _, latency)| latency.count());
     // As many nines as the largest sample can tell.
     let nines = (counts.max().unwrap_or(1) as f64).log10().clamp(1.0, 7.0);
-    let curve = |trial: &&Trial| -> Vec<(f64, f64)> {
+    let points = |latency: &SignedHistogram| -> Vec<(f64, f64)> {
         let steps = (nines * STEPS_PER_NINE) as i32;
         let quantile = |step: i32| 1.0 - 10f64.powf(-f64::from(step) / STEPS_PER_NINE);
         (0..=steps)
             .map(quantile)
-            .map(|quantile| (quantile, trial.report.latency.quantile(quantile) as f64))
+            .map(|quantile| (quantile, latency.quantile(quantile) as f64))
             .collect()
     };
-    let lines: Vec<Line> = trials
-        .iter()
-        .zip(colours(trials.len()))
-        .map(|(trial, colour)| Line {
-            name: name(trial),
-            colour,
-            points: curve(trial),
-            dots: false,
-        })
+    let lines: Vec<Line> = curves
+        .map(|(name, colour, latency)| Line { name, colour, points: points(latency), dots: false })
         .collect();
     let x = Axis { label: "percentile", scale: Scale::Nines { nines }, unit: Unit::Share };
     let y = log_axis("latency", Unit::Nanos, &lines);

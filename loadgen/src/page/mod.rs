@@ -7,14 +7,19 @@
 
 mod chart;
 mod charts;
+mod parts;
 mod scale;
+
+pub use chart::{Axis, Chart, Line, escaped, put};
+pub use charts::percentile_curves;
+pub use parts::{card, facts, lines, note, shell_words, table, whole};
+pub use scale::{Scale, Unit};
 
 use crate::table::{micros, percent, thousands};
 use crate::text::{cells, load_text, ratio_verdict, remarks, utc};
 use crate::{Comparison, Document, Experiment, Method, Trial, knee};
 
-use chart::{escaped, interval_svg, put};
-use scale::{Scale, Unit};
+use chart::interval_svg;
 
 /// The whole page.
 pub fn html(document: &Document) -> String {
@@ -36,19 +41,14 @@ pub fn html(document: &Document) -> String {
         );
     }
     for remark in remarks(document) {
-        put(&mut body, format_args!("<p class=\"note\">{}</p>", escaped(&remark)));
+        note(&mut body, &remark);
     }
     match document.trials.as_slice() {
         [trial] => run(&mut body, trial),
         trials => steps(&mut body, document, trials),
     }
     generators(&mut body, document);
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{}</title>\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><style>{STYLE}</style>\
-         </head><body><main>{body}</main></body></html>\n",
-        escaped(&title)
-    )
+    whole(&title, &body)
 }
 
 fn title(document: &Document) -> String {
@@ -169,17 +169,6 @@ fn tiles(body: &mut String, trial: &Trial) {
     body.push_str("</div>");
 }
 
-fn card(body: &mut String, title: &str, why: &str, content: &str) {
-    put(
-        body,
-        format_args!(
-            "<section class=\"card\"><h2>{}</h2><p class=\"why\">{}</p>{content}</section>",
-            escaped(title),
-            escaped(why)
-        ),
-    );
-}
-
 fn trials_table(trials: &[Trial]) -> String {
     let header = [
         "load",
@@ -257,7 +246,7 @@ fn method_text(comparison: &Comparison) -> String {
 
 fn generators(body: &mut String, document: &Document) {
     for generator in &document.generators {
-        let facts = generator.machine.facts().into_iter();
+        let machine = generator.machine.facts().into_iter();
         let device = [("device to the server", generator.device.text())];
         let cores: Vec<_> = document.trials[0]
             .senders
@@ -265,48 +254,11 @@ fn generators(body: &mut String, document: &Document) {
             .map(|sender| sender.core.map_or("anywhere".to_owned(), |core| core.to_string()))
             .collect();
         let pinning = [("senders on core", cores.join(", "))];
-        let rows = facts.chain(device).chain(pinning);
-        let mut html = String::from("<table class=\"facts\">");
-        for (name, fact) in rows {
-            put(
-                &mut html,
-                format_args!("<tr><td>{}</td><td>{}</td></tr>", escaped(name), escaped(&fact)),
-            );
-        }
-        put(
-            &mut html,
-            format_args!("</table><pre>{}</pre>", escaped(&shell_words(&generator.command))),
-        );
+        let rows = machine.chain(device).chain(pinning);
+        let html = facts(rows) + &lines(&shell_words(&generator.command));
         card(body, "Made on", "And the command that made it.", &html);
     }
 }
-
-/// A command line that a shell takes as it is.
-fn shell_words(words: &[String]) -> String {
-    let plain = |word: &str| {
-        !word.is_empty()
-            && word
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(letter))
-    };
-    let quoted = words.iter().map(|word| {
-        if plain(word) { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
-fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let row = |cells: Vec<String>, tag: &str| {
-        let cells: String =
-            cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect();
-        format!("<tr>{cells}</tr>")
-    };
-    let header = row(header.iter().map(|&cell| cell.to_owned()).collect(), "th");
-    let rows: String = rows.into_iter().map(|cells| row(cells, "td")).collect();
-    format!("<div class=\"scroll\"><table>{header}{rows}</table></div>")
-}
-
-const STYLE: &str = include_str!("style.css");
 
 const LATENCY_WHY: &str = "From the moment each request was meant to be sent to the kernel's stamp of its \
     reply, so that a server that stops is charged for all who waited.";

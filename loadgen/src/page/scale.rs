@@ -6,7 +6,7 @@ use crate::table::thousands;
 
 /// How an axis is divided.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Scale {
+pub enum Scale {
     /// Equal steps.
     Linear {
         /// At the origin.
@@ -30,13 +30,13 @@ pub(super) enum Scale {
 
 impl Scale {
     /// From zero to a round figure above the largest of `values`.
-    pub(super) fn from_zero(values: impl Iterator<Item = f64>) -> Self {
+    pub fn from_zero(values: impl Iterator<Item = f64>) -> Self {
         let high = values.fold(0.0, f64::max);
         Self::Linear { low: 0.0, high: if high > 0.0 { high * 1.05 } else { 1.0 } }
     }
 
     /// Just around `values`.
-    pub(super) fn around(values: impl Iterator<Item = f64> + Clone) -> Self {
+    pub fn around(values: impl Iterator<Item = f64> + Clone) -> Self {
         let low = values.clone().fold(f64::INFINITY, f64::min);
         let high = values.fold(f64::NEG_INFINITY, f64::max);
         if low > high {
@@ -47,7 +47,7 @@ impl Scale {
     }
 
     /// Around the positive ones of `values`, at least a factor of two wide.
-    pub(super) fn log(values: impl Iterator<Item = f64> + Clone) -> Self {
+    pub fn log(values: impl Iterator<Item = f64> + Clone) -> Self {
         let positive = values.filter(|value| *value > 0.0);
         let low = positive.clone().fold(f64::INFINITY, f64::min);
         let high = positive.fold(0.0, f64::max);
@@ -59,7 +59,7 @@ impl Scale {
     }
 
     /// Where `value` lies, 0 to 1.
-    pub(super) fn place(self, value: f64) -> f64 {
+    pub fn place(self, value: f64) -> f64 {
         let place = match self {
             Self::Linear { low, high } => (value - low) / (high - low),
             Self::Log { low, high } => (value.max(low) / low).ln() / (high / low).ln(),
@@ -69,7 +69,7 @@ impl Scale {
     }
 
     /// The figures to write, rising.
-    pub(super) fn ticks(self) -> Vec<f64> {
+    pub fn ticks(self) -> Vec<f64> {
         match self {
             Self::Linear { low, high } => {
                 let step = round_step((high - low) / TICKS);
@@ -108,7 +108,7 @@ fn round_step(step: f64) -> f64 {
 
 /// What the figures of an axis are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub enum Unit {
     /// Counts a second.
     PerSecond,
     /// Nanoseconds, written as ns, µs, ms or s.
@@ -121,7 +121,7 @@ pub(super) enum Unit {
 
 impl Unit {
     /// `value` as it is written at an axis: short, and exact for round figures.
-    pub(super) fn text(self, value: f64) -> String {
+    pub fn text(self, value: f64) -> String {
         match self {
             Self::PerSecond if value >= 1e6 => format!("{} M", trimmed(value / 1e6)),
             Self::PerSecond if value >= 1e4 => format!("{} k", trimmed(value / 1e3)),

@@ -12,7 +12,8 @@ use crate::table::{Table, micros, percent, thousands};
 use crate::{Comparison, Document, Experiment, Fault, KNEE_SHARE, Limit, Method, Trial, knee};
 
 use bars::bars;
-pub(crate) use words::{load_text, load_words, ratio_verdict, utc};
+pub use words::utc;
+pub(crate) use words::{load_text, load_words, ratio_verdict};
 
 /// The whole result.
 pub fn text(document: &Document) -> String {

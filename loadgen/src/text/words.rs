@@ -61,7 +61,7 @@ pub(crate) fn ratio_verdict(comparison: &Comparison, ratio: Ratio) -> String {
 const SAME_MAX: f64 = 0.25;
 
 /// A moment as people write it: 2026-11-23 07:59:23 UTC.
-pub(crate) fn utc(unix_ns: i64) -> String {
+pub fn utc(unix_ns: i64) -> String {
     let seconds = unix_ns.div_euclid(1_000_000_000);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Years from March, so that the leap day is the last; eras of 400 years are all alike.

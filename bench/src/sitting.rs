@@ -1,0 +1,99 @@
+//! A sitting: one server in its seat, offered one load after the other, on one network.
+//!
+//! Every measurement is made of these, so that a figure means the same in whichever table it stands.
+//!
+//! Must never: give the figures of a server that has ended meanwhile.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+
+use timeball_load::{Expectation, Load};
+
+use crate::cli::CommonOptions;
+use crate::error::BenchError;
+use crate::load::{self, Outcome, Spec};
+use crate::place::Place;
+use crate::server::{Seat, Seated, Server};
+
+/// One server, freshly started and answering.
+#[derive(Debug)]
+pub(crate) struct Sitting<'a> {
+    place: &'a Place,
+    server: &'a Server,
+    seated: Seated,
+    base: Spec,
+    stop: &'a AtomicBool,
+}
+
+impl<'a> Sitting<'a> {
+    /// Starts `server` in `seat` and waits for its first answer.
+    pub(crate) fn begin(
+        place: &'a Place,
+        server: &'a Server,
+        seat: Seat,
+        common: &CommonOptions,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, BenchError> {
+        let base = server.saturating(closed_loop(place, common));
+        let seated = server.start(place, seat, &base, stop)?;
+        let (expectation, signed) = (server.expectation(), server.is_signed());
+        let base = Spec { target: seated.address, expectation, signed, ..base };
+        Ok(Self { place, server, seated, base, stop })
+    }
+
+    /// The closed loop that every other load is a variation of.
+    pub(crate) const fn base(&self) -> &Spec {
+        &self.base
+    }
+
+    /// Offers the closed loop for so long: the server runs at its own pace, and is not overloaded.
+    pub(crate) fn saturate(&mut self, duration_s: f64) -> Result<Outcome, BenchError> {
+        self.offer(&Spec { duration_s, ..self.base.clone() })
+    }
+
+    /// Offers a load.
+    pub(crate) fn offer(&mut self, spec: &Spec) -> Result<Outcome, BenchError> {
+        let outcome = load::offer(self.place, spec, self.stop)?;
+        match self.seated.ended() {
+            Some(cause) => {
+                let (server, address) = (self.server.name.clone(), self.seated.address);
+                Err(BenchError::Silent { server, address, cause })
+            }
+            None => Ok(outcome),
+        }
+    }
+
+    /// How the server was started.
+    pub(crate) fn recipe(&self) -> String {
+        self.seated.recipe()
+    }
+}
+
+fn closed_loop(place: &Place, common: &CommonOptions) -> Spec {
+    let (network, prefix_len) = place.population();
+    Spec {
+        target: SocketAddr::new(network, 0),
+        network,
+        prefix_len,
+        clients: common.clients,
+        load: Load::Closed { window: common.window },
+        duration_s: CAPACITY_S,
+        requests_max: u32::MAX,
+        batch: 64,
+        segments: common.segments,
+        frames: false,
+        stamp_one_in: 0,
+        timeout_s: TIMEOUT_S,
+        expectation: Expectation::Server,
+        signed: false,
+        core: common.client_core,
+        server_core: common.server_core,
+    }
+}
+
+/// How long a server's capacity is measured where only other figures are wanted, in seconds.
+pub(crate) const CAPACITY_S: f64 = 1.0;
+/// Load before one that is measured: caches, frequency, neighbour entries; seconds.
+pub(crate) const WARM_UP_S: f64 = 0.3;
+/// A request without a reply for this long is lost, and its place in the window free again.
+const TIMEOUT_S: f64 = 0.1;
