@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use timeball_sys::realtime;
 use timeball_time::{Interval, Leap, NtpTimestamp, Realtime, Timestamp};
-use timeball_wire::{HEADER_LEN, Header, Mode};
+use timeball_wire::{Flags, HEADER_LEN, Header, Mode};
 
 use crate::random::Random;
 use crate::upstream::OFFSET_NS;
@@ -183,3 +183,48 @@ const GAP: Duration = Duration::from_millis(10);
 /// How long a question can be answered: longer than the server is ever stopped.
 const REMEMBERED: Interval = Interval::from_secs(20);
 const COMPLAINTS_MAX: usize = 20;
+
+#[test]
+fn whatever_is_wrong_with_a_reply_is_seen() {
+    let second = Interval::from_secs(1);
+    let spoilt = |spoil: &dyn Fn(&mut Header)| judged(spoil, 0, HEADER_LEN).unwrap_err();
+    assert_eq!(judged(&|_| {}, 0, HEADER_LEN), Ok(()));
+    assert_eq!(judged(&|_| {}, 0, HEADER_LEN - 1).unwrap_err(), "too short");
+    assert_eq!(judged(&|_| {}, 0, HEADER_LEN + 4).unwrap_err(), "52 octets of Server");
+    assert_eq!(judged(&|_| {}, 1, HEADER_LEN).unwrap_err(), "for another client");
+    assert_eq!(spoilt(&|reply| reply.origin = reply.receive), "nobody asked this");
+    assert_eq!(spoilt(&|reply| reply.flags.mode = Mode::Broadcast), "48 octets of Broadcast");
+    let left = |by| move |reply: &mut Header| reply.transmit = reply.transmit.plus(by);
+    assert_eq!(spoilt(&left(Interval::ZERO - second)), "left before it came");
+    assert!(spoilt(&left(second)).contains("claims to be right within"));
+}
+
+#[test]
+fn a_second_reply_is_seen() {
+    let (clients, mut open, reply) = answered_at(realtime());
+    let mut judge = || judge(&clients, &mut open, 0, &reply.encode(), realtime());
+    assert_eq!(judge(), Ok(()));
+    assert_eq!(judge(), Err("a second reply".to_owned()));
+}
+
+/// What is said of a good reply to client 0 that was spoilt and has `len` octets, when `client` gets it.
+#[cfg(test)]
+fn judged(spoil: &dyn Fn(&mut Header), client: usize, len: usize) -> Result<(), String> {
+    let now = realtime();
+    let (clients, mut open, mut reply) = answered_at(now);
+    spoil(&mut reply);
+    let mut octets = reply.encode().to_vec();
+    octets.resize(len, 0);
+    judge(&clients, &mut open, client, &octets, now)
+}
+
+/// One question of client 0, and the right answer to it at the moment `now`.
+#[cfg(test)]
+fn answered_at(now: Timestamp<Realtime>) -> (Clients, HashMap<u64, Asked>, Header) {
+    let truth = NtpTimestamp::floor(now + Interval::from_nanos(OFFSET_NS));
+    let flags = Flags { leap: Leap::None, version: 4, mode: Mode::Server };
+    let origin = NtpTimestamp::from_bits(7);
+    let reply = Header { origin, receive: truth, transmit: truth, ..Header::new(flags) };
+    let asked = Asked { at: now, client: 0, answered: false };
+    (Clients::start(Vec::new(), &[], 0), HashMap::from([(7, asked)]), reply)
+}

@@ -3,7 +3,8 @@
 //! The server runs in a network namespace of its own, beside three upstreams whose time is known (the
 //! production worker over real sockets, in this process). While clients ask without pause, one fault after
 //! another begins and ends; some packet or other nuisance goes with it. What must hold all the time is in
-//! [`client`], what must hold again after each fault in [`arena`].
+//! [`client`], what must hold again after each fault in [`arena`]. That both see what they judge is shown by
+//! doing it to them: [`plant`].
 //!
 //! `tests/faults SEED SECONDS` runs it for longer; the seed decides everything but the scheduler.
 //! Must never: run outside a user namespace of its own, where it could mount or take a link down.
@@ -13,11 +14,12 @@ mod common;
 
 mod arena;
 mod client;
+mod plant;
 mod random;
 mod trouble;
 mod upstream;
 
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use arena::Arena;
@@ -31,28 +33,44 @@ fn setting(name: &str, usual: u64) -> u64 {
 
 #[test]
 fn every_fault_is_survived() {
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--net", "--mount", "--"]);
-    command.arg(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "inside", "--nocapture", "--test-threads=1"]);
-    let output = command.env(INSIDE, "yes").output().expect("unshare (package util-linux) starts");
+    let output = run_inside("nothing");
     let said = common::text(&output);
     println!("{said}");
     assert!(output.status.success() && said.contains("faults survived"), "{said}");
 }
 
-/// Run by the test above, in namespaces of its own.
+#[test]
+fn what_no_server_may_do_is_seen() {
+    let output = run_inside("everything");
+    let said = common::text(&output);
+    assert!(output.status.success() && said.contains("everything was seen"), "{said}");
+}
+
+/// Runs the test below in namespaces of its own, with everything planted or nothing.
+fn run_inside(planted: &str) -> Output {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--net", "--mount", "--"]);
+    command.arg(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "inside", "--nocapture", "--test-threads=1"]);
+    command.env(PLANTED, planted).output().expect("unshare (package util-linux) starts")
+}
+
+/// Run by the tests above.
 #[test]
 #[ignore = "needs namespaces of its own"]
 fn inside() {
-    if std::env::var_os(INSIDE).is_none() {
+    let Ok(planted) = std::env::var(PLANTED) else {
         return println!("skipped: run every_fault_is_survived instead");
-    }
+    };
     let seed = setting("TIMEBALL_FAULTS_SEED", 1);
     let length = Duration::from_secs(setting("TIMEBALL_FAULTS_SECONDS", 25));
     println!("seed {seed}, {} s", length.as_secs());
     let mut random = Random::new(seed);
     let mut arena = Arena::new();
+    if planted == "everything" {
+        plant::grow(&mut arena);
+        return println!("everything was seen");
+    }
     let begun = Instant::now();
     let mut survived = 0;
     // Each fault once, in a random order, then any.
@@ -80,4 +98,4 @@ fn inside() {
     println!("{survived} faults survived");
 }
 
-const INSIDE: &str = "TIMEBALL_FAULTS_INSIDE";
+const PLANTED: &str = "TIMEBALL_FAULTS_PLANTED";
