@@ -24,7 +24,7 @@ use crate::given::{Given, Loaded};
 use crate::import::Imported;
 use crate::{host, metrics, names, output};
 
-/// Check a configuration file and show the plan it makes.
+/// Read a config, look up its names and print what `serve` would do with it.
 ///
 /// Exit codes: 0 the file is right, 1 there are problems in it, 2 it could not be read.
 #[derive(Clone, Debug, clap::Args)]

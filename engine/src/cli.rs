@@ -14,21 +14,15 @@ pub struct Cli {
     command: Command,
 }
 
+/// Each is described where its arguments are, exit codes included.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Serve time. Without a config: port 123 if allowed, else 11123, from this machine's own clock.
     Serve(serve::Args),
-    /// Ask servers for the time once, as with ntpdate or sntp.
     Query(query::Args),
-    /// Show what the server running here is doing.
     Status(status::Args),
-    /// Have the server running here read its configuration again.
     Reload(reload::Args),
-    /// Say why the server running here is serving the time, or why not.
     Why(why::Args),
-    /// Read a config, look up its names and print what `serve` would do with it.
     Check(check::Args),
-    /// Turn an ntp.conf or chrony.conf into a timeball config.
     Import(import::Args),
 }
 

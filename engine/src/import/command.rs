@@ -11,7 +11,7 @@ use super::{Dialect, Imported, Verdict};
 use crate::config::Machine;
 use crate::output;
 
-/// Turn an ntp.conf or chrony.conf into a timeball configuration.
+/// Turn an ntp.conf or chrony.conf into a timeball config.
 ///
 /// The configuration goes to standard output. It begins with a comment for each line of FILE: honoured,
 /// changed (how), refused (why, and what instead), or wrong.

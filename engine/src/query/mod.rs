@@ -23,7 +23,7 @@ use crate::output;
 use report::Answer;
 use survey::{Candidate, SurveyOptions, survey};
 
-/// Ask servers for the time once.
+/// Ask servers for the time once, as with ntpdate or sntp.
 ///
 /// Exit codes: 0 a server is good; 1 no server is suitable; 2 wrong usage; 3 the clock could not be set.
 #[derive(Debug, clap::Args)]

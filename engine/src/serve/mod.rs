@@ -56,7 +56,7 @@ use premises::Premises;
 use running::{Running, Setting};
 use summons::Summons;
 
-/// Serve time.
+/// Serve time. Without a config: port 123 if allowed, else 11123, from this machine's own clock.
 ///
 /// Exit codes: 0 ended by SIGTERM or SIGINT; 1 the config is wrong; 2 it cannot be read; 3 an address cannot
 /// be listened on; 4 something else needed at the start was refused; 70 a thread was lost.
