@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::XdpError;
+use crate::interface::Interface;
 
 /// Where the program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +46,8 @@ impl Attached {
         interface: u32,
         mode: Mode,
     ) -> Result<Self, XdpError> {
-        let link = create_link(program, interface, mode).map_err(|cause| explained(cause, mode))?;
+        let link = create_link(program, interface, mode)
+            .map_err(|cause| explained(cause, interface, mode))?;
         Ok(Self { _link: link, mode })
     }
 
@@ -55,10 +57,14 @@ impl Attached {
     }
 }
 
-fn explained(cause: io::Error, mode: Mode) -> XdpError {
+fn explained(cause: io::Error, interface: u32, mode: Mode) -> XdpError {
+    let is_there = |all: Vec<Interface>| all.iter().any(|one| one.index == interface);
     match cause.raw_os_error() {
         Some(libc::EBUSY | libc::EEXIST) => XdpError::Occupied,
         Some(libc::ENODEV) => XdpError::NoInterface,
+        Some(libc::EINVAL) if Interface::all().is_ok_and(|all| !is_there(all)) => {
+            XdpError::NoInterface
+        }
         Some(libc::EOPNOTSUPP) if mode == Mode::Native => XdpError::NoNativeMode,
         _ => XdpError::of("attach the BPF program", cause),
     }

@@ -54,6 +54,11 @@ impl Bench {
         self.mirror.write_with(snapshot.to_words(), self.ahead, Interval::ZERO);
     }
 
+    /// The program, and what a publisher needs.
+    pub(crate) fn apart(self) -> (Program, Mirror) {
+        (self.program, self.mirror)
+    }
+
     /// The kernel's time, as the program is told.
     pub(crate) fn now(&self) -> Timestamp<Realtime> {
         // From one clock to the other by the distance that the program is given, too.

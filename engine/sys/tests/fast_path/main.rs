@@ -7,5 +7,8 @@ mod bench;
 mod conformance;
 mod frame;
 mod fuzz;
+mod live;
+#[path = "../network/namespace.rs"]
+mod namespace;
 mod object;
 mod random;

@@ -1,15 +1,17 @@
 //! What the tests need of the machine: clients with any source address, network namespaces, a
 //! confined thread, a counting allocator.
 
+mod namespace;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
+
+pub(crate) use namespace::{in_namespace, ip};
 
 /// A client of `target` on a free port; gives up waiting for a reply after a second.
 pub(crate) fn client_of(target: SocketAddr) -> UdpSocket {
@@ -31,31 +33,6 @@ pub(crate) fn client(source: SocketAddr) -> UdpSocket {
     socket.bind(&source.into()).expect("bind to a source address");
     socket.set_read_timeout(Some(Duration::from_secs(1))).expect("option");
     socket.into()
-}
-
-/// Runs `test` in a thread with a network namespace of its own; skips it, saying so, where that is
-/// not permitted. The namespace goes with the thread.
-pub(crate) fn in_namespace(test: impl FnOnce() -> io::Result<()> + Send + 'static) {
-    let done = thread::spawn(move || {
-        // JUSTIFICATION: std cannot make a network namespace.
-        // SAFETY: takes an integer; affects this thread alone.
-        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        ip("link set lo up")?;
-        test()
-    });
-    match done.join() {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => eprintln!("skipped: needs root and iproute2: {error}"),
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
-}
-
-/// Runs `ip` in this thread's namespace.
-pub(crate) fn ip(arguments: &str) -> io::Result<()> {
-    let status = Command::new("ip").args(arguments.split(' ')).status()?;
-    if status.success() { Ok(()) } else { Err(io::Error::other(format!("ip {arguments}"))) }
 }
 
 /// Has io_uring_setup fail with EPERM in this thread, as container runtimes do.
