@@ -167,11 +167,14 @@ pub enum Fault {
     TransmittedBeforeReceived,
     /// T4 before T3.
     ArrivedBeforeTransmitted,
+    /// A wrong checksum or length. The kernel drops these before a socket sees them; a load from inside the
+    /// kernel does.
+    Damaged,
 }
 
 impl Fault {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Stray,
         Self::Long,
         Self::Short,
@@ -188,6 +191,7 @@ impl Fault {
         Self::ReceivedBeforeSent,
         Self::TransmittedBeforeReceived,
         Self::ArrivedBeforeTransmitted,
+        Self::Damaged,
     ];
 
     /// Whether this breaks T1 ≤ T2 ≤ T3 ≤ T4.
@@ -219,6 +223,7 @@ impl Fault {
             Self::ReceivedBeforeSent => "T2 before T1",
             Self::TransmittedBeforeReceived => "T3 before T2",
             Self::ArrivedBeforeTransmitted => "T4 before T3",
+            Self::Damaged => "damaged, a wrong checksum or length",
         }
     }
 }
@@ -232,7 +237,13 @@ impl FaultTally {
     /// Counts one.
     #[inline]
     pub fn count(&mut self, fault: Fault) {
-        self.0[fault as usize] += 1;
+        self.count_many(fault, 1);
+    }
+
+    /// Counts as many.
+    #[inline]
+    pub(crate) const fn count_many(&mut self, fault: Fault, count: u64) {
+        self.0[fault as usize] += count;
     }
 
     /// How many of `fault`.

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use timeball_sys::traffic::LinkError;
+use timeball_sys::traffic::driver::DriverError;
 use timeball_time::Interval;
 
 use crate::scope::is_own;
@@ -26,6 +27,9 @@ pub enum LoadError {
     /// Frames have no way to the target.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The kernel makes no load.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
     /// Frames are not permitted.
     #[error(
         "not permitted to send frames: CAP_NET_RAW is missing; run as root or inside `unshare -Urn`, or \

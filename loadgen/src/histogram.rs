@@ -61,6 +61,17 @@ impl SignedHistogram {
         }
     }
 
+    /// Counts a value `count` times, but not in the mean: that is for whoever knows the sum.
+    pub(crate) fn add_counted(&mut self, nanos: i64, count: u64) {
+        let side = if nanos < 0 { &mut self.below } else { &mut self.above };
+        side.saturating_record_n(nanos.unsigned_abs(), count);
+    }
+
+    /// The sum of values that [`SignedHistogram::add_counted`] has counted.
+    pub(crate) fn add_sum(&mut self, sum_ns: i64) {
+        self.sum_ns += i128::from(sum_ns);
+    }
+
     /// Counts all that `other` has counted.
     pub fn add(&mut self, other: &Self) {
         // Both have the same bounds, and every value of `other` lies within them.

@@ -29,6 +29,7 @@ pub mod export;
 mod find;
 mod flight;
 mod histogram;
+mod in_kernel;
 mod judge;
 mod knee;
 mod limits;

@@ -73,6 +73,19 @@ pub enum Path {
         /// The next hop's address; looked up if `None`.
         next_hop: Option<MacAddress>,
     },
+    /// As such frames too, made and checked by programs in the kernel: by one sender, of one kind, all
+    /// clients alike. Needs root.
+    InKernel {
+        /// The next hop's address; looked up if `None`.
+        next_hop: Option<MacAddress>,
+    },
+}
+
+impl Path {
+    /// Whether replies go to addresses that are nobody's.
+    const fn forges(self) -> bool {
+        !matches!(self, Self::Sockets)
+    }
 }
 
 /// The threads that send, each with its part of the load.
@@ -152,7 +165,7 @@ impl Options {
     pub(crate) fn check(&self) -> Result<(), LoadError> {
         refuse_foreign(self.target, self.owned)?;
         self.behaviour.check(self.population.size())?;
-        if let Path::Frames { .. } = self.path {
+        if self.path.forges() {
             refuse_foreign_sources(&self.population)?;
         }
         let window_ok = match self.load {
@@ -163,7 +176,9 @@ impl Options {
         let (senders, ports) = (self.senders.count(), self.ports);
         let ports_ok = match self.path {
             Path::Sockets => (1..=Self::PORTS_MAX).contains(&ports),
-            Path::Frames { .. } => ports > 0 && ports * senders <= Self::FRAME_PORTS_MAX,
+            Path::Frames { .. } | Path::InKernel { .. } => {
+                ports > 0 && ports * senders <= Self::FRAME_PORTS_MAX
+            }
         };
         let timeout_ok = !self.timeout.is_zero() && self.timeout <= TIMEOUT_MAX;
         let checks = [
@@ -175,11 +190,19 @@ impl Options {
             ((1..=SEGMENTS_MAX).contains(&self.segments), "segments must be 1 to 64"),
             (self.duration <= Self::DURATION_MAX, "the duration must be at most an hour"),
             (timeout_ok, "the time-out must be more than 0 and at most 10 s"),
+            (self.is_fit_for_kernel(), NOT_IN_KERNEL),
         ];
         match checks.into_iter().find(|(is_ok, _)| !is_ok) {
             Some((_, text)) => Err(LoadError::Option(text)),
             None => Ok(()),
         }
+    }
+
+    /// Whether the programs in the kernel can do it, if they are to.
+    fn is_fit_for_kernel(&self) -> bool {
+        let plain = self.mix.only().is_some_and(|kind| !kind.is_hostile()) && self.key.is_none();
+        let alike = self.behaviour == Behaviour::default() && self.segments == 1;
+        !matches!(self.path, Path::InKernel { .. }) || plain && alike && self.senders.count() == 1
     }
 
     /// Slots for the requests that one sender has in flight: what its part of the load can have
@@ -202,6 +225,8 @@ impl Options {
     }
 }
 
+const NOT_IN_KERNEL: &str = "inside the kernel there is one sender with requests of one kind: leave out \
+    --mix of several or hostile kinds, --key, --chatty, --abuser, --segments and more senders";
 /// Least slots in the table of requests in flight.
 const ROOM_MIN: u64 = 1_024;
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);

@@ -63,6 +63,11 @@ impl Population {
         }
     }
 
+    /// Their network and the length of its prefix.
+    pub(crate) const fn network(&self) -> (IpAddr, u8) {
+        (self.network, self.prefix_len)
+    }
+
     /// How many clients there are.
     pub const fn size(&self) -> u32 {
         self.size

@@ -14,6 +14,7 @@ use timeball_sys::traffic::{Link, Traffic, TrafficOptions, Way};
 use timeball_sys::{Stamping, realtime};
 use timeball_time::{Interval, Realtime, Timestamp};
 
+use crate::in_kernel;
 use crate::mix::PACKET_LEN_MAX;
 use crate::probe::probe;
 use crate::recorder::{Recorder, recorders};
@@ -45,13 +46,38 @@ pub fn run_watched(
     // Before the schedule starts, so that the first replies are stamped like the rest.
     let _stamping = Stamping::in_force();
     let ground = Ground::survey(options)?;
+    let before = timeball_sys::reading();
+    let reports = match (options.path, ground.link) {
+        (Path::InKernel { .. }, Some(link)) => {
+            let salt = before.realtime.nanos() as u64;
+            let driver =
+                in_kernel::prepare(options, Link { first_port: ground.first_port, ..link }, salt)?;
+            let start = start(options, realtime())?;
+            vec![in_kernel::run(options, &driver, stop, start, (every, notice))?]
+        }
+        _ => run_senders(options, stop, &ground, (every, notice))?,
+    };
+    let after = timeball_sys::reading();
+    let set_by = (after.realtime - before.realtime) - (after.monotonic - before.monotonic);
+    if set_by.abs() > CLOCK_SET_MIN {
+        return Err(LoadError::ClockSet(set_by));
+    }
+    Ok(reports)
+}
+
+/// The senders of user space, each in a thread of its own.
+fn run_senders(
+    options: &Options,
+    stop: &AtomicBool,
+    ground: &Ground,
+    (every, notice): (Duration, &mut dyn FnMut(&Slice)),
+) -> Result<Vec<Report>, LoadError> {
     let senders = options.senders.count();
     let (recorders, collector) = recorders(senders, every);
-    let before = timeball_sys::reading();
-    let start = start(options, before.realtime)?;
+    let start = start(options, realtime())?;
     let failed = AtomicBool::new(false);
-    let reports = thread::scope(|scope| {
-        let (ground, failed) = (&ground, &failed);
+    thread::scope(|scope| {
+        let failed = &failed;
         let threads: Vec<_> = (recorders.into_iter().zip(0..))
             .map(|(recorder, index)| {
                 let part = Part { index, of: senders as u32 };
@@ -66,14 +92,8 @@ pub fn run_watched(
         for thread in threads {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
-        Ok::<_, LoadError>(reports)
-    })?;
-    let after = timeball_sys::reading();
-    let set_by = (after.realtime - before.realtime) - (after.monotonic - before.monotonic);
-    if set_by.abs() > CLOCK_SET_MIN {
-        return Err(LoadError::ClockSet(set_by));
-    }
-    Ok(reports)
+        Ok(reports)
+    })
 }
 
 /// What one sender's thread does.
@@ -133,7 +153,9 @@ impl Ground {
     fn survey(options: &Options) -> Result<Self, LoadError> {
         let link = match options.path {
             Path::Sockets => None,
-            Path::Frames { next_hop } => Some(Link::towards(options.target, next_hop)?),
+            Path::Frames { next_hop } | Path::InKernel { next_hop } => {
+                Some(Link::towards(options.target, next_hop)?)
+            }
         };
         // Two generators on one link must not take each other's replies.
         let spread = (realtime().nanos() >> 10) as u16 % FRAME_PORTS_SPREAD;
@@ -192,7 +214,7 @@ fn check_cores(senders: &Senders) -> Result<(), LoadError> {
 }
 
 /// How often the calling thread had to leave its core to somebody else; 0 where the kernel does not say.
-fn preemptions() -> u64 {
+pub(crate) fn preemptions() -> u64 {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
     line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
@@ -207,8 +229,8 @@ const READY_NS: i64 = 20_000_000;
 const READY_PER_SENDER_NS: i64 = 2_000_000;
 const START_MAX: Interval = Interval::from_secs(3_600);
 /// Senders sleep until so long before the start, in naps, so that they see a raised flag.
-const AWAKE_BEFORE: Interval = Interval::from_millis(5);
-const NAP: Duration = Duration::from_millis(1);
+pub(crate) const AWAKE_BEFORE: Interval = Interval::from_millis(5);
+pub(crate) const NAP: Duration = Duration::from_millis(1);
 /// Above the ports that services have; with all spread and ports there may be, below the last one.
 const FRAME_PORT_FIRST: u16 = 16_384;
 const FRAME_PORTS_SPREAD: u16 = 16_384;

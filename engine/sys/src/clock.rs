@@ -24,6 +24,12 @@ pub fn monotonic() -> Timestamp<Monotonic> {
     Timestamp::from_nanos(nanos_of(libc::CLOCK_MONOTONIC))
 }
 
+/// How far CLOCK_TAI is ahead of CLOCK_REALTIME: whole seconds, zero where nobody has told the kernel.
+pub(crate) fn tai_ahead() -> Interval {
+    let ahead_ns = nanos_of(libc::CLOCK_TAI) - nanos_of(libc::CLOCK_REALTIME);
+    Interval::from_secs((ahead_ns + NANOS_PER_S / 2).div_euclid(NANOS_PER_S))
+}
+
 /// The kernel's three clocks, as near to one instant as can be read.
 ///
 /// `realtime` and `boottime` are read between two reads of `monotonic`, of which the middle is
@@ -114,6 +120,8 @@ fn nanos_of(clock: libc::clockid_t) -> i64 {
     let time = unsafe { time.assume_init() };
     time.tv_sec.wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec)
 }
+
+const NANOS_PER_S: i64 = 1_000_000_000;
 
 /// Tries of one [`reading`]; an interrupt spoils one now and then, never three in a row.
 const READING_TRIES: usize = 3;

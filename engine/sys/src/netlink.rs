@@ -76,6 +76,18 @@ impl Netlink {
         })
     }
 
+    /// Frames that a device has dropped on arrival, for want of room above all; `None` if it does not say.
+    pub(crate) fn receive_drops(&mut self, interface: u32) -> Option<u64> {
+        let mut body = vec![0; LINK_LEN];
+        body[4..8].copy_from_slice(&interface.to_ne_bytes());
+        let answer = self.ask(libc::RTM_GETLINK, &body).ok()?;
+        let counters = attribute(answer.get(LINK_LEN..)?, libc::IFLA_STATS64)?;
+        let counter = |at: usize| {
+            counters.get(at * 8..)?.first_chunk().map(|octets| u64::from_ne_bytes(*octets))
+        };
+        RECEIVE_DROPS.into_iter().map(counter).sum()
+    }
+
     /// The link-layer address of a neighbour, if it is known.
     pub(crate) fn neighbour(&mut self, interface: u32, target: IpAddr) -> Option<MacAddress> {
         let (family, octets) = octets(target);
@@ -213,6 +225,8 @@ const RTA_GATEWAY: u16 = 5;
 const RTN_LOCAL: u8 = 2;
 const IFLA_ADDRESS: u16 = 1;
 pub(crate) const IFLA_IFNAME: u16 = 3;
+/// Of `rtnl_link_stats64`: `rx_dropped` and `rx_missed_errors`.
+const RECEIVE_DROPS: [usize; 2] = [6, 15];
 const NDA_DST: u16 = 1;
 /// A device with statistics is some 2 KiB.
 const ANSWER_MAX: usize = 32 << 10;

@@ -106,10 +106,14 @@ struct SenderArgs {
     threads: usize,
     /// Send Ethernet frames of our own making, from addresses that are nobody's. Needs CAP_NET_RAW, and
     /// a server that routes the clients' network to this host.
-    #[arg(long)]
+    #[arg(long, group = "frames")]
     raw: bool,
-    /// With --raw: the next hop's Ethernet address, if it cannot be found out.
-    #[arg(long, value_name = "MAC", requires = "raw")]
+    /// Have the kernel itself make such frames and check the replies, at millions a second from one core.
+    /// Needs root and Linux 6.1; on a veth, GRO at its other end.
+    #[arg(long, group = "frames")]
+    in_kernel: bool,
+    /// With --raw or --in-kernel: the next hop's Ethernet address, if it cannot be found out.
+    #[arg(long, value_name = "MAC", requires = "frames")]
     next_hop: Option<MacAddress>,
     /// Requests of one client handed to the kernel as one message when due together.
     #[arg(long, default_value_t = 1)]
@@ -206,8 +210,11 @@ impl SenderArgs {
             [] => Senders::Floating(self.threads),
             cores => Senders::Pinned(cores.to_vec()),
         };
+        let next_hop = self.next_hop;
         if self.raw {
-            options.path = Path::Frames { next_hop: self.next_hop };
+            options.path = Path::Frames { next_hop };
+        } else if self.in_kernel {
+            options.path = Path::InKernel { next_hop };
         }
         options.segments = self.segments;
         options.stamp_one_in = self.stamp_one_in;

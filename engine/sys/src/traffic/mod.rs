@@ -12,6 +12,7 @@
 //!
 //! Must never: allocate after construction, block, or be used by the server.
 
+pub mod driver;
 mod link;
 mod receiver;
 mod sender;

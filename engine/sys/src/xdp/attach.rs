@@ -41,7 +41,7 @@ pub struct Attached {
 }
 
 impl Attached {
-    pub(super) fn new(
+    pub(crate) fn new(
         program: BorrowedFd<'_>,
         interface: u32,
         mode: Mode,

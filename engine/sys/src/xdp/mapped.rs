@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The values of a BPF array that was made with `BPF_F_MMAPABLE`.
 #[derive(Debug)]
-pub(super) struct Mapped<T> {
+pub(crate) struct Mapped<T> {
     first: NonNull<T>,
     count: usize,
 }
@@ -20,11 +20,11 @@ pub(super) struct Mapped<T> {
 ///
 /// # Safety
 /// It must be so.
-pub(super) unsafe trait Shared: Sync {}
+pub(crate) unsafe trait Shared: Sync {}
 
 impl<T: Shared> Mapped<T> {
     /// The `count` values, of `size_of::<T>()` bytes each, of the array `map`.
-    pub(super) fn new(map: BorrowedFd<'_>, count: usize) -> io::Result<Self> {
+    pub(crate) fn new(map: BorrowedFd<'_>, count: usize) -> io::Result<Self> {
         const { assert!(size_of::<T>().is_multiple_of(8), "the kernel rounds values up to words") };
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let len = count * size_of::<T>();
@@ -40,7 +40,7 @@ impl<T: Shared> Mapped<T> {
     }
 
     /// All values.
-    pub(super) const fn values(&self) -> &[T] {
+    pub(crate) const fn values(&self) -> &[T] {
         // JUSTIFICATION: the memory is the kernel's and known by its address only. SAFETY: `count` values
         // lie there, page-aligned, as long as `self` does; all bits are valid and other writers are no data
         // race, as they are atomics (`Shared`).

@@ -12,7 +12,7 @@ mod attach;
 mod counts;
 mod endpoint;
 mod error;
-mod mapped;
+pub(crate) mod mapped;
 mod mirror;
 mod program;
 

@@ -1,0 +1,245 @@
+//! A load that the kernel makes and checks itself: one thread lends it a core, another reads along.
+//!
+//! What a sender does for every packet in user space, programs do here where the packets are; what is left is
+//! to give up requests that nobody answers, and to enter what was counted into the same report.
+//!
+//! Must never: report a figure that was not counted, or keep the kernel at work past the options' bounds.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use timeball_sys::traffic::Link;
+use timeball_sys::traffic::driver::{
+    Account, Driver, DriverOptions, FAULTS, Measure, Moments, Value, Watch,
+};
+use timeball_sys::{pin, realtime};
+use timeball_time::{Interval, Realtime, Timestamp};
+
+use crate::run::{AWAKE_BEFORE, NAP, preemptions};
+use crate::{Fault, Kind, Load, LoadError, Options, Part, Pattern, Report, Slice};
+
+/// The programs for a load of `options` by `link`; `salt` tells its requests from those of other runs.
+pub(crate) fn prepare(options: &Options, link: Link, salt: u64) -> Result<Driver, LoadError> {
+    let kind = options.mix.only().unwrap_or(Kind::V4);
+    let mut request = [0; timeball_wire::HEADER_LEN];
+    request.copy_from_slice(&kind.packet());
+    let moments = match options.load {
+        Load::Closed { window } => Moments::Window(window),
+        Load::Open { pattern: Pattern::Constant, rate_hz } => Moments::Constant(rate_hz),
+        Load::Open { pattern: Pattern::Poisson, rate_hz } => Moments::Poisson(rate_hz),
+        Load::Open { pattern: Pattern::Bursts { size }, rate_hz } => Moments::Bursts(size, rate_hz),
+        Load::Open { pattern: Pattern::Crowd, rate_hz } => Moments::Crowd(rate_hz),
+    };
+    let ports = options.ports as u16;
+    Ok(Driver::open(DriverOptions {
+        target: options.target,
+        link: Link { ports, ..link },
+        network: options.population.network(),
+        first_client: options.address(0),
+        clients: options.population.size(),
+        request,
+        reply_mode: kind.reply_mode() as u8,
+        moments,
+        requests_max: options.requests_max,
+        room: options.room(Part::WHOLE),
+        is_echo: options.expectation == crate::Expectation::Echo,
+        has_one_clock: options.shared_clock,
+        salt,
+        seed: options.seed,
+    })?)
+}
+
+/// Offers the load from `start` on. Every interval of `every` (never if zero), and at the end, `notice` is
+/// shown what was counted; returns all of it.
+pub(crate) fn run(
+    options: &Options,
+    driver: &Driver,
+    stop: &AtomicBool,
+    start: Timestamp<Realtime>,
+    (every, notice): (Duration, &mut dyn FnMut(&Slice)),
+) -> Result<Report, LoadError> {
+    let end = start + interval(options.duration);
+    driver.begin(start, end);
+    let (preempted, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let lent = lend(options, driver, start, (stop, &failed));
+            preempted.store(lent.as_ref().copied().unwrap_or(0), Ordering::Relaxed);
+            lent.map(drop).inspect_err(|_| failed.store(true, Ordering::Relaxed))
+        });
+        let mut reader = Reader::new(driver.watch(), (start, every));
+        let read = reader.read(options, driver, (stop, &failed), notice);
+        // Whatever happened, the sender must come to an end.
+        driver.stop();
+        failed.store(true, Ordering::Relaxed);
+        sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        read?;
+        Ok(reader.finish(driver, preempted.load(Ordering::Relaxed), stop, notice))
+    })
+}
+
+/// Lends the kernel this thread's core until all is sent; says how often it had to be left to somebody else.
+fn lend(
+    options: &Options,
+    driver: &Driver,
+    start: Timestamp<Realtime>,
+    (stop, failed): (&AtomicBool, &AtomicBool),
+) -> Result<u64, LoadError> {
+    if let Some(core) = options.senders.core(0) {
+        pin(core).map_err(|_| LoadError::Core(core))?;
+    }
+    let is_over = || stop.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
+    while realtime() < start - AWAKE_BEFORE && !is_over() {
+        thread::sleep(NAP);
+    }
+    let before = preemptions();
+    // The program itself sees when all is sent, and when it is to stop.
+    while driver.ended().is_none()
+        && !(failed.load(Ordering::Relaxed) || realtime() < start && is_over())
+    {
+        driver.offer()?;
+    }
+    Ok(preemptions().saturating_sub(before))
+}
+
+/// Takes over what the programs count.
+struct Reader<'a> {
+    watch: Watch<'a>,
+    start: Timestamp<Realtime>,
+    every: Duration,
+    /// When the interval that is being counted ends.
+    turn: Timestamp<Realtime>,
+    interval: u64,
+    total: Report,
+    drops_before: Option<u64>,
+    ended: Option<Timestamp<Realtime>>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(watch: Watch<'a>, (start, every): (Timestamp<Realtime>, Duration)) -> Self {
+        let turn =
+            if every.is_zero() { Timestamp::from_nanos(i64::MAX) } else { start + interval(every) };
+        let drops_before = watch.device_drops();
+        let total = Report::default();
+        Self { watch, start, every, turn, interval: 0, total, drops_before, ended: None }
+    }
+
+    /// Until everything sent is answered or given up.
+    fn read(
+        &mut self,
+        options: &Options,
+        driver: &Driver,
+        (stop, failed): (&AtomicBool, &AtomicBool),
+        notice: &mut dyn FnMut(&Slice),
+    ) -> Result<(), LoadError> {
+        let timeout = interval(options.timeout);
+        loop {
+            thread::sleep(LOOK);
+            if stop.load(Ordering::Relaxed) {
+                driver.stop();
+            }
+            let now = realtime();
+            let is_waiting = self.watch.give_up(now - timeout)?;
+            if now >= self.turn {
+                self.hand_over(now, notice);
+            }
+            self.ended = driver.ended();
+            let is_stopped =
+                failed.load(Ordering::Relaxed) || now < self.start && stop.load(Ordering::Relaxed);
+            if is_stopped || self.ended.is_some() && !is_waiting {
+                return Ok(());
+            }
+        }
+    }
+
+    fn hand_over(&mut self, now: Timestamp<Realtime>, notice: &mut dyn FnMut(&Slice)) {
+        let report = report_of(&self.watch.take());
+        let slice = self.slice(report);
+        self.total.merge(&slice.report);
+        notice(&slice);
+        let every = interval(self.every);
+        self.interval = ((now - self.start).nanos() / every.nanos().max(1)) as u64;
+        self.turn = self.start + Interval::from_nanos((self.interval as i64 + 1) * every.nanos());
+    }
+
+    fn slice(&self, report: Report) -> Slice {
+        Slice { thread: 0, interval: self.interval, report }
+    }
+
+    /// Enters what is known only now that all is over.
+    fn finish(
+        mut self,
+        driver: &Driver,
+        preempted: u64,
+        stop: &AtomicBool,
+        notice: &mut dyn FnMut(&Slice),
+    ) -> Report {
+        let now = realtime();
+        let mut report = report_of(&self.watch.take());
+        let ended = driver.ended().unwrap_or(now);
+        let refused = self.watch.refused();
+        report.elapsed_s = (ended - self.start).as_secs_f64().max(0.0);
+        report.awake_ns = (now - self.start).nanos().max(0) as u64;
+        report.idle_ns += (now - ended).nanos().max(0) as u64;
+        report.interrupted = stop.load(Ordering::Relaxed);
+        report.preempted = preempted;
+        report.missed = self.watch.missed();
+        // They were made and never left, so nobody can have lost them.
+        report.unsent = refused;
+        report.sent = report.sent.saturating_sub(refused);
+        report.lost = report.lost.saturating_sub(refused);
+        report.cohorts.well_behaved.sent = report.sent;
+        let drops = self.drops_before.zip(self.watch.device_drops());
+        report.overruns = drops.map_or(0, |(before, after)| after.saturating_sub(before));
+        self.total.merge(&report);
+        notice(&self.slice(report));
+        self.total
+    }
+}
+
+/// What was counted, as senders in user space would have counted it.
+fn report_of(account: &Account) -> Report {
+    let mut report = Report {
+        sent: account.sent,
+        dropped: account.dropped,
+        lost: account.lost,
+        answered: account.answered,
+        answered_in_time: account.answered_in_time,
+        causality_violations: account.causality_violations,
+        idle_ns: account.idle_ns,
+        ..Report::default()
+    };
+    for (fault, count) in Fault::ALL.into_iter().zip(account.faults) {
+        report.faults.count_many(fault, count);
+    }
+    let everybody = &mut report.cohorts.well_behaved;
+    (everybody.sent, everybody.answered) = (account.sent, account.answered);
+    everybody.refused = report.faults.of(Fault::Refused);
+    for (measure, sum_ns) in Measure::ALL.into_iter().zip(account.sums_ns) {
+        distribution(&mut report, measure).add_sum(sum_ns);
+    }
+    for Value { measure, nanos, count } in &account.values {
+        distribution(&mut report, *measure).add_counted(*nanos, *count);
+    }
+    report
+}
+
+const fn distribution(report: &mut Report, measure: Measure) -> &mut crate::SignedHistogram {
+    match measure {
+        Measure::Lag => &mut report.lag,
+        Measure::Latency => &mut report.latency,
+        Measure::Offset => &mut report.offset,
+        Measure::ReceiveError => &mut report.receive_error,
+        Measure::TransmitError => &mut report.transmit_error,
+        Measure::Residence => &mut report.residence,
+    }
+}
+
+fn interval(duration: Duration) -> Interval {
+    Interval::from_nanos(duration.as_nanos().min(i64::MAX as u128 >> 2) as i64)
+}
+
+const _: () = assert!(FAULTS == Fault::ALL.len(), "the programs count in this order");
+/// How often requests without a reply are looked for.
+const LOOK: Duration = Duration::from_millis(5);
