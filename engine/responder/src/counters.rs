@@ -9,7 +9,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use timeball_time::Interval;
-use timeball_wire::IoTally;
+use timeball_wire::{Fallback, IoTally};
 
 use crate::answer::Answered;
 use crate::gate::DropReason;
@@ -36,6 +36,8 @@ pub struct Counters {
     send_full: AtomicU64,
     send_refused: AtomicU64,
     frames_exhausted: AtomicU64,
+    raw: AtomicU64,
+    by_socket: [AtomicU64; Fallback::ALL.len()],
     residences: Histogram<{ RESIDENCE_BOUNDS_NS.len() + 1 }>,
     batch_sizes: Histogram<{ BATCH_BOUNDS.len() }>,
     leaked: AtomicU64,
@@ -64,6 +66,8 @@ impl Counters {
                 send_full: get(&self.send_full),
                 send_refused: get(&self.send_refused),
                 frames_exhausted: get(&self.frames_exhausted),
+                raw: get(&self.raw),
+                by_socket: core::array::from_fn(|i| get(&self.by_socket[i])),
             },
             residences: self.residences.read(),
             batch_sizes: self.batch_sizes.read(),
@@ -125,6 +129,10 @@ impl Counters {
         self.send_full.store(tally.send_full, Ordering::Relaxed);
         self.send_refused.store(tally.send_refused, Ordering::Relaxed);
         self.frames_exhausted.store(tally.frames_exhausted, Ordering::Relaxed);
+        self.raw.store(tally.raw, Ordering::Relaxed);
+        for (counter, count) in self.by_socket.iter().zip(tally.by_socket) {
+            counter.store(count, Ordering::Relaxed);
+        }
     }
 
     #[inline]
@@ -206,6 +214,10 @@ impl core::ops::AddAssign for Totals {
         self.io.send_full += other.io.send_full;
         self.io.send_refused += other.io.send_refused;
         self.io.frames_exhausted += other.io.frames_exhausted;
+        self.io.raw += other.io.raw;
+        for (sum, more) in self.io.by_socket.iter_mut().zip(other.io.by_socket) {
+            *sum += more;
+        }
         self.limiter.leaked += other.limiter.leaked;
         self.limiter.kisses += other.limiter.kisses;
         self.limiter.observed += other.limiter.observed;

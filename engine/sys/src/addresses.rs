@@ -8,10 +8,14 @@
 //! Must never: believe that no news means no change where the socket was refused; who asks looks again
 //! now and then.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr;
+
+use socket2::Socket;
+
+use crate::netlink;
 
 /// All addresses of all interfaces, in order, none twice; loopback included.
 ///
@@ -69,7 +73,7 @@ fn address_of(entry: &libc::ifaddrs) -> Option<IpAddr> {
 /// Becomes readable when an address of this machine has come or gone, or also when an interface has.
 #[derive(Debug)]
 pub struct AddressNews {
-    socket: OwnedFd,
+    socket: Socket,
 }
 
 impl AddressNews {
@@ -90,26 +94,7 @@ impl AddressNews {
     }
 
     fn of(groups: libc::c_int) -> io::Result<Self> {
-        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // JUSTIFICATION: std has no netlink sockets.
-        // SAFETY: no pointers; the result is checked.
-        let fd = unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // JUSTIFICATION: as above.
-        // SAFETY: a descriptor just made, that nobody else owns.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        // JUSTIFICATION: sockaddr_nl has private padding, so it cannot be written literally.
-        // SAFETY: all zero is a valid sockaddr_nl.
-        let mut name: libc::sockaddr_nl = unsafe { core::mem::zeroed() };
-        name.nl_family = libc::AF_NETLINK as libc::sa_family_t;
-        name.nl_groups = groups as u32;
-        let length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
-        // JUSTIFICATION: as above.
-        // SAFETY: `name` is of the length given and lives through the call.
-        let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const name).cast(), length) };
-        if bound != 0 { Err(io::Error::last_os_error()) } else { Ok(Self { socket }) }
+        Ok(Self { socket: netlink::listen(groups as u32)? })
     }
 
     /// Takes the news there is; true if there was any.
@@ -118,16 +103,12 @@ impl AddressNews {
         let mut message = [0u8; MESSAGE_MAX];
         // As many as can have queued; the rest is read the next time.
         for _ in 0..MESSAGES_MAX {
-            let (into, room) = (message.as_mut_ptr().cast(), message.len());
-            // JUSTIFICATION: std has no netlink sockets.
-            // SAFETY: `message` has `room` bytes and lives through the call.
-            let read = unsafe { libc::recv(self.socket.as_raw_fd(), into, room, 0) };
+            let read = (&self.socket).read(&mut message);
             // ENOBUFS: there was so much of it that some was lost, which is news too.
-            let lost = || io::Error::last_os_error().raw_os_error() == Some(libc::ENOBUFS);
-            if read < 0 && !lost() {
-                break;
+            match read {
+                Err(error) if error.raw_os_error() != Some(libc::ENOBUFS) => break,
+                _ => news = true,
             }
-            news = true;
         }
         news
     }

@@ -2,12 +2,14 @@
 //!
 //! A [`Batch`] owns the frames. A carrier says which frames hold datagrams ([`Batch::push`]), the
 //! worker reads them and asks for replies, and the carrier sends those: through its ring, or
-//! through [`Batch::transmit`], which is `sendmmsg`. A reply is sent from its request's frame: the
-//! name is the request's, the control bytes are rewritten in place.
+//! through [`Batch::transmit`], which is `sendmmsg`, and a [`Courier`] for those that leave around the
+//! kernel's IP layer. A reply is sent from its request's frame: the name is the request's, the control
+//! bytes are rewritten in place.
 //!
 //! Must never: allocate after construction; send a reply from an address other than the one asked.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use timeball_time::{Realtime, Timestamp};
@@ -19,6 +21,7 @@ use crate::cmsg::{self, Control, PacketInfo};
 use crate::departure::Departure;
 use crate::frame::{CONTROL, Frame, NAME, PAYLOAD};
 use crate::message;
+use crate::raw::{Courier, Exit};
 use crate::server::ServerSocket;
 use crate::sockaddr;
 
@@ -31,6 +34,8 @@ pub(crate) struct Batch {
     messages: Block<libc::mmsghdr>,
     parts: Block<libc::iovec>,
     departure: Departure,
+    /// Takes the replies that are to leave around the kernel's IP layer, if any are.
+    courier: Option<Box<Courier>>,
     /// Replies sent since a turn last had few: under load beyond what sending each alone can carry.
     unbroken: usize,
 }
@@ -66,7 +71,12 @@ impl Batch {
         let parts = Block::<libc::iovec>::new(BATCH_MAX);
         let (slots, replies) = (Vec::with_capacity(BATCH_MAX), Vec::with_capacity(BATCH_MAX));
         let (frames, departure) = (Block::new(frames), Departure::new());
-        Self { frames, slots, replies, messages, parts, departure, unbroken: 0 }
+        Self { frames, slots, replies, messages, parts, departure, courier: None, unbroken: 0 }
+    }
+
+    /// Has replies leave by `exit` where they can.
+    pub(crate) fn leave_by(&mut self, exit: Exit, sockets: &[ServerSocket]) {
+        self.courier = Some(Box::new(Courier::new(exit, sockets)));
     }
 
     pub(crate) const fn frames(&self) -> &Block<Frame> {
@@ -123,13 +133,14 @@ impl Batch {
 
     /// Asks for the first `len` bytes of datagram `index` to be sent back.
     #[inline]
-    pub(crate) fn reply(&mut self, index: usize, len: usize) {
+    pub(crate) fn reply(&mut self, sockets: &[ServerSocket], index: usize, len: usize) {
         let slot = self.slots[index];
         let len = len.min(usize::from(slot.len)) as u16;
         let place = self.replies.len();
         debug_assert!(place < self.slots.len(), "at most one reply per datagram");
         let frame = self.frame(slot.frame);
         let local = frame.control(slot.control_len).local;
+        let source = sockaddr::decode(&frame.name[..usize::from(slot.name_len).min(NAME)]);
         let control_len = local.map_or(0, |info: PacketInfo| info.encode(&mut frame.control));
         let (name, control) = (frame.name.as_mut_ptr(), frame.control.as_mut_ptr());
         let payload = frame.payload.as_mut_ptr();
@@ -149,6 +160,14 @@ impl Batch {
         message.msg_control = control.cast();
         message.msg_controllen = control_len;
         self.replies.push(Reply { frame: slot.frame, socket: slot.socket, len });
+
+        let Some(courier) = &mut self.courier else { return };
+        if place == 0 {
+            courier.begin();
+        }
+        let bound = sockets[usize::from(slot.socket)].address();
+        let own = SocketAddr::new(local.map_or(bound.ip(), |info| info.address), bound.port());
+        courier.plan(slot.socket, own, source.unwrap_or(sockaddr::NOWHERE), usize::from(len));
     }
 
     /// Notes how much there is to send; to be called before the first reply of a turn is.
@@ -168,7 +187,11 @@ impl Batch {
         if self.unbroken < UNBROKEN_MIN || (socket.stamps_departures() && self.departure.is_due()) {
             return start..start + 1;
         }
-        let same = rest.iter().take(CHUNK).take_while(|reply| reply.socket == first.socket);
+        let courier = self.courier.as_ref();
+        let by_socket = |place| courier.is_none_or(|courier| courier.leaves_to_socket(place));
+        let places = (start..).zip(rest.iter().take(CHUNK));
+        let same =
+            places.take_while(|(place, reply)| reply.socket == first.socket && by_socket(*place));
         start..start + same.count()
     }
 
@@ -229,7 +252,7 @@ impl Batch {
         message.msg_controllen = cmsg::ask_for_departure(&mut frame.control, used);
     }
 
-    /// Sends all replies by `sendmmsg`, each stamped right before the call that sends it.
+    /// Sends all replies by the courier or by `sendmmsg`, each stamped right before the call that sends it.
     ///
     /// Each round sends at least one reply or gives one up, so there are at most as many rounds as
     /// replies.
@@ -242,12 +265,51 @@ impl Batch {
         self.weigh();
         let mut start = 0;
         while start < self.replies.len() {
+            start += self.transmit_by_courier(start, stamp, tally);
+            if start == self.replies.len() {
+                break;
+            }
             let chunk = self.chunk(sockets, start);
             let socket = &sockets[usize::from(self.socket_of(start))];
             self.stamp(sockets, chunk.clone(), stamp);
             start += self.send_chunk(socket, chunk, tally);
             self.learn(socket);
         }
+    }
+
+    /// Sends the replies from `start` on that do not go by their sockets, up to the first that does; says how
+    /// many they are. One that the courier cannot send after all goes by its socket.
+    fn transmit_by_courier(
+        &mut self,
+        start: usize,
+        stamp: &mut impl FnMut(&mut [u8], Timestamp<Realtime>),
+        tally: &mut IoTally,
+    ) -> usize {
+        // Out of the way, because frames are borrowed as well.
+        let Some(mut courier) = self.courier.take() else { return 0 };
+        let mut next = start;
+        while next < self.replies.len() && !courier.leaves_to_socket(next) {
+            let chunk = courier.chunk(next, self.unbroken < UNBROKEN_MIN);
+            if chunk.is_empty() {
+                courier.give_up(next);
+                break;
+            }
+            let (mut departs, each) = courier.departs(&chunk);
+            for (at, place) in chunk.clone().enumerate() {
+                let Reply { frame, len, .. } = self.replies[place];
+                let payload = &mut self.frame(frame).payload[..usize::from(len)];
+                stamp(payload, departs);
+                courier.load(place, at, payload);
+                departs = departs + each;
+            }
+            let sent = courier.send(chunk);
+            tally.sent += sent as u64;
+            tally.raw += sent as u64;
+            next += sent;
+        }
+        tally.by_socket = courier.fallbacks();
+        self.courier = Some(courier);
+        next - start
     }
 
     /// Sends replies of `chunk`, and says how many are done with. The kernel stops at the first it refuses;

@@ -8,6 +8,7 @@ use timeball_time::{Realtime, Timestamp};
 use timeball_wire::{Datagram, IoTally, PacketIo, Wait};
 
 use crate::mmsg::MmsgIo;
+use crate::raw::Exit;
 use crate::server::ServerSocket;
 use crate::uring::{self, UringIo, UringOptions};
 use crate::waker::Waker;
@@ -62,6 +63,15 @@ impl Carrier {
             return Err(cause);
         }
         Ok((Self::Mmsg(MmsgIo::new(sockets)?), format!("recvmmsg: {cause}")))
+    }
+
+    /// The same carrier, whose replies leave by `exit` where they can.
+    #[must_use]
+    pub fn leaving_by(self, exit: Exit) -> Self {
+        match self {
+            Self::Uring(io) => Self::Uring(io.leaving_by(exit)),
+            Self::Mmsg(io) => Self::Mmsg(io.leaving_by(exit)),
+        }
     }
 
     /// The handle by which other threads end a [`Wait::Block`].

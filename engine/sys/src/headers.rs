@@ -1,8 +1,9 @@
 //! Ethernet, IP and UDP headers, written and read here and not by the kernel.
 //!
 //! A load from addresses that nobody owns cannot go through the kernel's IP layer, which would refuse
-//! its sources; and replies that pass it by cost a fifth to a third less. The headers are bytes. Checksums
-//! are computed in full: a host whose card checks them would drop what merely claims to be right.
+//! its sources; and replies that pass it by cost a fifth to a third less. The headers are bytes.
+//! Checksums are computed in full: a host whose card checks them would drop what merely claims to be
+//! right.
 //!
 //! Must never: read beyond the bytes of a frame, or believe a length inside it.
 
@@ -12,8 +13,8 @@ use crate::mac_address::MacAddress;
 
 /// What goes before a payload: one datagram's way over one link.
 ///
-/// Never a fragment, and not to be made into any: the don't-fragment bit is set, and so no identification
-/// is needed (RFC 6864).
+/// Never a fragment, and not to be made into any: the don't-fragment bit is set, and so no
+/// identification is needed (RFC 6864).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Headers {
     /// The card it leaves by.
@@ -168,8 +169,8 @@ pub(crate) const V6_LEN_IP: usize = 40;
 const UDP_LEN: usize = 8;
 /// Where the checksum is in a UDP header.
 const UDP_CHECKSUM: usize = 6;
-/// `struct virtio_net_hdr` (uapi/linux/virtio_net.h), in the machine's own byte order: flags, kind, length
-/// of the headers, of a segment, where the checksum begins and where it goes.
+/// `struct virtio_net_hdr` (uapi/linux/virtio_net.h), in the machine's own byte order: flags, kind,
+/// length of the headers, of a segment, where the checksum begins and where it goes.
 pub(crate) const OFFLOAD_LEN: usize = 10;
 const VIRTIO_NEEDS_CHECKSUM: u8 = 1;
 const VIRTIO_SEGMENT_UDP: u8 = 5;

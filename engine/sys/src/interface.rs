@@ -98,7 +98,7 @@ impl Interface {
     }
 
     /// From the message about it; `None` if it makes no sense.
-    fn parse(message: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(message: &[u8]) -> Option<Self> {
         let word = |at: usize| message.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes);
         let hardware = u16::from_ne_bytes(*message.get(2..)?.first_chunk()?);
         let (index, flags) = (word(4)?, word(8)?);

@@ -5,6 +5,7 @@
 //!
 //! * Serving: [`listen`] makes the sockets, [`Carrier`] moves their datagrams ([`UringIo`] or
 //!   [`MmsgIo`], both [`timeball_wire::PacketIo`]).
+//! * Replying around the kernel's IP layer: [`Exits`], and the [`Pilot`] who knows the ways.
 //! * On a local network: [`LanSocket`] for broadcasts and multicasts.
 //! * Asking: [`ClientSocket`] with kernel stamps both ways, [`Waiter`] to sleep until something
 //!   happens.
@@ -44,6 +45,7 @@ mod passed;
 mod passing;
 mod peer;
 mod privileges;
+mod raw;
 pub mod sandbox;
 mod server;
 mod sockaddr;
@@ -76,6 +78,7 @@ pub use passed::{Passed, listen_by, passed, wait_until_alone};
 pub use passing::{FDS_MAX, receive_with_fds, send_with_fds};
 pub use peer::peer_user;
 pub use privileges::{Capability, PrivilegeError, User, drop_privileges};
+pub use raw::{Exit, Exits, ExitsError, Pilot, Transmit};
 pub use server::{ListenError, ListenGroup, ListenOptions, ServerSocket, check_free, listen};
 pub use stamping::Stamping;
 pub use steering::Spread;

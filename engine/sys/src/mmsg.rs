@@ -19,6 +19,7 @@ use crate::block::Block;
 use crate::carrier::CarrierError;
 use crate::clock::realtime;
 use crate::frame::{CONTROL, NAME, PAYLOAD};
+use crate::raw::Exit;
 use crate::server::ServerSocket;
 use crate::waker::Waker;
 
@@ -77,6 +78,13 @@ impl MmsgIo {
     /// The handle by which other threads end a [`Wait::Block`].
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// The same carrier, whose replies leave by `exit` where they can.
+    #[must_use]
+    pub fn leaving_by(mut self, exit: Exit) -> Self {
+        self.batch.leave_by(exit, &self.sockets);
+        self
     }
 
     /// Takes nothing more from the sockets.
@@ -236,7 +244,7 @@ impl PacketIo for MmsgIo {
 
     #[inline]
     fn reply(&mut self, index: usize, len: usize) {
-        self.batch.reply(index, len);
+        self.batch.reply(&self.sockets, index, len);
     }
 
     fn send(

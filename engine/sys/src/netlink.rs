@@ -1,12 +1,16 @@
-//! Questions to the kernel's routing tables: the way to an address, a device or all of them, a neighbour.
+//! The kernel's routing tables: questions about the way to an address, a device or all of them, a
+//! neighbour; all of a table; and word of changes.
 //!
-//! Netlink is a socket that takes and gives plain bytes, so none of this needs `unsafe`. `/proc` has no
-//! IPv6 neighbours and `/sys` shows another namespace's devices after a mere `nsenter`, so neither will do.
+//! Netlink is a socket that takes and gives plain bytes (man 7 rtnetlink). `/proc` has no IPv6
+//! neighbours and `/sys` shows another namespace's devices after a mere `nsenter`, so neither will do.
 //!
-//! Must never: change anything by itself (only `RTM_GET…` is sent from here), or loop on a length of zero.
+//! Must never: change anything by itself (only `RTM_GET…` is sent from here), or loop on a length of
+//! zero.
 
 use std::io::{self, Read};
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -40,7 +44,40 @@ impl Netlink {
     pub(crate) fn open() -> io::Result<Self> {
         let protocol = Protocol::from(libc::NETLINK_ROUTE);
         let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(protocol))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Self(socket))
+    }
+
+    /// Gives `take` each entry of the table that `kind` (`RTM_GET…`) asks for: its kind, and what
+    /// follows the message's header. `body` is `kind`'s own header.
+    ///
+    /// # Errors
+    /// What the kernel says; `Interrupted` when the table changed meanwhile, so that entries may be
+    /// missing.
+    pub(crate) fn dump(
+        &mut self,
+        kind: u16,
+        body: &[u8],
+        mut take: impl FnMut(u16, &[u8]),
+    ) -> io::Result<()> {
+        self.send(kind, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, body)?;
+        let mut interrupted = false;
+        // Each part takes at least one entry, of which there are as many as the table has.
+        loop {
+            let answer = self.read()?;
+            for message in Messages(&answer) {
+                interrupted |= message.flags & DUMP_INTERRUPTED != 0;
+                match message.kind {
+                    NLMSG_DONE if interrupted => return Err(io::ErrorKind::Interrupted.into()),
+                    NLMSG_DONE => return Ok(()),
+                    NLMSG_ERROR => return Err(error(message.body)),
+                    kind => take(kind, message.body),
+                }
+            }
+            if answer.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
     }
 
     /// The way to `target`; fails with what the kernel says, such as that there is none.
@@ -102,23 +139,9 @@ impl Netlink {
 
     /// Every network device, each as its message says it: after the header, `ifinfomsg` and attributes.
     pub(crate) fn devices(&mut self) -> io::Result<Vec<Vec<u8>>> {
-        self.send(libc::RTM_GETLINK, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, &[0; LINK_LEN])?;
         let mut devices = Vec::new();
-        loop {
-            let answer = self.read()?;
-            let mut rest = answer.as_slice();
-            if rest.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            while let Some((kind, body, next)) = message(rest) {
-                match kind {
-                    NLMSG_DONE => return Ok(devices),
-                    NLMSG_ERROR => return Err(error(body)),
-                    _ => devices.push(body.to_vec()),
-                }
-                rest = next;
-            }
-        }
+        self.dump(libc::RTM_GETLINK, &[0; LINK_LEN], |_, body| devices.push(body.to_vec()))?;
+        Ok(devices)
     }
 
     /// Sends one request and returns its answer without the message header; nothing if it was but to be
@@ -145,10 +168,12 @@ impl Netlink {
 
     fn answer(&mut self) -> io::Result<Vec<u8>> {
         let answer = self.read()?;
-        match message(&answer) {
-            Some((NLMSG_ERROR, body, _)) if body.starts_with(&[0; 4]) => Ok(Vec::new()),
-            Some((NLMSG_ERROR, body, _)) => Err(error(body)),
-            Some((_, body, _)) => Ok(body.to_vec()),
+        match Messages(&answer).next() {
+            Some(Message { kind: NLMSG_ERROR, body, .. }) if body.starts_with(&[0; 4]) => {
+                Ok(Vec::new())
+            }
+            Some(Message { kind: NLMSG_ERROR, body, .. }) => Err(error(body)),
+            Some(message) => Ok(message.body.to_vec()),
             None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
@@ -161,13 +186,51 @@ impl Netlink {
     }
 }
 
-/// The first of `bytes`: its kind, what it says, and what follows it.
-fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let len = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
-    let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
-    // Too short a length ends the walk.
-    let body = bytes.get(HEADER_LEN..len)?;
-    Some((kind, body, bytes.get(len.next_multiple_of(4)..).unwrap_or_default()))
+/// A socket, not blocking, to which the kernel tells the changes of `groups` (`RTMGRP_…`).
+///
+/// # Errors
+/// As the kernel says; a container may forbid netlink altogether.
+pub(crate) fn listen(groups: u32) -> io::Result<Socket> {
+    let protocol = Protocol::from(libc::NETLINK_ROUTE);
+    let kind = Type::RAW.nonblocking().cloexec();
+    let socket = Socket::new(Domain::from(libc::AF_NETLINK), kind, Some(protocol))?;
+    // JUSTIFICATION: sockaddr_nl has private padding, so it cannot be written literally.
+    // SAFETY: all zero is a valid sockaddr_nl.
+    let mut name: libc::sockaddr_nl = unsafe { core::mem::zeroed() };
+    name.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    name.nl_groups = groups;
+    let length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+    // JUSTIFICATION: no crate here binds netlink sockets safely.
+    // SAFETY: `name` is of the length given and lives through the call.
+    let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const name).cast(), length) };
+    if bound != 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
+}
+
+/// The messages that one reading of a netlink socket gave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Messages<'a>(pub(crate) &'a [u8]);
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) kind: u16,
+    flags: u16,
+    /// What follows the message's header.
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Message<'a>;
+
+    fn next(&mut self) -> Option<Message<'a>> {
+        let len = u32::from_ne_bytes(*self.0.first_chunk()?) as usize;
+        let word = |at: usize| Some(u16::from_ne_bytes(*self.0.get(at..)?.first_chunk()?));
+        let (kind, flags) = (word(4)?, word(6)?);
+        // Too short a length ends the walk, so that each turn takes at least a header.
+        let body = self.0.get(HEADER_LEN..len)?;
+        self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some(Message { kind, flags, body })
+    }
 }
 
 fn error(body: &[u8]) -> io::Error {
@@ -184,7 +247,7 @@ fn octets(address: IpAddr) -> (u8, Vec<u8>) {
     }
 }
 
-fn address(data: &[u8]) -> Option<IpAddr> {
+pub(crate) fn address(data: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(data).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(data).map(IpAddr::from)).ok()
 }
@@ -228,8 +291,11 @@ pub(crate) const IFLA_IFNAME: u16 = 3;
 /// Of `rtnl_link_stats64`: `rx_dropped` and `rx_missed_errors`.
 const RECEIVE_DROPS: [usize; 2] = [6, 15];
 const NDA_DST: u16 = 1;
+const DUMP_INTERRUPTED: u16 = 0x10;
+/// The kernel answers at once.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// A device with statistics is some 2 KiB.
-const ANSWER_MAX: usize = 32 << 10;
+pub(crate) const ANSWER_MAX: usize = 32 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::client::family;
 use crate::cmsg::{TIMESTAMPING_NEW, TIMESTAMPNS_NEW};
 use crate::control::ControlSocket;
+use crate::headers::HOPS;
 use crate::sockopt;
 use crate::steering::{self, Hears, Spread};
 
@@ -306,6 +307,16 @@ impl ServerSocket {
     /// would look like an error.
     pub(crate) const fn stamps_departures(&self) -> bool {
         self.sender.is_some()
+    }
+
+    /// How many hops a reply may go: its time to live.
+    pub(crate) fn hops(&self) -> u8 {
+        let (level, name) = match self.address {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TTL),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS),
+        };
+        let hops = sockopt::get(self.sender(), level, name).ok();
+        hops.and_then(|hops| u8::try_from(hops).ok()).unwrap_or(HOPS)
     }
 
     pub(crate) const fn socket(&self) -> &Socket {

@@ -1,5 +1,6 @@
 //! What every carrier must do, asked of each of them: `recvmmsg`, io_uring with ring replies,
-//! io_uring with `sendmmsg` replies.
+//! io_uring with `sendmmsg` replies; and two whose replies leave around the kernel's IP layer, whose
+//! clients are beyond a veth.
 //!
 //! Single-threaded where possible: clients send first, then the carrier takes its turns, so nothing
 //! depends on timing. Turns that may sleep are guarded by a watchdog, which makes a hang a failure.
@@ -13,18 +14,33 @@ use std::thread;
 use std::time::Duration;
 
 use timeball_sys::{
-    Backend, Carrier, ListenOptions, MmsgIo, ReplyPath, ServerSocket, Stamping, UringIo,
-    UringOptions, listen, realtime,
+    Backend, Carrier, Exit, Exits, ListenOptions, MmsgIo, ReplyPath, ServerSocket, Stamping,
+    Transmit, UringIo, UringOptions, listen, realtime,
 };
 use timeball_time::{Realtime, Timestamp};
 use timeball_wire::{BATCH_MAX, PacketIo, Wait};
 
+use network::neighbour::{self, SERVER, beside_a_neighbour};
 use network::{client, client_of, in_namespace, ip};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Mmsg,
     Uring(ReplyPath),
+    /// By `recvmmsg` and `AF_PACKET`.
+    Packet,
+    /// By io_uring and `AF_XDP`.
+    Xdp,
+}
+
+impl Kind {
+    const fn is_mmsg(self) -> bool {
+        matches!(self, Self::Mmsg | Self::Packet)
+    }
+
+    const fn is_raw(self) -> bool {
+        matches!(self, Self::Packet | Self::Xdp)
+    }
 }
 
 /// Instantiates every test of the suite for one carrier.
@@ -36,6 +52,12 @@ macro_rules! suite {
         }
         mod uring_sendmmsg {
             $(#[test] fn $name() { super::$name(super::Kind::Uring(super::ReplyPath::Sendmmsg)); })*
+        }
+        mod mmsg_packet {
+            $(#[test] fn $name() { super::raw(super::$name, super::Kind::Packet); })*
+        }
+        mod uring_xdp {
+            $(#[test] fn $name() { super::raw(super::$name, super::Kind::Xdp); })*
         }
     };
 }
@@ -76,7 +98,9 @@ fn echoes_in_place_over_ipv4_and_ipv6(kind: Kind) {
         assert_eq!(turn[0].bytes, b"a request of 48 octets, or nearly so");
         assert_eq!(received(&client), b"a request of 48 octets, or nearly so");
     }
-    assert_eq!(io.tally().send_full + io.tally().send_refused, 0);
+    let tally = io.tally();
+    assert_eq!(tally.send_full + tally.send_refused, 0);
+    assert_eq!(tally.raw, if kind.is_raw() { tally.sent } else { 0 }, "{tally:?}");
 }
 
 fn keeps_the_order(kind: Kind) {
@@ -93,7 +117,9 @@ fn keeps_the_order(kind: Kind) {
 
 fn replies_leave_from_the_address_asked(kind: Kind) {
     let (mut io, bound) = open(kind, &["0.0.0.0:0"], 64);
-    for asked in ["127.0.0.1", "127.9.8.7", "127.200.0.1"] {
+    let raw: &[&str] = &["10.9.1.1", "10.9.8.7"];
+    let local: &[&str] = &["127.0.0.1", "127.9.8.7", "127.200.0.1"];
+    for asked in if kind.is_raw() { raw } else { local } {
         // Connected: takes replies from the very address asked and no other.
         let client = client_of(SocketAddr::new(asked.parse().expect("address"), bound[0].port()));
         client.send(b"who are you?").expect("send");
@@ -189,6 +215,7 @@ fn a_turn_is_at_most_a_batch_and_nothing_is_lost(kind: Kind) {
     }
     assert_eq!(io.receive(Wait::Poll).expect("receive"), 0);
     assert_eq!(io.tally().sent, 400);
+    assert_eq!(io.tally().raw, if kind.is_raw() { 400 } else { 0 });
 }
 
 fn a_busy_socket_starves_no_other(kind: Kind) {
@@ -296,7 +323,7 @@ fn a_burst_beyond_the_frames_loses_nothing(kind: Kind) {
         assert_eq!(numbers, (0..200).collect::<Vec<u8>>(), "round {round}");
         (0..200).for_each(|_| drop(received(&client)));
     }
-    assert_eq!(io.tally().frames_exhausted > 0, kind != Kind::Mmsg, "{:?}", io.tally());
+    assert_eq!(io.tally().frames_exhausted > 0, !kind.is_mmsg(), "{:?}", io.tally());
 }
 
 fn only_what_is_asked_for_is_sent(kind: Kind) {
@@ -399,7 +426,8 @@ fn without_the_option_there_is_no_stamp(kind: Kind) {
 
 fn allocates_nothing_per_packet(kind: Kind) {
     let (mut io, bound) = open(kind, &["0.0.0.0:0"], 128);
-    let client = client_of(SocketAddr::new("127.0.0.1".parse().expect("address"), bound[0].port()));
+    let asked = if kind.is_raw() { "10.9.1.1" } else { "127.0.0.1" };
+    let client = client_of(SocketAddr::new(asked.parse().expect("address"), bound[0].port()));
     let mut round = || {
         (0..32).for_each(|_| client.send(&[0; 48]).map(drop).expect("send"));
         let before = network::allocations();
@@ -459,6 +487,14 @@ fn a_dropped_ring_lets_go_of_its_port() {
     io.receive(Wait::Poll).expect("receive");
     drop(io);
     UdpSocket::bind(bound[0]).expect("the port is free at once");
+}
+
+/// Runs `test` where there are clients beyond a veth.
+fn raw(test: fn(Kind), kind: Kind) {
+    beside_a_neighbour(move || {
+        test(kind);
+        Ok(())
+    });
 }
 
 /// A datagram as the carrier gave it.
@@ -523,7 +559,12 @@ fn options(address: &str) -> ListenOptions {
 }
 
 fn open(kind: Kind, addresses: &[&str], frames: u16) -> (Carrier, Vec<SocketAddr>) {
-    let groups = addresses.iter().map(|address| listen(&options(address)).expect("free"));
+    let here = |address: &str| match address {
+        "127.0.0.1:0" if neighbour::is_there() => format!("{}:0", SERVER[0]),
+        "[::1]:0" if neighbour::is_there() => format!("[{}]:0", SERVER[1]),
+        address => address.to_owned(),
+    };
+    let groups = addresses.iter().map(|address| listen(&options(&here(address))).expect("free"));
     let sockets: Vec<_> = groups.flat_map(|group| group.sockets).collect();
     let bound = sockets.iter().map(ServerSocket::address).collect();
     (carrier(kind, sockets, frames), bound)
@@ -532,13 +573,32 @@ fn open(kind: Kind, addresses: &[&str], frames: u16) -> (Carrier, Vec<SocketAddr
 fn carrier(kind: Kind, sockets: Vec<ServerSocket>, frames: u16) -> Carrier {
     match kind {
         Kind::Mmsg => Carrier::Mmsg(MmsgIo::new(sockets).expect("eventfd")),
-        Kind::Uring(replies) => {
-            let options = UringOptions { frames, replies };
-            Carrier::Uring(
-                UringIo::new(sockets, options).expect("io_uring is needed for this test"),
-            )
+        Kind::Uring(replies) => uring(replies, sockets, frames),
+        Kind::Packet => {
+            let io = MmsgIo::new(sockets).expect("eventfd");
+            Carrier::Mmsg(io).leaving_by(exit(Transmit::Packet))
         }
+        Kind::Xdp => uring(ReplyPath::default(), sockets, frames).leaving_by(exit(Transmit::Xdp)),
     }
+}
+
+fn uring(replies: ReplyPath, sockets: Vec<ServerSocket>, frames: u16) -> Carrier {
+    let options = UringOptions { frames, replies };
+    Carrier::Uring(UringIo::new(sockets, options).expect("io_uring is needed for this test"))
+}
+
+/// A way out by the table as it is now, and kept in force for as long as the process lives.
+fn exit(transmit: Transmit) -> Exit {
+    let (exits, mut pilot) = Exits::open(transmit, 1).expect("permitted");
+    assert_eq!(exits.notes(), [""; 0]);
+    let (exit, _) = exits.of(0).expect("a descriptor");
+    thread::spawn(move || {
+        loop {
+            pilot.turn().expect("tables");
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    exit
 }
 
 /// Wakes the carrier after five seconds, unless dropped before.

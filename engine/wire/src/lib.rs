@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod control;
+mod fallback;
 mod header;
 mod keys;
 mod mac;
@@ -19,6 +20,7 @@ pub use control::{
     CONTROL_DATA_MAX, CONTROL_FRAGMENT_MAX, CONTROL_FRAGMENTS_MAX, CONTROL_HEADER_LEN,
     ControlAnswer, ControlError, ControlRequest, opcode,
 };
+pub use fallback::Fallback;
 pub use header::{Flags, HEADER_LEN, Header, Mode, field};
 pub use keys::{Keys, Trusted};
 pub use mac::{Algorithm, KEY_ID_LEN, Key, KeyId};

@@ -11,6 +11,8 @@ use core::net::SocketAddr;
 
 use timeball_time::{Realtime, Timestamp};
 
+use crate::Fallback;
+
 /// Carries the datagrams of one worker.
 pub trait PacketIo {
     /// A fault of the carrier itself, after which it cannot go on (never of one datagram).
@@ -79,6 +81,10 @@ pub struct IoTally {
     pub send_refused: u64,
     /// Times the receive ring ran out of frames and had to be armed again.
     pub frames_exhausted: u64,
+    /// Of those sent, how many left around the kernel's IP layer.
+    pub raw: u64,
+    /// Replies that were to, and were given to their sockets instead, by reason: [`Fallback::ALL`].
+    pub by_socket: [u64; Fallback::ALL.len()],
 }
 
 /// The most datagrams handled in one turn.

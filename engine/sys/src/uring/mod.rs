@@ -29,6 +29,7 @@ use crate::carrier::CarrierError;
 use crate::clock::realtime;
 use crate::frame::{CONTROL, NAME, PAYLOAD, PAYLOAD_START};
 use crate::mmsg::FAULTS_MAX;
+use crate::raw::Exit;
 use crate::server::ServerSocket;
 use crate::waker::Waker;
 
@@ -159,6 +160,14 @@ impl UringIo {
     /// The handle by which other threads end a [`Wait::Block`].
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// The same carrier, whose replies leave by `exit` where they can, and by `sendmmsg` where not.
+    #[must_use]
+    pub fn leaving_by(mut self, exit: Exit) -> Self {
+        self.batch.leave_by(exit, &self.sockets);
+        self.replies = ReplyPath::Sendmmsg;
+        self
     }
 
     /// Takes nothing more from the sockets; datagrams in frames already are still to be received.
@@ -401,7 +410,7 @@ impl PacketIo for UringIo {
 
     #[inline]
     fn reply(&mut self, index: usize, len: usize) {
-        self.batch.reply(index, len);
+        self.batch.reply(&self.sockets, index, len);
     }
 
     fn send(

@@ -2,6 +2,7 @@
 //! confined thread, a counting allocator.
 
 mod namespace;
+pub(crate) mod neighbour;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,9 +14,14 @@ use socket2::{Domain, Socket, Type};
 
 pub(crate) use namespace::{in_namespace, ip};
 
-/// A client of `target` on a free port; gives up waiting for a reply after a second.
+/// A client of `target` on a free port; gives up waiting for a reply after a second. In a namespace
+/// that has a neighbour it is there.
 pub(crate) fn client_of(target: SocketAddr) -> UdpSocket {
-    let any = if target.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+    let any = match target {
+        _ if !target.ip().is_loopback() => return neighbour::client_of(target),
+        SocketAddr::V4(_) => "127.0.0.1:0",
+        SocketAddr::V6(_) => "[::1]:0",
+    };
     let client = client(any.parse().expect("an address"));
     client.connect(target).expect("connect");
     client
