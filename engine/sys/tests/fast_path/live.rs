@@ -64,9 +64,9 @@ fn the_programs_clock_is_the_kernels() {
 fn requests_on_a_wire_are_answered_and_causality_holds() {
     in_namespace(|| {
         for mode in [Mode::Native, Mode::Generic] {
-            ip(
-                "link add client address 02:00:00:00:00:0c type veth peer name server address 02:00:00:00:00:0e",
-            )?;
+            let ends = "client address 02:00:00:00:00:0c type veth \
+                        peer name server address 02:00:00:00:00:0e";
+            ip(&format!("link add {ends}"))?;
             ip("link set client up")?;
             ip("link set server up")?;
             for (target, client) in
