@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 use timeball_responder::{
-    Access, AccessRule, Announcement, Census, Clerk, DropReason, HashKey, LimitMode, Limiter,
-    Network, Policy, Restrictions, Verdict, Worker, answer, policy_exchange, stamp,
+    Access, AccessRule, Announcement, Caller, Census, Clerk, DropReason, LimitMode, Limiter,
+    Network, Policy, Restrictions, Verdict, Worker, answer, stamp, worker_exchange,
 };
 use timeball_time::Publisher;
 use timeball_wire::{Algorithm, BATCH_MAX, HEADER_LEN, Header, Key, KeyId, Keys, Trusted, Wait};
 
-use crate::fixture::{FullBatches, NONCE, NOW, client, datagram, limiting, request, snapshot};
+use crate::fixture::{FullBatches, KEY, NONCE, NOW, client, datagram, limiting, request, snapshot};
 
 /// One thing to count.
 pub(crate) struct Case {
@@ -23,7 +23,7 @@ pub(crate) struct Case {
     pub(crate) run: fn(u32),
 }
 
-pub(crate) static CASES: [Case; 11] = [
+pub(crate) static CASES: [Case; 13] = [
     Case { name: "parse a header", run: parse },
     Case { name: "read the snapshot", run: read_snapshot },
     Case { name: "announce a moment", run: announce },
@@ -35,6 +35,8 @@ pub(crate) static CASES: [Case; 11] = [
     Case { name: "note a client", run: note },
     Case { name: "record in a histogram", run: record },
     Case { name: "a worker's turn of 64", run: turn },
+    Case { name: "a worker's turn of 64, limits and census", run: turn_protected },
+    Case { name: "a worker's turn of 64, neither", run: turn_unprotected },
 ];
 
 fn parse(turns: u32) {
@@ -86,7 +88,9 @@ fn answer_to(asked: &[u8], policy: &Policy, turns: u32) {
     for _ in 0..turns {
         bytes.copy_from_slice(asked);
         let mut datagram = datagram(&mut bytes);
-        let verdict = answer(&announcement, &snapshot, policy, &mut limiter, NOW, &mut datagram);
+        let caller = limiter.caller(datagram.source.ip());
+        let verdict =
+            answer(&announcement, &snapshot, policy, &mut limiter, caller, NOW, &mut datagram);
         assert!(matches!(verdict, Verdict::Reply { len, .. } if len == asked.len()));
         stamp(&snapshot, policy, NOW, datagram.bytes);
     }
@@ -99,7 +103,9 @@ fn drop_short(turns: u32) {
     let mut bytes = request();
     for _ in 0..turns {
         let mut datagram = datagram(&mut bytes[..12]);
-        let verdict = answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram);
+        let caller = Caller::default();
+        let verdict =
+            answer(&announcement, &snapshot, &policy, &mut limiter, caller, NOW, &mut datagram);
         assert!(matches!(verdict, Verdict::Drop(DropReason::Short)));
     }
 }
@@ -125,12 +131,13 @@ fn look_up(turns: u32) {
 }
 
 fn note(turns: u32) {
-    let mut clerk = Clerk::new(Arc::new(Census::new(HashKey([1, 2]))));
+    let mut clerk = Clerk::new(Arc::new(Census::new(KEY)));
     for turn in 0..turns as usize {
         if turn % BATCH_MAX == 0 {
             clerk.begin(NOW, BATCH_MAX);
         }
-        clerk.note(black_box(client(turn)).ip(), true);
+        let source = black_box(client(turn)).ip();
+        clerk.note(source, Caller::of(source, KEY), true);
     }
 }
 
@@ -144,12 +151,25 @@ fn record(turns: u32) {
 }
 
 fn turn(turns: u32) {
+    turn_of(LimitMode::Off, true, turns);
+}
+
+fn turn_protected(turns: u32) {
+    turn_of(LimitMode::Observe, true, turns);
+}
+
+fn turn_unprotected(turns: u32) {
+    turn_of(LimitMode::Off, false, turns);
+}
+
+fn turn_of(mode: LimitMode, is_noted: bool, turns: u32) {
     let publisher = Publisher::new(snapshot(0));
-    let (_sender, policy) = policy_exchange(Arc::default());
-    let counters = Arc::default();
-    let clerk = Clerk::new(Arc::new(Census::new(HashKey([1, 2]))));
-    let worker = Worker::new(FullBatches::new(), publisher.reader(), policy, Arc::clone(&counters));
-    let mut worker = worker.with_clerk(clerk);
+    let (_sender, policy) = worker_exchange(Arc::new(limiting(mode)));
+    let (counters, batches) = (Arc::default(), FullBatches::of(BATCH_MAX));
+    let mut worker = Worker::new(batches, publisher.reader(), policy, Arc::clone(&counters));
+    if is_noted {
+        worker = worker.with_clerk(Clerk::new(Arc::new(Census::new(KEY))));
+    }
     for _ in 0..turns {
         assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX));
     }

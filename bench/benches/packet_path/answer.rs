@@ -3,7 +3,7 @@
 //! Must never: leave out the check that the answer is one.
 
 use criterion::{BatchSize, Criterion};
-use timeball_responder::{Announcement, Limiter, Policy, Verdict, answer, stamp};
+use timeball_responder::{Announcement, Caller, Limiter, Policy, Verdict, answer, stamp};
 use timeball_time::Interval;
 use timeball_wire::{Algorithm, HEADER_LEN, Header, Key, KeyId, Keys, Mode, Trusted};
 
@@ -13,13 +13,21 @@ pub(crate) fn bare(criterion: &mut Criterion) {
     let snapshot = snapshot(0);
     let announcement = Announcement::at(&snapshot, NOW);
     let (policy, mut limiter) = (Policy::default(), Limiter::default());
+    let caller = Caller::default();
     criterion.bench_function("answer one request", |bencher| {
         bencher.iter_batched_ref(
             request,
             |bytes| {
                 let mut datagram = datagram(bytes);
-                let verdict =
-                    answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram);
+                let verdict = answer(
+                    &announcement,
+                    &snapshot,
+                    &policy,
+                    &mut limiter,
+                    caller,
+                    NOW,
+                    &mut datagram,
+                );
                 assert!(matches!(verdict, Verdict::Reply { len: HEADER_LEN, .. }));
                 stamp(&snapshot, &policy, NOW, datagram.bytes);
             },
@@ -28,7 +36,7 @@ pub(crate) fn bare(criterion: &mut Criterion) {
     });
     let mut bytes = request();
     let mut datagram = datagram(&mut bytes);
-    answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram);
+    answer(&announcement, &snapshot, &policy, &mut limiter, caller, NOW, &mut datagram);
     stamp(&snapshot, &policy, NOW, &mut bytes);
     let header = Header::parse(&bytes).expect("a reply");
     assert_eq!((header.flags.mode, header.origin.to_bits()), (Mode::Server, NONCE));
@@ -39,6 +47,7 @@ pub(crate) fn bare(criterion: &mut Criterion) {
 pub(crate) fn signed(criterion: &mut Criterion) {
     let snapshot = snapshot(0);
     let (announcement, mut limiter) = (Announcement::at(&snapshot, NOW), Limiter::default());
+    let caller = Caller::default();
     for (name, algorithm) in Algorithm::NAMES {
         let secret = &[7; 32][..algorithm.secret_len().unwrap_or(20)];
         let key = Key::new(KeyId(1), algorithm, secret).expect("the right length");
@@ -52,8 +61,15 @@ pub(crate) fn signed(criterion: &mut Criterion) {
                 || asked.clone(),
                 |bytes| {
                     let mut datagram = datagram(bytes);
-                    let verdict =
-                        answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram);
+                    let verdict = answer(
+                        &announcement,
+                        &snapshot,
+                        &policy,
+                        &mut limiter,
+                        caller,
+                        NOW,
+                        &mut datagram,
+                    );
                     assert!(matches!(verdict, Verdict::Reply { answered, .. } if answered.signed));
                     stamp(&snapshot, &policy, NOW, datagram.bytes);
                 },

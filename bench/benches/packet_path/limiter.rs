@@ -1,43 +1,37 @@
-//! What limits cost a request.
+//! What limits cost a worker.
 //!
 //! Must never: ask in an order that a cache could learn.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-use criterion::Criterion;
-use timeball_responder::{Announcement, LimitMode, Limiter, Verdict, answer};
-use timeball_wire::Datagram;
+use criterion::{Criterion, Throughput};
+use timeball_responder::{LimitMode, Worker, worker_exchange};
+use timeball_time::Publisher;
+use timeball_wire::{BATCH_MAX, Wait};
 
-use crate::fixture::{NOW, datagram, limiting, request, snapshot};
+use crate::fixture::{FullBatches, limiting, snapshot};
 
-/// What limits cost: a request answered without them, from a client that was just heard (hot), and from one
-/// of a million in an order that no cache knows (cold). The limiter is the difference.
+/// What limits cost a worker's turn: without them, from 64 clients that were just heard (hot), and from a
+/// million in an order that no cache knows (cold). A 64th of the difference is what they cost a request.
 pub(crate) fn ask(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("answer one request, with limits");
+    let mut group = criterion.benchmark_group("a worker's turn of 64, limits");
+    group.throughput(Throughput::Elements(BATCH_MAX as u64));
     for (name, mode, clients) in [
-        ("off", LimitMode::Off, 1),
-        ("hot", LimitMode::Observe, 1),
+        ("off", LimitMode::Off, BATCH_MAX),
+        ("off, 1 000 000 clients", LimitMode::Off, 1_000_000),
+        ("hot", LimitMode::Observe, BATCH_MAX),
         ("cold, 1 000 000 clients", LimitMode::Observe, 1_000_000),
     ] {
-        let policy = limiting(mode);
-        let mut limiter = Limiter::new(&policy.limits);
-        let snapshot = snapshot(0);
-        let announcement = Announcement::at(&snapshot, NOW);
-        let mut number = 0_u32;
-        let mut ask = || {
-            number = number.wrapping_add(1) % clients;
-            // An odd factor visits every address once, in no order that a cache could learn.
-            let address =
-                Ipv4Addr::from_bits(0x0100_0000 + number.wrapping_mul(0x9E37_79B1) % 0xD000_0000);
-            let mut bytes = request();
-            let source = SocketAddr::new(address.into(), 40_000);
-            let mut datagram = Datagram { source, ..datagram(&mut bytes) };
-            answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram)
-        };
+        let publisher = Publisher::new(snapshot(0));
+        let (_sender, policy) = worker_exchange(Arc::new(limiting(mode)));
+        let batches = FullBatches::of(clients);
+        let mut worker = Worker::new(batches, publisher.reader(), policy, Arc::default());
         // Everybody has been heard before.
-        assert!((0..clients).all(|_| matches!(ask(), Verdict::Reply { .. })));
+        for _ in 0..clients.div_ceil(BATCH_MAX) {
+            assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX));
+        }
         group.bench_function(name, |bencher| {
-            bencher.iter(|| assert!(matches!(ask(), Verdict::Reply { .. })));
+            bencher.iter(|| assert_eq!(worker.turn(Wait::Poll), Ok(BATCH_MAX)));
         });
     }
     group.finish();

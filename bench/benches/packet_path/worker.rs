@@ -5,18 +5,19 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
-use timeball_responder::{Census, Clerk, HashKey, Worker, policy_exchange};
+use timeball_responder::{Census, Clerk, Worker, policy_exchange};
 use timeball_time::Publisher;
 use timeball_wire::{BATCH_MAX, Wait};
 
-use crate::fixture::{FullBatches, snapshot};
+use crate::fixture::{FullBatches, KEY, snapshot};
 
 /// Everything a worker does for a full batch, without the kernel.
 pub(crate) fn turn(criterion: &mut Criterion) {
     let publisher = Publisher::new(snapshot(0));
     let (_sender, policy) = policy_exchange(Arc::default());
-    let clerk = Clerk::new(Arc::new(Census::new(HashKey([1, 2]))));
-    let worker = Worker::new(FullBatches::new(), publisher.reader(), policy, Arc::default());
+    let clerk = Clerk::new(Arc::new(Census::new(KEY)));
+    let worker =
+        Worker::new(FullBatches::of(BATCH_MAX), publisher.reader(), policy, Arc::default());
     let mut worker = worker.with_clerk(clerk);
     let mut group = criterion.benchmark_group("a worker's turn");
     group.throughput(Throughput::Elements(BATCH_MAX as u64));

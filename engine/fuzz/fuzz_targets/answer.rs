@@ -61,7 +61,8 @@ fn ask(
     let mut asked =
         Datagram { source, received, bytes: &mut memory, truncated: circumstances & 4 != 0 };
     let announcement = Announcement::at(snapshot, NOW);
-    let verdict = answer(&announcement, snapshot, policy, limiter, NOW, &mut asked);
+    let caller = limiter.caller(source.ip());
+    let verdict = answer(&announcement, snapshot, policy, limiter, caller, NOW, &mut asked);
     let Verdict::Reply { len, .. } = verdict else { return None };
     assert!(len >= HEADER_LEN);
     memory.truncate(len);

@@ -11,7 +11,7 @@ use timeball_wire::{CRYPTO_NAK_LEN, Datagram, Flags, HEADER_LEN, KEY_ID_LEN, Key
 
 use crate::gate::{DropReason, Request, Signature, admit};
 use crate::limiter::{Limiter, Pace};
-use crate::{Announcement, Policy, Restrictions};
+use crate::{Announcement, Caller, Policy, Restrictions};
 
 /// What becomes of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,8 +42,8 @@ pub struct Answered {
     pub kiss: bool,
 }
 
-/// Judges `datagram` by `policy`, and its sender by what `limiter` remembers, and writes its reply over it,
-/// all but the transmit timestamp.
+/// Judges `datagram` by `policy`, and its sender, who is `caller`, by what `limiter` remembers, and writes
+/// its reply over it, all but the transmit timestamp.
 ///
 /// `announcement` and `snapshot` are those of the moment `now`, which also stands in for the arrival if
 /// the kernel gave no stamp or an impossible one.
@@ -53,6 +53,7 @@ pub fn answer(
     snapshot: &Snapshot,
     policy: &Policy,
     limiter: &mut Limiter,
+    caller: Caller,
     now: Timestamp<Realtime>,
     datagram: &mut Datagram<'_>,
 ) -> Verdict {
@@ -60,7 +61,7 @@ pub fn answer(
         Ok(request) => request,
         Err(reason) => return Verdict::Drop(reason),
     };
-    let kiss = match pace(request, policy, limiter, now, datagram) {
+    let kiss = match pace(request, policy, limiter, caller, now) {
         Pace::Answer => false,
         Pace::Kiss => true,
         Pace::TooOften => return Verdict::Drop(DropReason::Limited),
@@ -90,15 +91,15 @@ fn pace(
     request: Request,
     policy: &Policy,
     limiter: &mut Limiter,
+    caller: Caller,
     now: Timestamp<Realtime>,
-    datagram: &Datagram<'_>,
 ) -> Pace {
     let signed = matches!(request.signature, Signature::Good { .. });
     if signed || !request.restrictions.contains(Restrictions::LIMITED) {
         return Pace::Answer;
     }
     let kiss = request.restrictions.contains(Restrictions::KISSED);
-    limiter.judge(datagram.source.ip(), kiss, &policy.limits, now)
+    limiter.judge(caller, kiss, &policy.limits, now)
 }
 
 /// Turns the header of a reply into a kiss of death: no time, and how long to wait.

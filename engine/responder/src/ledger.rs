@@ -1,9 +1,9 @@
 //! The clients a worker remembers: a table of fixed size, eight octets for each.
 //!
-//! A hash with a secret key says in which set a client belongs; a set is one cache line with eight places,
-//! so that a look-up costs one miss. Of a client only a tag of its hash is kept, the moment at which its
-//! allowance will be whole again ([`Budget`](crate::limits::Budget)), and whether it has come back: not its
-//! address.
+//! A client is known by a hash with a secret key ([`Caller`](crate::Caller)). It says in which set the
+//! client belongs; a set is one cache line with eight places, so that a look-up costs one miss. Of a client
+//! only a tag of its hash is kept, the moment at which its allowance will be whole again
+//! ([`Budget`](crate::limits::Budget)), and whether it has come back: not its address.
 //!
 //! A new client takes the place of the one that has gone unheard the longest. Who floods has the
 //! latest moment of its set, so no churn of strangers frees it of its debt; and who has come back keeps its
@@ -13,13 +13,11 @@
 
 use timeball_time::Interval;
 
-use crate::keyed_hash::HashKey;
 use crate::limits::{Ticks, ticks_of};
 
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    key: HashKey,
     sets: Box<[Set]>,
 }
 
@@ -81,29 +79,49 @@ pub(crate) struct Record {
     pub(crate) returned: bool,
 }
 
-/// Where a client is in the table.
+/// Where a client is in the table, and what stands there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Place {
     hash: u64,
-    /// Its way in its set, if it is there.
-    way: Option<usize>,
+    /// Its way in its set; [`WAYS`], if it is not there.
+    way: usize,
+    entry: Entry,
+}
+
+impl Place {
+    /// True if nothing is remembered of the client.
+    #[inline]
+    pub(crate) const fn is_new(self) -> bool {
+        self.way == WAYS
+    }
+
+    /// The moment of its whole allowance; without meaning for somebody new.
+    #[inline]
+    pub(crate) const fn whole_at(self) -> Ticks {
+        self.entry.record().whole_at
+    }
 }
 
 impl Ledger {
-    /// Room for `clients` at least, or for none, found by `key`. All of its memory is written to here.
-    pub(crate) fn new(clients: usize, key: HashKey) -> Self {
+    /// Room for `clients` at least, or for none. All of its memory is written to here.
+    pub(crate) fn new(clients: usize) -> Self {
         let sets = if clients == 0 { 0 } else { clients.div_ceil(WAYS).next_power_of_two() };
-        Self { key, sets: vec![Set([Entry::FREE; WAYS]); sets].into_boxed_slice() }
+        Self { sets: vec![Set([Entry::FREE; WAYS]); sets].into_boxed_slice() }
     }
 
-    /// Looks up the client of this `name` and `kind`; the record, if there is one.
+    /// Some of what is in the set of `hash`: reading it brings all of the set into the cache.
     #[inline]
-    pub(crate) fn find(&self, name: u64, kind: u8) -> (Place, Option<Record>) {
-        let hash = self.key.hash(name, kind);
-        let set = self.sets.get(self.index(hash));
-        let way = set.and_then(|set| set.0.iter().position(|entry| entry.is_of(hash)));
-        let record = set.zip(way).map(|(set, way)| set.0[way].record());
-        (Place { hash, way }, record)
+    pub(crate) fn glance(&self, hash: u64) -> u64 {
+        self.sets.get(self.index(hash)).map_or(0, |set| set.0[0].0)
+    }
+
+    /// Looks up the client of this `hash`.
+    #[inline(always)]
+    pub(crate) fn find(&self, hash: u64) -> Place {
+        let set = self.sets.get(self.index(hash)).map_or(&[][..], |set| &set.0);
+        let found = set.iter().zip(0..).find(|(entry, _)| entry.is_of(hash));
+        let (entry, way) = found.map_or((Entry::FREE, WAYS), |(&entry, way)| (entry, way));
+        Place { hash, way, entry }
     }
 
     /// Writes `record` down for the client at `place`. `horizon` is the latest moment any record can have.
@@ -111,9 +129,10 @@ impl Ledger {
     #[inline]
     pub(crate) fn note(&mut self, place: Place, record: Record, horizon: Ticks) -> bool {
         let Some(set) = self.sets.get_mut(self.index(place.hash)) else { return false };
-        let way = place.way.unwrap_or_else(|| set.stalest(horizon));
-        let evicts = place.way.is_none() && set.0[way] != Entry::FREE;
-        set.0[way] = Entry::new(place.hash, record);
+        let way = if place.is_new() { set.stalest(horizon) } else { place.way };
+        let Some(entry) = set.0.get_mut(way) else { return false };
+        let evicts = place.is_new() && *entry != Entry::FREE;
+        *entry = Entry::new(place.hash, record);
         evicts
     }
 
@@ -125,8 +144,10 @@ impl Ledger {
 }
 
 impl Set {
+    #[inline(never)]
     fn stalest(&self, horizon: Ticks) -> usize {
-        let ways = self.0.iter().enumerate();
+        // Of equals the first, which is found soonest.
+        let ways = self.0.iter().enumerate().rev();
         ways.max_by_key(|(_, entry)| entry.staleness(horizon)).map_or(0, |(way, _)| way)
     }
 }

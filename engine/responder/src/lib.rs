@@ -12,6 +12,7 @@
 mod access;
 mod announcement;
 mod answer;
+mod caller;
 mod census;
 mod counters;
 mod gate;
@@ -27,6 +28,7 @@ mod worker;
 pub use access::{Access, AccessRule, Restrictions};
 pub use announcement::Announcement;
 pub use answer::{Answered, Verdict, answer, stamp};
+pub use caller::Caller;
 pub use census::{Census, Clerk, Clients, Reading, Talker, TopTalkers};
 pub use counters::{Counters, Totals};
 pub use gate::DropReason;

@@ -18,12 +18,16 @@ use core::net::IpAddr;
 use timeball_time::{Interval, Realtime, Timestamp};
 use timeball_wire::BATCH_MAX;
 
+use crate::caller::Caller;
+use crate::keyed_hash::HashKey;
 use crate::ledger::{Ledger, Place, Record};
 use crate::limits::{Budget, LimitMode, Limits, Ticks, ticks_of};
 
 /// One worker's limiter.
 #[derive(Debug)]
 pub struct Limiter {
+    /// By which clients are known; it stays while limits change.
+    key: HashKey,
     ledger: Ledger,
     random: Random,
     /// When the allowance of kisses is whole again.
@@ -78,7 +82,6 @@ struct Account {
     place: Place,
     budget: Budget,
     debt: u64,
-    is_new: bool,
 }
 
 impl Account {
@@ -92,8 +95,9 @@ impl Limiter {
     pub fn new(limits: &Limits) -> Self {
         let key = limits.key();
         Self {
-            ledger: Ledger::new(limits.clients(), key),
-            random: Random(key.hash(0, RANDOM)),
+            key,
+            ledger: Ledger::new(limits.clients()),
+            random: Random(key.hash::<8>(SEED)),
             kisses_whole_at: Ticks::from_bits(0),
             full_batches: 0,
             overloaded_until: None,
@@ -127,12 +131,40 @@ impl Limiter {
         self.tally.overloaded += u64::from(self.overloaded_until.is_some());
     }
 
-    /// What `source` gets for a request at the moment `now` by `limits`; it is charged for it. `kiss`: it
+    /// By what clients are known.
+    pub(crate) const fn key(&self) -> HashKey {
+        self.key
+    }
+
+    /// Who asks from `source`.
+    pub const fn caller(&self, source: IpAddr) -> Caller {
+        Caller::of(source, self.key)
+    }
+
+    /// Fetches what is known of all `callers` of a batch.
+    ///
+    /// Each is somewhere else in a table that is larger than the caches. Waiting for one after the other
+    /// would take longer than judging them; here all are waited for at once, because nothing depends on
+    /// what is read. It has a use nevertheless, so that no compiler leaves it out: it is stirred into the
+    /// random numbers.
+    #[inline]
+    pub(crate) fn expect(&mut self, callers: &[Caller]) {
+        let mut seen = 0;
+        for caller in callers {
+            seen ^= self.ledger.glance(caller.client);
+            if let Some(site) = caller.site {
+                seen ^= self.ledger.glance(site.get());
+            }
+        }
+        self.random.0 ^= seen;
+    }
+
+    /// What `caller` gets for a request at the moment `now` by `limits`; it is charged for it. `kiss`: it
     /// may be told that it asks too often.
     #[inline]
     pub(crate) fn judge(
         &mut self,
-        source: IpAddr,
+        caller: Caller,
         kiss: bool,
         limits: &Limits,
         now: Timestamp<Realtime>,
@@ -141,18 +173,14 @@ impl Limiter {
             return Pace::Answer;
         }
         let now = Ticks::of(now);
-        let standing = match source {
-            IpAddr::V4(v4) => {
-                let account = self.account(u64::from(v4.to_bits()), IPV4, limits.client(), now);
-                self.charge(&[account], now)
-            }
+        let client = self.account(caller.client, limits.client(), now);
+        let standing = match caller.site {
+            None => self.charge([client], now),
             // An IPv6 client has its own allowance and a part in that of its /48: what is over one of them
             // is charged to neither.
-            IpAddr::V6(v6) => {
-                let network = (v6.to_bits() >> 64) as u64;
-                let client = self.account(network, IPV6, limits.client(), now);
-                let site = self.account(network >> 16, IPV6_SITE, limits.site(), now);
-                self.charge(&[client, site], now)
+            Some(site) => {
+                let site = self.account(site.get(), limits.site(), now);
+                self.charge([client, site], now)
             }
         };
         match standing {
@@ -167,28 +195,29 @@ impl Limiter {
         }
     }
 
-    /// Looks up the allowance of the client or site of this `name`.
-    #[inline]
-    fn account(&self, name: u64, kind: u8, budget: Budget, now: Ticks) -> Account {
-        let (place, record) = self.ledger.find(name, kind);
-        let debt = record.map_or(0, |record| record.whole_at.since(now));
+    /// Looks up the allowance of the client or site of this `hash`.
+    #[inline(always)]
+    fn account(&self, hash: u64, budget: Budget, now: Ticks) -> Account {
+        let place = self.ledger.find(hash);
+        let debt = if place.is_new() { 0 } else { place.whole_at().since(now) };
         // Beyond the horizon is a moment of the past, or of a clock that was set back since.
         let debt = if debt <= budget.horizon() { debt } else { 0 };
-        Account { place, budget, debt, is_new: record.is_none() }
+        Account { place, budget, debt }
     }
 
     /// Charges a request to all of `accounts`, of which the first is the client's own; or to none.
-    #[inline]
-    fn charge(&mut self, accounts: &[Account], now: Ticks) -> Standing {
+    #[inline(always)]
+    fn charge<const N: usize>(&mut self, accounts: [Account; N], now: Ticks) -> Standing {
         if !accounts.iter().all(Account::allows) {
             return Standing::Over;
         }
-        for Account { place, budget, debt, is_new } in accounts {
-            let record = Record { whole_at: now.plus(budget.charged(*debt)), returned: !is_new };
+        for Account { place, budget, debt } in &accounts {
+            let record =
+                Record { whole_at: now.plus(budget.charged(*debt)), returned: !place.is_new() };
             let forgets = self.ledger.note(*place, record, now.plus(budget.horizon()));
             self.tally.forgotten += u64::from(forgets);
         }
-        if accounts[0].is_new { Standing::Stranger } else { Standing::Client }
+        if accounts[0].place.is_new() { Standing::Stranger } else { Standing::Client }
     }
 
     fn has_time_for_a_stranger(&mut self) -> bool {
@@ -236,11 +265,8 @@ impl Random {
     }
 }
 
-/// What is hashed, besides the name.
-const IPV4: u8 = 4;
-const IPV6: u8 = 6;
-const IPV6_SITE: u8 = 48;
-const RANDOM: u8 = 0;
+/// What is hashed for the seed: no /64 that is in use.
+const SEED: u64 = u64::MAX;
 /// So many full batches mean overload: more datagrams than a receive buffer holds.
 const OVERLOAD_BATCHES: u32 = 16;
 /// How long overload is taken to last after the last sign of it: finding it out anew costs as many

@@ -177,7 +177,7 @@ mod tests {
         let (sender, mut receiver) = worker_exchange(policy(8, 10));
         let mut asks = || {
             let (policy, limiter) = receiver.refresh();
-            limiter.judge([192, 0, 2, 1].into(), false, &policy.limits, now)
+            limiter.judge(limiter.caller([192, 0, 2, 1].into()), false, &policy.limits, now)
         };
         assert_eq!((asks(), asks()), (Pace::Answer, Pace::TooOften));
         sender.send(policy(8, 20));

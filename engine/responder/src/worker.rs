@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
 use timeball_time::{Leap, Reader, Realtime, Smear, Snapshot, Timestamp};
-use timeball_wire::{PacketIo, Wait};
+use timeball_wire::{BATCH_MAX, PacketIo, Wait};
 
 use crate::answer::plausible_arrival;
-use crate::{Announcement, Clerk, Counters, PolicyReceiver, Verdict, answer, stamp};
+use crate::{
+    Announcement, Caller, Clerk, Counters, LimitMode, PolicyReceiver, Verdict, answer, stamp,
+};
 
 /// Answers what one [`PacketIo`] brings, from one snapshot.
 #[derive(Debug)]
@@ -23,18 +25,20 @@ pub struct Worker<Io> {
     policy: PolicyReceiver,
     counters: Arc<CachePadded<Counters>>,
     clerk: Option<Clerk>,
+    callers: [Caller; BATCH_MAX],
 }
 
 impl<Io: PacketIo> Worker<Io> {
     /// A worker that answers the datagrams of `io` with the time of `clock`, goes by `policy`, and counts in
     /// `counters`.
-    pub const fn new(
+    pub fn new(
         io: Io,
         clock: Reader,
         policy: PolicyReceiver,
         counters: Arc<CachePadded<Counters>>,
     ) -> Self {
-        Self { io, clock, smear: None, policy, counters, clerk: None }
+        let callers = [Caller::default(); BATCH_MAX];
+        Self { io, clock, smear: None, policy, counters, clerk: None, callers }
     }
 
     /// The same worker, serving smeared time.
@@ -70,13 +74,22 @@ impl<Io: PacketIo> Worker<Io> {
         if let Some(clerk) = &mut self.clerk {
             clerk.begin(now, datagrams);
         }
-        for index in 0..datagrams {
+        let callers = &mut self.callers[..datagrams];
+        if self.clerk.is_some() || policy.limits.mode() != LimitMode::Off {
+            let key = limiter.key();
+            for (index, caller) in callers.iter_mut().enumerate() {
+                *caller = Caller::of(self.io.source(index), key);
+            }
+            limiter.expect(callers);
+        }
+        for (index, &caller) in callers.iter().enumerate() {
             let mut datagram = self.io.datagram(index);
             let unstamped = plausible_arrival(datagram.received, now).is_none();
             let source = datagram.source.ip();
-            let verdict = answer(&announcement, snapshot, policy, limiter, now, &mut datagram);
+            let verdict =
+                answer(&announcement, snapshot, policy, limiter, caller, now, &mut datagram);
             if let Some(clerk) = &mut self.clerk {
-                clerk.note(source, matches!(verdict, Verdict::Reply { .. }));
+                clerk.note(source, caller, matches!(verdict, Verdict::Reply { .. }));
             }
             match verdict {
                 Verdict::Reply { len, answered } => {

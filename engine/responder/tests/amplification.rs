@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use timeball_responder::{Announcement, Limiter, Policy, Verdict, answer, stamp};
+use timeball_responder::{Announcement, Caller, Limiter, Policy, Verdict, answer, stamp};
 use timeball_time::{Interval, Leap, Realtime, Snapshot, Stratum, Timestamp};
 use timeball_wire::{Algorithm, Datagram, Key, KeyId, Keys, Trusted};
 
@@ -64,7 +64,8 @@ fn ten_million_datagrams_get_no_more_than_they_brought() {
     let mut ask = |memory: &mut [u8], source| {
         let received = Some(NOW - Interval::from_micros(40));
         let mut datagram = Datagram { source, received, bytes: memory, truncated: false };
-        match answer(&announcement, &snapshot, &policy, &mut limiter, NOW, &mut datagram) {
+        let caller = Caller::default();
+        match answer(&announcement, &snapshot, &policy, &mut limiter, caller, NOW, &mut datagram) {
             Verdict::Reply { len, .. } => Some(len),
             Verdict::Drop(_) => None,
         }

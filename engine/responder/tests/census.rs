@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use timeball_responder::{Census, Clerk, Clients, HashKey, Reading, TopTalkers};
+use timeball_responder::{Caller, Census, Clerk, Clients, HashKey, Reading, TopTalkers};
 use timeball_time::{Interval, Realtime, Timestamp};
 use timeball_wire::Network;
 
@@ -23,7 +23,7 @@ fn census() -> (Arc<Census>, Clerk) {
 fn note(clerk: &mut Clerk, at: Timestamp<Realtime>, batch: usize, sources: &[IpAddr]) {
     for batch in sources.chunks(batch) {
         clerk.begin(at, batch.len());
-        batch.iter().for_each(|&source| clerk.note(source, true));
+        batch.iter().for_each(|&source| clerk.note(source, Caller::of(source, KEY), true));
     }
 }
 
@@ -156,8 +156,8 @@ fn a_host_that_changes_its_address_is_one_client_and_one_network() {
 fn those_who_get_no_answer_send_but_are_no_clients() {
     let (census, mut clerk) = census();
     clerk.begin(NOW, 2);
-    clerk.note(v4(1), false);
-    clerk.note(v4(2), true);
+    clerk.note(v4(1), Caller::of(v4(1), KEY), false);
+    clerk.note(v4(2), Caller::of(v4(2), KEY), true);
     let reading = Reading::of(&[&census], NOW, TOP);
     assert_eq!(reading.last_hour, Clients { ipv4: 1, ipv6: 0 });
     assert_eq!((reading.addresses.datagrams, reading.addresses.talkers.len()), (2, 2));

@@ -1,8 +1,8 @@
 //! Requests with an authentication code, judged and answered without a socket.
 
 use timeball_responder::{
-    Access, AccessRule, Announcement, DropReason, Limiter, Network, Policy, Restrictions, Verdict,
-    answer, stamp,
+    Access, AccessRule, Announcement, Caller, DropReason, Limiter, Network, Policy, Restrictions,
+    Verdict, answer, stamp,
 };
 use timeball_time::{Interval, Leap, NtpTimestamp, Realtime, Snapshot, Stratum, Timestamp};
 use timeball_wire::{
@@ -48,8 +48,8 @@ fn ask(policy: &Policy, from: &str, bytes: &[u8]) -> (Verdict, Vec<u8>) {
     let received = Some(NOW - Interval::from_micros(40));
     let mut datagram = Datagram { source, received, bytes: &mut memory, truncated: false };
     let announcement = Announcement::at(&snapshot, NOW);
-    let verdict =
-        answer(&announcement, &snapshot, policy, &mut Limiter::default(), NOW, &mut datagram);
+    let (limiter, caller) = (&mut Limiter::default(), Caller::default());
+    let verdict = answer(&announcement, &snapshot, policy, limiter, caller, NOW, &mut datagram);
     let Verdict::Reply { len, .. } = verdict else { return (verdict, Vec::new()) };
     memory.truncate(len);
     stamp(&snapshot, policy, NOW + Interval::from_micros(5), &mut memory);

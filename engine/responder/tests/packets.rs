@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 use timeball_responder::{
-    Access, AccessRule, Announcement, DropReason, Limiter, Network, Policy, Restrictions, Verdict,
-    answer, stamp,
+    Access, AccessRule, Announcement, Caller, DropReason, Limiter, Network, Policy, Restrictions,
+    Verdict, answer, stamp,
 };
 use timeball_time::{
     Interval, Leap, NtpShort, NtpTimestamp, Rate, Realtime, ReferenceId, Snapshot, Stratum,
@@ -59,7 +59,8 @@ fn ask_by(policy: &Policy, snapshot: &Snapshot, from: &str, bytes: &[u8]) -> (Ve
         truncated: false,
     };
     let (announcement, limiter) = (Announcement::at(snapshot, NOW), &mut Limiter::default());
-    let verdict = answer(&announcement, snapshot, policy, limiter, NOW, &mut datagram);
+    let verdict =
+        answer(&announcement, snapshot, policy, limiter, Caller::default(), NOW, &mut datagram);
     let Verdict::Reply { len, .. } = verdict else { return (verdict, Vec::new()) };
     memory.truncate(len);
     stamp(snapshot, policy, NOW + Interval::from_micros(5), &mut memory);
@@ -204,6 +205,7 @@ fn lengths_are_judged_by_reason() {
         &synchronised(),
         &Policy::default(),
         &mut Limiter::default(),
+        Caller::default(),
         NOW,
         &mut datagram,
     );
@@ -254,6 +256,7 @@ fn without_a_plausible_stamp_the_moment_of_reading_is_the_arrival() {
             &snapshot,
             &Policy::default(),
             &mut Limiter::default(),
+            Caller::default(),
             NOW,
             &mut datagram,
         );

@@ -80,6 +80,11 @@ impl Censuses {
         Ok(Self::new(HashKey([word()?, word()?])))
     }
 
+    /// The secret by which workers know their clients.
+    pub(crate) const fn key(&self) -> HashKey {
+        self.key
+    }
+
     fn new(key: HashKey) -> Self {
         Self { key, all: Mutex::default() }
     }
@@ -183,7 +188,7 @@ const ENDED_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use timeball_responder::Clerk;
+    use timeball_responder::{Caller, Clerk};
     use timeball_time::Timestamp;
 
     use super::*;
@@ -195,7 +200,8 @@ mod tests {
         for worker in 0..40u8 {
             let mut clerk = Clerk::new(censuses.open());
             clerk.begin(now, 1);
-            clerk.note([192, 0, 2, worker].into(), true);
+            let source = [192, 0, 2, worker].into();
+            clerk.note(source, Caller::of(source, censuses.key()), true);
         }
         let _at_work = censuses.open();
         let census = censuses.read(now, 5.0);

@@ -299,7 +299,8 @@ impl Lan {
         let (source, received) = (taken.source, taken.stamp);
         let mut datagram = Datagram { source, received, bytes, truncated: false };
         let (policy, limiter) = self.policy.refresh();
-        let verdict = answer(&announcement, snapshot, policy, limiter, now, &mut datagram);
+        let caller = limiter.caller(source.ip());
+        let verdict = answer(&announcement, snapshot, policy, limiter, caller, now, &mut datagram);
         // Who asks with a key that is not known here is looking for another server.
         let Verdict::Reply { len, answered } = verdict else { return };
         if !answered.crypto_nak {

@@ -141,7 +141,7 @@ impl Running {
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
         let gatekeeper = Gatekeeper::new(&plan.access, &self.gatekeeper);
         let access = gatekeeper.table(&self.witness.board);
-        let policy = policy(plan, access, keys)?;
+        let policy = policy(plan, access, keys, &self.witness.censuses);
         // Last, because from here on they answer.
         let workers = self.prepare_workers(plan, &listening)?;
         Ok(Ready {

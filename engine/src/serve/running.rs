@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use timeball_discipline::Legacy;
-use timeball_responder::{Access, HashKey, Limits, Policy, Totals};
+use timeball_responder::{Access, Limits, Policy, Totals};
 use timeball_wire::Keys;
 
 use super::clockwork::{Clockwork, Timekeeper};
@@ -98,9 +98,9 @@ impl Running {
         let clock = clockwork.reader();
         let mut gatekeeper = Gatekeeper::new(&plan.access, &Gatekeeper::default());
         let access = gatekeeper.table(&board);
-        let desk = Arc::new(Desk::new(policy(plan, access, keys)?));
         let shares = listening.shares().map_err(StartError::system("cannot share the sockets"))?;
         let censuses = Censuses::secret().map_err(StartError::system("no randomness"))?;
+        let desk = Arc::new(Desk::new(policy(plan, access, keys, &censuses)));
         let workers = Workers::start(&plan.server, shares, &clock, &desk, &censuses)?;
         let clockwork =
             clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
@@ -300,13 +300,7 @@ pub(super) fn watch(
     Watchdog::start(workers.patients().chain(others), witness)
 }
 
-/// What workers are told of `plan`, with a new secret by which they remember clients.
-///
-/// # Errors
-/// When the system has no randomness.
-pub(super) fn policy(plan: &Plan, access: Access, keys: &KeyFile) -> Result<Policy, StartError> {
-    let random = || getrandom::u64().map_err(io::Error::other);
-    let key = random().and_then(|first| Ok(HashKey([first, random()?])));
-    let key = key.map_err(StartError::system("no randomness"))?;
-    Ok(Policy { access, keys: keys.keys.clone(), limits: Limits::new(&plan.limits, key) })
+/// What workers are told of `plan`; they know their clients by the secret of `censuses`.
+pub(super) fn policy(plan: &Plan, access: Access, keys: &KeyFile, censuses: &Censuses) -> Policy {
+    Policy { access, keys: keys.keys.clone(), limits: Limits::new(&plan.limits, censuses.key()) }
 }

@@ -8,6 +8,7 @@
 //!
 //! Must never: allocate after construction; send a reply from an address other than the one asked.
 
+use core::net::IpAddr;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -115,6 +116,15 @@ impl Batch {
             let word = [header[4 * i], header[4 * i + 1], header[4 * i + 2], header[4 * i + 3]];
             u32::from_ne_bytes(word)
         })
+    }
+
+    /// Who sent datagram `index`.
+    #[inline]
+    pub(crate) fn source(&mut self, index: usize) -> IpAddr {
+        let slot = self.slots[index];
+        sockaddr::decode(&self.frame(slot.frame).name[..usize::from(slot.name_len).min(NAME)])
+            .unwrap_or(sockaddr::NOWHERE)
+            .ip()
     }
 
     /// Datagram `index`.

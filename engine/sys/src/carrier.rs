@@ -2,6 +2,7 @@
 //!
 //! Must never: fail for want of io_uring unless it was asked for by name.
 
+use core::net::IpAddr;
 use std::io;
 
 use timeball_time::{Realtime, Timestamp};
@@ -115,6 +116,14 @@ impl PacketIo for Carrier {
         match self {
             Self::Uring(io) => io.datagram(index),
             Self::Mmsg(io) => io.datagram(index),
+        }
+    }
+
+    #[inline]
+    fn source(&mut self, index: usize) -> IpAddr {
+        match self {
+            Self::Uring(io) => io.source(index),
+            Self::Mmsg(io) => io.source(index),
         }
     }
 

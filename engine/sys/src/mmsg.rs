@@ -8,6 +8,7 @@
 //!
 //! Must never: block in anything but that `poll`; die of an error that belongs to one datagram.
 
+use core::net::IpAddr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
@@ -240,6 +241,11 @@ impl PacketIo for MmsgIo {
     #[inline]
     fn datagram(&mut self, index: usize) -> Datagram<'_> {
         self.batch.datagram(index)
+    }
+
+    #[inline]
+    fn source(&mut self, index: usize) -> IpAddr {
+        self.batch.source(index)
     }
 
     #[inline]

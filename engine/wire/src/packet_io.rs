@@ -7,7 +7,7 @@
 //! Must never: allocate, lock or log once constructed; hold more than [`BATCH_MAX`] datagrams; send a
 //! reply from an address other than the one the request came to.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use timeball_time::{Realtime, Timestamp};
 
@@ -29,6 +29,12 @@ pub trait PacketIo {
 
     /// The datagram `index` of the batch, `index` less than what [`PacketIo::receive`] returned.
     fn datagram(&mut self, index: usize) -> Datagram<'_>;
+
+    /// Who sent the datagram `index`: what [`PacketIo::datagram`] says, for less where that is more.
+    #[inline]
+    fn source(&mut self, index: usize) -> IpAddr {
+        self.datagram(index).source.ip()
+    }
 
     /// Asks for the first `len` bytes of datagram `index` to be sent back to where it came from.
     ///

@@ -5,9 +5,9 @@
 //! clients are counted by a [`Sketch`], the heaviest senders by [`Talkers`]; both forget by time, which is an
 //! argument, in slices of five minutes.
 //!
-//! A datagram costs a worker one hash of its source and the look at one register. Heavy senders are found by
-//! looking at four datagrams of each batch, each standing for its share of the batch: a small batch is looked
-//! at whole, and a full one costs little more.
+//! A datagram costs a worker the look at one register, by a hash that the limiter needs as well. Heavy
+//! senders are found by looking at four datagrams of each batch, each standing for its share of the batch:
+//! a small batch is looked at whole, and a full one costs little more.
 //!
 //! Addresses are hashed with a secret key: nobody can choose addresses that spoil the sketch or push others
 //! out of the tables.
@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use timeball_time::{Realtime, Timestamp};
 
-use crate::HashKey;
+use crate::{Caller, HashKey};
 pub use reading::{Clients, Reading, Talker, TopTalkers};
 use sketch::Sketch;
 use slice::{Clear, Ring, SLICES_PER_HOUR, slice_at};
@@ -104,17 +104,16 @@ impl Clerk {
         self.countdown = if self.stride > 1 { self.draw() % self.stride } else { 0 };
     }
 
-    /// Notes one datagram of the batch, which came from `source`.
+    /// Notes one datagram of the batch, which came from `source`; it is `caller`'s, by the same key in all
+    /// censuses.
     #[inline]
-    pub fn note(&mut self, source: IpAddr, answered: bool) {
+    pub fn note(&mut self, source: IpAddr, caller: Caller, answered: bool) {
         if answered {
-            let (sketches, key) = (self.census.recent.at(self.recent), self.census.key);
-            match source {
-                IpAddr::V4(v4) => sketches.v4.add(key.hash(v4.to_bits().into(), V4_CLIENT)),
+            let sketches = self.census.recent.at(self.recent);
+            match caller.site {
+                None => sketches.v4.add(caller.client),
                 // A host gives itself new addresses within its 64 bits (RFC 8981).
-                IpAddr::V6(v6) => {
-                    sketches.v6.add(key.hash((v6.to_bits() >> 64) as u64, V6_CLIENT));
-                }
+                Some(_) => sketches.v6.add(caller.client),
             }
         }
         if self.countdown == 0 {
@@ -153,7 +152,7 @@ impl Clerk {
     /// The next random number (a counter, hashed).
     fn draw(&mut self) -> u32 {
         self.random = self.random.wrapping_add(1);
-        self.census.key.hash(self.random, DRAWN) as u32
+        self.census.key.hash::<8>(self.random) as u32
     }
 }
 
@@ -164,10 +163,6 @@ impl Clear for Sketches {
     }
 }
 
-/// What a hash is for; [`talkers`] has its own.
-const V4_CLIENT: u8 = b'4';
-const V6_CLIENT: u8 = b'6';
-const DRAWN: u8 = b'd';
 /// Datagrams of one batch that are looked at for heavy senders.
 const LOOKS_PER_BATCH: u32 = 4;
 /// Hours that are kept.

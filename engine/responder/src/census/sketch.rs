@@ -143,7 +143,7 @@ mod tests {
     use crate::HashKey;
 
     fn hash(value: u64) -> u64 {
-        HashKey([3, 1]).hash(value, 0)
+        HashKey([3, 1]).hash::<8>(value)
     }
 
     fn estimate(values: impl Iterator<Item = u64>) -> f64 {

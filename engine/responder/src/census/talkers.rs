@@ -155,10 +155,14 @@ fn least_of(set: &[Entry]) -> u64 {
     set.iter().map(|entry| entry.count).min().unwrap_or(0)
 }
 
-/// The hash of a key.
+/// The hash of a key: of as little of it as differs from others'.
 #[inline]
 pub(super) const fn hash(secret: HashKey, key: u128) -> u64 {
-    secret.hash(secret.hash((key >> 64) as u64, HIGH) ^ key as u64, LOW)
+    if key >> 32 == MAPPED {
+        return secret.hash::<4>(key as u64 & 0xFFFF_FFFF);
+    }
+    let high = secret.hash::<8>((key >> 64) as u64);
+    if key as u64 == 0 { high } else { secret.hash::<8>(high ^ key as u64) }
 }
 
 /// The key of one address.
@@ -195,9 +199,8 @@ fn address(key: u128) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from_bits(key)).to_canonical()
 }
 
-/// What a hash is for.
-const HIGH: u8 = b'h';
-const LOW: u8 = b'l';
+/// The highest 96 bits of an IPv4 address as an IPv6 one (RFC 4291 section 2.5.5.2).
+const MAPPED: u128 = 0xFFFF;
 /// Places of a set: two cache lines of hashes.
 const SET: usize = 16;
 const SETS_LOG2: u32 = 5;

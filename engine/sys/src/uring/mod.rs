@@ -12,6 +12,7 @@ mod probe;
 mod ring;
 
 use core::fmt;
+use core::net::IpAddr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -406,6 +407,11 @@ impl PacketIo for UringIo {
     #[inline]
     fn datagram(&mut self, index: usize) -> Datagram<'_> {
         self.batch.datagram(index)
+    }
+
+    #[inline]
+    fn source(&mut self, index: usize) -> IpAddr {
+        self.batch.source(index)
     }
 
     #[inline]
