@@ -1,7 +1,7 @@
 //! Makes the BPF objects: from their C sources where there is a clang that can, else those that are shipped.
 //!
 //! A machine that builds a server needs no compiler for another processor; a machine that has one gets what
-//! it reads. That both are the same is tested (`tests/fast_path_object.rs`).
+//! it reads. That both are the same is tested (`tests/fast_path/object.rs`).
 //!
 //! Must never: fail because there is no clang.
 

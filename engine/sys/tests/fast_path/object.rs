@@ -31,3 +31,42 @@ fn the_objects_that_are_shipped_are_what_the_pinned_compiler_makes_of_the_source
         assert!(same, "the sources have changed: cp {} {}", built.display(), shipped.display());
     }
 }
+
+/// Calls of the kernel by their numbers (uapi/linux/bpf.h): the look-up in a map, the processor's number, and
+/// CLOCK_BOOTTIME. All are older than Linux 6.1 and open to programs that are not under the GPL.
+const CALLS: [u32; 3] = [1, 8, 125];
+
+#[test]
+fn the_program_makes_no_call_that_linux_6_1_does_not_have() {
+    let object =
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("bpf/fast_path.o")).expect("shipped");
+    let program = section(&object, "xdp");
+    // An instruction is eight octets; 0x85 is a call, and source register 0 says that it is the kernel's.
+    let calls = program.chunks(8).filter(|instruction| instruction[0] == 0x85);
+    let mut seen: Vec<u32> = calls
+        .map(|call| {
+            assert_eq!(call[1] >> 4, 0, "a call of a kind that is not looked at here");
+            u32::from_le_bytes(call[4..].try_into().expect("four octets"))
+        })
+        .collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, CALLS);
+}
+
+/// The contents of a section of a 64-bit little-endian ELF file.
+fn section<'a>(object: &'a [u8], name: &str) -> &'a [u8] {
+    let number = |at: usize, len: usize| {
+        let octets = object[at..at + len].iter().rev();
+        octets.fold(0usize, |value, octet| value << 8 | usize::from(*octet))
+    };
+    let (table, entry, count, names) =
+        (number(0x28, 8), number(0x3A, 2), number(0x3C, 2), number(0x3E, 2));
+    let header = |index: usize| table + index * entry;
+    let contents = |at: usize| &object[number(at + 0x18, 8)..][..number(at + 0x20, 8)];
+    let named = |at: usize| {
+        let text = &contents(header(names))[number(at, 4)..];
+        text.starts_with(name.as_bytes()) && text[name.len()] == 0
+    };
+    contents((0..count).map(header).find(|at| named(*at)).expect("the section"))
+}
