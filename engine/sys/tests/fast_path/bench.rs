@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use timeball_responder::{Announcement, Limiter, Policy, Verdict as Judged, answer, stamp};
+use timeball_responder::{Announcement, Caller, Limiter, Policy, Verdict as Judged, answer, stamp};
 use timeball_sys::reading;
 use timeball_sys::xdp::{Endpoint, Mirror, Program, Verdict, XdpError};
 use timeball_time::{
@@ -198,7 +198,15 @@ impl Bench {
         };
         let announcement = Announcement::at(&settled, arrival);
         let (policy, mut limiter) = (Policy::default(), Limiter::default());
-        let judged = answer(&announcement, &settled, &policy, &mut limiter, arrival, &mut datagram);
+        let judged = answer(
+            &announcement,
+            &settled,
+            &policy,
+            &mut limiter,
+            Caller::default(),
+            arrival,
+            &mut datagram,
+        );
         let Judged::Reply { len: HEADER_LEN, .. } = judged else { return None };
         stamp(&settled, &policy, departure, &mut bytes);
         bytes.as_slice().try_into().ok()
