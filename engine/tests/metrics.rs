@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Controlled, Daemon, Host, PATIENCE, Scratch, chronyd, peer, text};
+use common::{Controlled, Daemon, Held, Host, PATIENCE, Scratch, chronyd, peer, text};
 
 const LOCAL: &str = "[server]\nlisten = [\"127.0.0.1:123\"]\n[metrics]\n";
 
@@ -110,6 +111,62 @@ fn ready_is_what_a_client_would_say_and_names_the_gate_that_is_shut() {
     assert!(code == 200 && body.starts_with("ready\nstratum 4 from"), "{code} {body}");
     let (code, body) = fetch(&host, &format!("{PAGE}/ready"), &["--head"]);
     assert!(code == 200 && !body.contains("stratum 4"), "{body}");
+}
+
+#[test]
+fn a_stuck_thread_shuts_the_gate_until_it_goes_on() {
+    let host = Host::new();
+    let config = format!("{LOCAL}[local]\nwait_s = 0\n");
+    let mut server =
+        Controlled::start(&host, &config.replace("]\n[metrics", "]\ncores = [0]\n[metrics"));
+    scrape_until(&host, "ready", |samples| samples["timeball_ready"] == 1.0);
+    for thread in ["worker-0", "discipline"] {
+        let held = Held::thread(&host, server.daemon.pid(), thread);
+        server.daemon.wait_for(&format!("{thread} is stuck"));
+        scrape_until(&host, "shut", |samples| samples["timeball_ready"] == 0.0);
+        for page in ["ready", "health"] {
+            let (code, body) = fetch(&host, &format!("{PAGE}/{page}"), &[]);
+            assert!(code == 503 && body.contains(&format!("{thread} is stuck")), "{code} {body}");
+        }
+        held.release();
+        scrape_until(&host, "open", |samples| samples["timeball_ready"] == 1.0);
+    }
+}
+
+#[test]
+fn the_page_is_there_during_reloads_and_through_a_take_over() {
+    let host = Host::new();
+    let mut server = Controlled::start(&host, LOCAL);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut fetched = 0;
+            let begun = Instant::now();
+            while !done.load(Ordering::Relaxed) && begun.elapsed() < 2 * PATIENCE {
+                let (code, body) = fetch(&host, &format!("{PAGE}/ready"), &[]);
+                assert_eq!(code, 200, "after {fetched}: {body}");
+                fetched += 1;
+            }
+            fetched
+        });
+        let config = std::fs::read_to_string(&server.directory.path).unwrap();
+        for mode in ["off", "observe", "on"] {
+            let changed = format!("{config}[limits]\nmode = \"{mode}\"\n");
+            std::fs::write(&server.directory.path, changed).unwrap();
+            let said = server.ask("reload", &[]);
+            assert_eq!(said.status.code(), Some(0), "{}", text(&said));
+        }
+        let mut command = host.timeball(&["serve", "--take-over"]);
+        command.arg(&server.directory.path);
+        let mut successor = Daemon::start(command);
+        successor.wait_for("took over from process");
+        successor.wait_for("ready");
+        std::mem::swap(&mut server.daemon, &mut successor);
+        assert_eq!(successor.finish().0, Some(0));
+        scrape(&host);
+        done.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 3);
+    });
 }
 
 #[test]
