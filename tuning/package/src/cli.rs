@@ -63,7 +63,8 @@ impl Cli {
             }
             What::Deb { build, revision } => {
                 let (metadata, tree, output) = build.tree()?;
-                deb::write(&metadata, &tree, *revision, &output)?
+                let level = if build.debug { 1 } else { 9 };
+                deb::write(&metadata, &tree, *revision, level, &output)?
             }
             What::Tar { build } => {
                 let (metadata, tree, output) = build.tree()?;

@@ -12,11 +12,13 @@ use crate::files;
 use crate::metadata::Metadata;
 use crate::tool;
 
-/// Makes the package of the files below `tree`, with `revision` behind the version, in `directory`.
+/// Makes the package of the files below `tree` in `directory`, with `revision` behind the version, and
+/// compressed as well as xz can at `level`.
 pub(crate) fn write(
     metadata: &Metadata,
     tree: &Path,
     revision: u32,
+    level: u32,
     directory: &Path,
 ) -> Result<PathBuf, PackageError> {
     let architecture = tool::run(Command::new("dpkg").arg("--print-architecture"), "dpkg")?;
@@ -40,7 +42,10 @@ pub(crate) fn write(
     let package = directory.join(format!("{}_{version}_{architecture}.deb", metadata.name));
     let mut dpkg_deb = Command::new("dpkg-deb");
     dpkg_deb.env("SOURCE_DATE_EPOCH", &metadata.source_date);
-    dpkg_deb.args(["--root-owner-group", "-Zxz", "--build"]).arg(tree).arg(&package);
+    dpkg_deb
+        .args(["--root-owner-group", "-Zxz", &format!("-z{level}"), "--build"])
+        .arg(tree)
+        .arg(&package);
     tool::run(&mut dpkg_deb, "dpkg")?;
     Ok(package)
 }
