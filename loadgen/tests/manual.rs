@@ -9,7 +9,7 @@ fn every_command_of_the_manual_is_understood() {
     let manual = std::fs::read_to_string(path).unwrap().replace("\\\n", " ");
     let commands: Vec<&str> = manual
         .split("```")
-        .filter_map(|block| block.strip_prefix("sh\n"))
+        .filter_map(|block| block.strip_prefix("sh,long\n"))
         .flat_map(str::lines)
         .filter(|line| line.starts_with("timeball-load "))
         .collect();
