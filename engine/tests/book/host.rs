@@ -1,5 +1,5 @@
-//! The machine on which a page's commands are run: its own network, its own /etc, /run and /var/lib, the programs
-//! of the book in its path, and on a wire to it the servers that the book's examples name.
+//! The machine on which a page's commands are run: its own network, its own /etc, /run and /var/lib, the
+//! programs of the book in its path, and on a wire to it the servers that the book's examples name.
 //!
 //! Everything is in a user namespace: nothing here can set a clock or reach another machine.
 //! Must never: show a page the files or sockets of the real machine's daemons.
