@@ -5,7 +5,7 @@
 //!
 //! Must never: report a figure that was not counted, or keep the kernel at work past the options' bounds.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use timeball_sys::traffic::driver::{
 use timeball_sys::{pin, realtime};
 use timeball_time::{Interval, Realtime, Timestamp};
 
-use crate::run::{AWAKE_BEFORE, NAP, preemptions};
+use crate::run::{NAP, preemptions};
 use crate::{Fault, Kind, Load, LoadError, Options, Part, Pattern, Report, Slice};
 
 /// The programs for a load of `options` by `link`; `salt` tells its requests from those of other runs.
@@ -50,54 +50,53 @@ pub(crate) fn prepare(options: &Options, link: Link, salt: u64) -> Result<Driver
     })?)
 }
 
-/// Offers the load from `start` on. Every interval of `every` (never if zero), and at the end, `notice` is
-/// shown what was counted; returns all of it.
+/// Offers the load from the moment on that `start` says once the kernel is at work. Every interval of `every`
+/// (never if zero), and at the end, `notice` is shown what was counted; returns all of it.
 pub(crate) fn run(
     options: &Options,
     driver: &Driver,
     stop: &AtomicBool,
-    start: Timestamp<Realtime>,
+    start: impl FnOnce() -> Result<Timestamp<Realtime>, LoadError>,
     (every, notice): (Duration, &mut dyn FnMut(&Slice)),
 ) -> Result<Report, LoadError> {
-    let end = start + interval(options.duration);
-    driver.begin(start, end);
-    let (preempted, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            let lent = lend(options, driver, start, (stop, &failed));
-            preempted.store(lent.as_ref().copied().unwrap_or(0), Ordering::Relaxed);
-            lent.map(drop).inspect_err(|_| failed.store(true, Ordering::Relaxed))
-        });
-        let mut reader = Reader::new(driver.watch(), (start, every));
-        let read = reader.read(options, driver, (stop, &failed), notice);
+        let sender = scope.spawn(|| lend(options, driver, [stop, &is_over]));
+        let read = || {
+            while !(driver.is_awake() || sender.is_finished()) {
+                thread::sleep(NAP);
+            }
+            let mut reader = Reader::new(driver.watch(), (start()?, every));
+            driver.begin(reader.start, reader.start + interval(options.duration));
+            reader.read(options, driver, (stop, &|| sender.is_finished()), notice)?;
+            Ok::<_, LoadError>(reader)
+        };
+        let read = read();
         // Whatever happened, the sender must come to an end.
-        driver.stop();
-        failed.store(true, Ordering::Relaxed);
-        sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        read?;
-        Ok(reader.finish(driver, preempted.load(Ordering::Relaxed), stop, notice))
+        is_over.store(true, Ordering::Relaxed);
+        while !sender.is_finished() {
+            driver.recall();
+            thread::sleep(NAP);
+        }
+        let lent = sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (preempted, mut reader) = (lent?, read?);
+        reader.await_last(options)?;
+        Ok(reader.finish(driver, (preempted, stop.load(Ordering::Relaxed)), notice))
     })
 }
 
 /// Lends the kernel this thread's core until all is sent; says how often it had to be left to somebody else.
-fn lend(
-    options: &Options,
-    driver: &Driver,
-    start: Timestamp<Realtime>,
-    (stop, failed): (&AtomicBool, &AtomicBool),
-) -> Result<u64, LoadError> {
+fn lend(options: &Options, driver: &Driver, stops: [&AtomicBool; 2]) -> Result<u64, LoadError> {
     if let Some(core) = options.senders.core(0) {
         pin(core).map_err(|_| LoadError::Core(core))?;
     }
-    let is_over = || stop.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
-    while realtime() < start - AWAKE_BEFORE && !is_over() {
+    let is_early = || options.start_at.is_some_and(|start_at| realtime() < start_at - AWAKE_BEFORE);
+    while is_early() && !stops.iter().any(|stop| stop.load(Ordering::Relaxed)) {
         thread::sleep(NAP);
     }
     let before = preemptions();
     // The program itself sees when all is sent, and when it is to stop.
-    while driver.ended().is_none()
-        && !(failed.load(Ordering::Relaxed) || realtime() < start && is_over())
-    {
+    while !stops[1].load(Ordering::Relaxed) {
         driver.offer()?;
     }
     Ok(preemptions().saturating_sub(before))
@@ -113,7 +112,6 @@ struct Reader<'a> {
     interval: u64,
     total: Report,
     drops_before: Option<u64>,
-    ended: Option<Timestamp<Realtime>>,
 }
 
 impl<'a> Reader<'a> {
@@ -122,35 +120,39 @@ impl<'a> Reader<'a> {
             if every.is_zero() { Timestamp::from_nanos(i64::MAX) } else { start + interval(every) };
         let drops_before = watch.device_drops();
         let total = Report::default();
-        Self { watch, start, every, turn, interval: 0, total, drops_before, ended: None }
+        Self { watch, start, every, turn, interval: 0, total, drops_before }
     }
 
-    /// Until everything sent is answered or given up.
+    /// Until all is sent, or the sender has failed.
     fn read(
         &mut self,
         options: &Options,
         driver: &Driver,
-        (stop, failed): (&AtomicBool, &AtomicBool),
+        (stop, has_failed): (&AtomicBool, &dyn Fn() -> bool),
         notice: &mut dyn FnMut(&Slice),
     ) -> Result<(), LoadError> {
         let timeout = interval(options.timeout);
-        loop {
-            thread::sleep(LOOK);
+        while driver.ended().is_none() && !has_failed() {
             if stop.load(Ordering::Relaxed) {
                 driver.stop();
             }
             let now = realtime();
-            let is_waiting = self.watch.give_up(now - timeout)?;
+            self.watch.give_up(now - timeout)?;
             if now >= self.turn {
                 self.hand_over(now, notice);
             }
-            self.ended = driver.ended();
-            let is_stopped =
-                failed.load(Ordering::Relaxed) || now < self.start && stop.load(Ordering::Relaxed);
-            if is_stopped || self.ended.is_some() && !is_waiting {
-                return Ok(());
-            }
+            thread::sleep(LOOK);
         }
+        Ok(())
+    }
+
+    /// Until everything sent is answered or given up.
+    fn await_last(&mut self, options: &Options) -> Result<(), LoadError> {
+        let timeout = interval(options.timeout);
+        while self.watch.give_up(realtime() - timeout)? {
+            thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     fn hand_over(&mut self, now: Timestamp<Realtime>, notice: &mut dyn FnMut(&Slice)) {
@@ -171,8 +173,7 @@ impl<'a> Reader<'a> {
     fn finish(
         mut self,
         driver: &Driver,
-        preempted: u64,
-        stop: &AtomicBool,
+        (preempted, interrupted): (u64, bool),
         notice: &mut dyn FnMut(&Slice),
     ) -> Report {
         let now = realtime();
@@ -182,7 +183,7 @@ impl<'a> Reader<'a> {
         report.elapsed_s = (ended - self.start).as_secs_f64().max(0.0);
         report.awake_ns = (now - self.start).nanos().max(0) as u64;
         report.idle_ns += (now - ended).nanos().max(0) as u64;
-        report.interrupted = stop.load(Ordering::Relaxed);
+        report.interrupted = interrupted;
         report.preempted = preempted;
         report.missed = self.watch.missed();
         // They were made and never left, so nobody can have lost them.
@@ -241,5 +242,7 @@ fn interval(duration: Duration) -> Interval {
 }
 
 const _: () = assert!(FAULTS == Fault::ALL.len(), "the programs count in this order");
+/// The kernel takes its time to begin.
+const AWAKE_BEFORE: Interval = Interval::from_millis(500);
 /// How often requests without a reply are looked for.
 const LOOK: Duration = Duration::from_millis(5);

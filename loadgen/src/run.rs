@@ -52,7 +52,7 @@ pub fn run_watched(
             let salt = before.realtime.nanos() as u64;
             let driver =
                 in_kernel::prepare(options, Link { first_port: ground.first_port, ..link }, salt)?;
-            let start = start(options, realtime())?;
+            let start = || start(options, realtime());
             vec![in_kernel::run(options, &driver, stop, start, (every, notice))?]
         }
         _ => run_senders(options, stop, &ground, (every, notice))?,
@@ -229,7 +229,7 @@ const READY_NS: i64 = 20_000_000;
 const READY_PER_SENDER_NS: i64 = 2_000_000;
 const START_MAX: Interval = Interval::from_secs(3_600);
 /// Senders sleep until so long before the start, in naps, so that they see a raised flag.
-pub(crate) const AWAKE_BEFORE: Interval = Interval::from_millis(5);
+const AWAKE_BEFORE: Interval = Interval::from_millis(5);
 pub(crate) const NAP: Duration = Duration::from_millis(1);
 /// Above the ports that services have; with all spread and ports there may be, below the last one.
 const FRAME_PORT_FIRST: u16 = 16_384;

@@ -218,12 +218,12 @@ SECTION("xdp") int offer(struct xdp_md *context)
 
 	if (!course || !tally)
 		return XDP_DROP;
-	s64 now = now_ns();
-	if (now < course->start_ns || course->ended_ns)
+	s64 now = now_ns(), last = course->last_ns;
+	course->last_ns = now;
+	if ((now < course->start_ns && !course->is_stopped) || course->ended_ns)
 		return XDP_DROP;
 	if (course->was_idle)
-		course->idle_ns += now - course->last_ns;
-	course->last_ns = now;
+		course->idle_ns += now - last;
 	u64 number = course->next;
 	if (now >= course->end_ns || course->is_stopped || number >= plan.requests_max) {
 		course->ended_ns = now;

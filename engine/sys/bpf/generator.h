@@ -54,7 +54,7 @@ struct course {
 	s64 due_ns;        /* when it is due */
 	u64 due_fraction;  /* and parts of 2^-16 ns */
 	u64 random;
-	s64 last_ns;       /* the clock's last reading */
+	s64 last_ns;       /* the clock's last reading; 0 before there is one */
 	s64 ended_ns;      /* when offering ended; 0 before */
 	u64 idle_ns;
 	u64 evicted;       /* requests whose slot was needed before they were answered */

@@ -12,14 +12,14 @@
 //! Must never: take the place of somebody else's program, or leave anything in the kernel behind.
 
 mod error;
+mod lent;
 mod plan;
 mod shared;
 mod watch;
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
 
 use aya::maps::Map;
 use aya::programs::{ProgramError, RawTracePoint, Xdp};
@@ -28,6 +28,7 @@ use timeball_time::{Interval, Realtime, Timestamp};
 
 pub use error::DriverError;
 use error::os_error;
+use lent::Lent;
 pub use plan::{DriverOptions, Moments};
 pub use shared::FAULTS;
 use shared::{Course, Flight, Gaps, Tally};
@@ -51,8 +52,7 @@ pub struct Driver {
     tallies: Mapped<Tally>,
     gaps: Mapped<Gaps>,
     base: Timestamp<Realtime>,
-    /// Frames in one call of the kernel.
-    frames: AtomicU32,
+    lent: Lent,
 }
 
 impl Driver {
@@ -78,9 +78,12 @@ impl Driver {
             .load(OBJECT)
             .map_err(|error| DriverError::of_maps(&error))?;
         load(&mut programs)?;
+        let course: Mapped<Course> = mapped(&programs, "the_course")?;
+        course.values()[0].start_ns.store(i64::MAX, Ordering::Relaxed);
         Ok(Self {
+            lent: Lent::new()?,
+            course,
             _attached: attach(&programs, options.link.interface, &device)?,
-            course: mapped(&programs, "the_course")?,
             flights: mapped(&programs, "flights")?,
             tallies: mapped(&programs, "tallies")?,
             gaps: mapped(&programs, "the_gaps")?,
@@ -88,49 +91,51 @@ impl Driver {
             programs,
             device,
             base,
-            frames: AtomicU32::new(FRAMES_MIN),
         })
     }
 
-    /// Has requests sent from `start` on until `end`, by whoever calls [`Driver::offer`].
+    /// Has requests sent from `start` on until `end`, by the thread that is in [`Driver::offer`].
     pub fn begin(&self, start: Timestamp<Realtime>, end: Timestamp<Realtime>) {
         let times = ((start - self.base).nanos(), (end - self.base).nanos());
         self.options.begin(self.course(), &self.gaps.values()[0], times);
     }
 
-    /// Has the kernel make requests for some tenths of a second, on this thread's core; returns earlier
-    /// when no more are to be sent.
+    /// Lends this thread and its core to the kernel until [`Driver::recall`], or for some minutes.
     ///
     /// # Errors
-    /// [`DriverError::Run`].
+    /// [`DriverError::NotPermitted`], [`DriverError::Run`].
     pub fn offer(&self) -> Result<(), DriverError> {
         let frame = [0; FRAME_LEN_MAX];
         let len = headers_len(self.options.target.is_ipv6()) + self.options.request.len();
         let context = context(len as u32, self.options.link.interface);
-        let frames = self.frames.load(Ordering::Relaxed);
-        let begun = Instant::now();
         let run = TestRunOptions {
             data_in: Some(&frame[..len]),
             ctx_in: Some(&context),
-            repeat: frames,
+            repeat: u32::MAX,
             attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
             ..TestRunOptions::new()
         };
         let program = xdp(&self.programs, "offer")?;
+        let _lent = self.lent.lend();
         match program.test_run(run) {
-            Ok(_) => {}
-            // A signal ends it early: nothing is lost by that.
-            Err(error) if os_error(&error) == Some(libc::EINTR) => {}
-            Err(error) if os_error(&error) == Some(libc::EPERM) => {
-                return Err(DriverError::NotPermitted);
-            }
-            Err(error) => return Err(DriverError::of_run(&error)),
+            Ok(_) => Ok(()),
+            Err(error) => match os_error(&error) {
+                // Recalled, or something else happened that is not for us.
+                Some(libc::EINTR) => Ok(()),
+                Some(libc::EPERM) => Err(DriverError::NotPermitted),
+                _ => Err(DriverError::of_run(&error)),
+            },
         }
-        let took = begun.elapsed().max(Duration::from_micros(1));
-        let wanted = f64::from(frames) * CALL.as_secs_f64() / took.as_secs_f64();
-        let most = f64::from(frames) * 4.0;
-        self.frames.store((wanted.min(most) as u32).max(FRAMES_MIN), Ordering::Relaxed);
-        Ok(())
+    }
+
+    /// Whether the kernel has begun with what a thread was lent for: it takes some hundredths of a second.
+    pub fn is_awake(&self) -> bool {
+        self.course().last_ns.load(Ordering::Relaxed) != 0
+    }
+
+    /// Has the thread in [`Driver::offer`] come back, if it is there already.
+    pub fn recall(&self) {
+        self.lent.recall();
     }
 
     /// Has no more requests sent from now on.
@@ -217,8 +222,4 @@ const FRAME_LEN_MAX: usize = 128;
 /// Frames between two looks of the kernel at whatever else its core has to do. Those of the last bulk of a
 /// batch wait for its end.
 const BATCH: u32 = 64;
-/// Frames of the first call, whose time says how many there are to be in the next.
-const FRAMES_MIN: u32 = 1_024;
-/// A call of the kernel takes about this long: the memory for its frames is made anew each time.
-const CALL: Duration = Duration::from_millis(200);
 const NANOS_PER_S: i64 = 1_000_000_000;

@@ -58,7 +58,7 @@ pub(super) struct Course {
     pub(super) due_ns: AtomicI64,
     due_fraction: AtomicU64,
     pub(super) random: AtomicU64,
-    last_ns: AtomicI64,
+    pub(super) last_ns: AtomicI64,
     pub(super) ended_ns: AtomicI64,
     pub(super) idle_ns: AtomicU64,
     pub(super) evicted: AtomicU64,
