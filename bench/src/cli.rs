@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Accuracy(AccuracyOptions),
     /// How fast the load generator itself sends, by the capacity of a server (root).
     Generator(GeneratorOptions),
+    /// What an answer costs when it is given in the network driver (root).
+    FastPath(FastPathOptions),
     /// Time from the start of a server without configuration to its first answer.
     Start(StartOptions),
     /// Offers one load and prints its outcome; started by the other commands.
@@ -41,6 +43,9 @@ pub(crate) enum Command {
     /// A plain echo server; started by the other commands.
     #[command(hide = true)]
     Echo(EchoOptions),
+    /// Answers in the driver of a device; started by the other commands.
+    #[command(hide = true)]
+    Driver(DriverOptions),
 }
 
 /// Options every measurement has.
@@ -236,6 +241,50 @@ pub(crate) struct GeneratorOptions {
     /// Seconds of each load.
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     pub(crate) duration: f64,
+}
+
+/// Options of `fast-path`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FastPathOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    /// Rounds; every server has its turn in each.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Seconds of each load.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) duration: f64,
+}
+
+/// Options of the hidden `driver`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DriverOptions {
+    /// What is done there.
+    #[arg(value_enum)]
+    pub(crate) kind: Drive,
+    /// The device.
+    pub(crate) device: String,
+    /// What is asked.
+    pub(crate) address: SocketAddr,
+}
+
+/// What is done in a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drive {
+    /// Requests are sent back.
+    Echo,
+    /// They are answered.
+    Answer,
+}
+
+impl Drive {
+    /// Its name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Answer => "answer",
+        }
+    }
 }
 
 /// Options of the hidden `load`.

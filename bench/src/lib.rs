@@ -18,6 +18,7 @@ mod busy;
 mod cli;
 mod contenders;
 mod error;
+mod fast_path;
 mod generator;
 mod host;
 mod load;
@@ -44,7 +45,7 @@ use crate::error::BenchError;
 pub fn run(cli: Cli) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     // An echo has nothing to clean up, and blocks in the kernel: it is to die of a signal.
-    let is_echo = matches!(cli.command, Command::Echo(_));
+    let is_echo = matches!(cli.command, Command::Echo(_) | Command::Driver(_));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         if !is_echo && let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
             eprintln!("timeball-bench: cannot handle signal {signal}: {error}");
@@ -67,6 +68,8 @@ fn measure(cli: Cli, stop: &AtomicBool) -> Result<(), BenchError> {
         Command::Overload(options) => overload::run(&options, stop),
         Command::Accuracy(options) => accuracy::run(&options, stop),
         Command::Generator(options) => generator::run(&options, stop),
+        Command::FastPath(options) => fast_path::run(&options, stop),
+        Command::Driver(options) => fast_path::serve(&options),
         Command::Start(options) => start::run(&options, stop),
         Command::Load(options) => load::serve(&options, stop),
         Command::Echo(options) => server::echo(&options),

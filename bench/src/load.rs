@@ -35,6 +35,8 @@ pub(crate) struct Spec {
     pub(crate) segments: usize,
     /// By frames of the generator's own making, from addresses that nobody has.
     pub(crate) frames: bool,
+    /// By programs in the kernel, from such addresses.
+    pub(crate) in_kernel: bool,
     pub(crate) stamp_one_in: u32,
     pub(crate) timeout_s: f64,
     pub(crate) expectation: Expectation,
@@ -123,6 +125,9 @@ impl Spec {
         options.key = self.signed.then(|| Key::new(KEY_ID, Algorithm::Aes128Cmac, &KEY)).flatten();
         if self.frames {
             options.path = Path::Frames { next_hop: None };
+        }
+        if self.in_kernel {
+            options.path = Path::InKernel { next_hop: None };
         }
         options.senders = Senders::Pinned(vec![self.core]);
         Ok(options)

@@ -21,6 +21,7 @@ pub(crate) struct Pair {
     server: String,
     clients: String,
     server_device: String,
+    clients_device: String,
 }
 
 impl Pair {
@@ -36,15 +37,16 @@ impl Pair {
             server: format!("{PREFIX}{id}s"),
             clients: format!("{PREFIX}{id}c"),
             server_device: format!("tbs{id}"),
+            clients_device: format!("tbc{id}"),
         };
-        pair.build(&format!("tbc{id}")).map_err(|error| {
+        pair.build().map_err(|error| {
             BenchError::NotPermitted(format!("cannot make network namespaces: {error}"))
         })?;
         Ok(pair)
     }
 
-    fn build(&self, clients_device: &str) -> Result<(), BenchError> {
-        let Self { server, clients, server_device } = self;
+    fn build(&self) -> Result<(), BenchError> {
+        let Self { server, clients, server_device, clients_device } = self;
         ip(&["netns", "add", server])?;
         ip(&["netns", "add", clients])?;
         ip(&[
@@ -64,7 +66,7 @@ impl Pair {
         let (server_address, clients_address) = (format!("{SERVER}/24"), format!("{CLIENTS}/24"));
         ip(&["-n", server, "addr", "add", &server_address, "dev", server_device])?;
         ip(&["-n", clients, "addr", "add", &clients_address, "dev", clients_device])?;
-        for (namespace, device) in [(server, server_device.as_str()), (clients, clients_device)] {
+        for (namespace, device) in [(server, server_device), (clients, clients_device)] {
             ip(&["-n", namespace, "link", "set", "lo", "up"])?;
             ip(&["-n", namespace, "link", "set", device, "up"])?;
         }
@@ -93,39 +95,57 @@ impl Pair {
         enter(&self.clients)
     }
 
+    /// The server's end of the `veth`.
+    pub(crate) fn server_device(&self) -> &str {
+        &self.server_device
+    }
+
     /// Has the server's core, and not the core that happened to send, take what arrives for the
     /// server.
     pub(crate) fn steer_arrivals(&self, core: usize) -> Result<(), BenchError> {
         let mask = format!("{:x}", 1u64 << core);
-        self.write_setting("queues/rx-0/rps_cpus", &mask)
+        write_setting(self.server_prefix(), &self.server_device, "queues/rx-0/rps_cpus", &mask)
     }
 
     /// Has a kernel thread of its own, on `core` and at the real-time `priority`, take what arrives
     /// for the server.
     pub(crate) fn thread_arrivals(&self, core: usize, priority: u8) -> Result<(), BenchError> {
-        let device = &self.server_device;
-        self.write_setting("queues/rx-0/rps_cpus", "0")?;
-        // A veth has no NAPI to be threaded until GRO is switched on.
-        let mut words = self.server_prefix();
-        words.extend(["ethtool", "-K", device, "gro", "on"].map(str::to_owned));
-        output(&words)?;
-        self.write_setting("threaded", "1")?;
-        let thread = napi_thread(device).ok_or_else(|| {
-            BenchError::NotPermitted(format!("{device} got no NAPI thread; Linux 5.12 has them"))
-        })?;
-        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        output(&words(&["taskset", "-p", "-c", &core.to_string(), &thread]))?;
-        output(&words(&["chrt", "-f", "-p", &priority.to_string(), &thread]))?;
-        Ok(())
+        thread(self.server_prefix(), &self.server_device, core, priority)
     }
 
-    /// `ip netns exec` mounts the namespace's own view of /sys.
-    fn write_setting(&self, name: &str, value: &str) -> Result<(), BenchError> {
-        let file = format!("/sys/class/net/{}/{name}", self.server_device);
-        let mut words = self.server_prefix();
-        words.extend(["sh", "-c", "echo \"$1\" > \"$2\"", "sh", value, &file].map(str::to_owned));
-        output(&words).map(drop)
+    /// The same for what arrives for the clients.
+    pub(crate) fn thread_replies(&self, core: usize, priority: u8) -> Result<(), BenchError> {
+        thread(self.clients_prefix(), &self.clients_device, core, priority)
     }
+}
+
+/// Has a kernel thread of its own take what arrives at `device`, which is where `prefix` leads.
+fn thread(prefix: Vec<String>, device: &str, core: usize, priority: u8) -> Result<(), BenchError> {
+    write_setting(prefix.clone(), device, "queues/rx-0/rps_cpus", "0")?;
+    // A veth has no NAPI to be threaded until GRO is switched on.
+    let mut words = prefix.clone();
+    words.extend(["ethtool", "-K", device, "gro", "on"].map(str::to_owned));
+    output(&words)?;
+    write_setting(prefix, device, "threaded", "1")?;
+    let thread = napi_thread(device).ok_or_else(|| {
+        BenchError::NotPermitted(format!("{device} got no NAPI thread; Linux 5.12 has them"))
+    })?;
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    output(&words(&["taskset", "-p", "-c", &core.to_string(), &thread]))?;
+    output(&words(&["chrt", "-f", "-p", &priority.to_string(), &thread]))?;
+    Ok(())
+}
+
+/// Writes to a file of `device`; `ip netns exec` mounts the namespace's own view of /sys.
+fn write_setting(
+    mut prefix: Vec<String>,
+    device: &str,
+    name: &str,
+    value: &str,
+) -> Result<(), BenchError> {
+    let file = format!("/sys/class/net/{device}/{name}");
+    prefix.extend(["sh", "-c", "echo \"$1\" > \"$2\"", "sh", value, &file].map(str::to_owned));
+    output(&prefix).map(drop)
 }
 
 impl Drop for Pair {

@@ -82,6 +82,7 @@ fn closed_loop(place: &Place, common: &CommonOptions) -> Spec {
         batch: 64,
         segments: common.segments,
         frames: false,
+        in_kernel: false,
         stamp_one_in: 0,
         timeout_s: TIMEOUT_S,
         expectation: Expectation::Server,

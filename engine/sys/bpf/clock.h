@@ -44,12 +44,40 @@ INLINE s64 served(const struct snapshot *snapshot, s64 at)
 	return at + snapshot->offset + gained(snapshot->rate, at - snapshot->epoch);
 }
 
-/* The timestamp at or just before `nanos`, which is not before 1970. */
-INLINE u64 ntp_floor(s64 nanos)
+/* A time that is not before 1970, in seconds and what is over. */
+struct instant {
+	u64 seconds;
+	u64 nanos;
+};
+
+INLINE struct instant instant(s64 nanos)
 {
 	u64 seconds = (u64)nanos / NANOS_PER_S;
-	u64 fraction = (((u64)nanos - seconds * NANOS_PER_S) << 32) / NANOS_PER_S;
-	return ((seconds + UNIX_EPOCH_S) << 32) | fraction;
+	return (struct instant){ seconds, (u64)nanos - seconds * NANOS_PER_S };
+}
+
+/* The same `elapsed` ns later: mostly within the second, and then without a division. A clock that has gone back gives
+ * some time that is not later. */
+INLINE struct instant later(struct instant from, s64 elapsed)
+{
+	s64 nanos = (s64)from.nanos + elapsed;
+	if (nanos < 0)
+		return (struct instant){ from.seconds, 0 };
+	if (nanos < NANOS_PER_S)
+		return (struct instant){ from.seconds, nanos };
+	struct instant over = instant(nanos);
+	return (struct instant){ from.seconds + over.seconds, over.nanos };
+}
+
+/* The timestamp at or just before an instant. */
+INLINE u64 ntp_floor(struct instant at)
+{
+	/* nanos / 10^9 in units of 2^-32, by the reciprocal: nanos is below 2^30 and the factor below 2^34, so the product
+	 * fits; it lacks less than half a unit, so the quotient is right or one too small. */
+	u64 fraction = at.nanos * ((1ULL << 63) / NANOS_PER_S) >> 31;
+	if ((fraction + 1) * NANOS_PER_S <= at.nanos << 32)
+		fraction++;
+	return ((at.seconds + UNIX_EPOCH_S) << 32) | fraction;
 }
 
 /* The error bound in seconds of 16.16 bits, rounded up and within what clients read as positive. */

@@ -123,14 +123,16 @@ INLINE enum outcome answer(void *frame, void *end, struct shape shape, u16 vlan)
 		turn_round_v4(v4);
 	turn_round_udp(udp);
 	u8 leap = announce(ntp, &view, version, arrival, served_ns);
-	u64 received = receive(ntp, served_ns);
+	struct instant arrived = instant(served_ns);
+	u64 received = receive(ntp, arrived);
 	if (leap == LEAP_UNSYNCHRONISED)
 		count(UNSYNCHRONISED);
 	count(version == 3 ? ANSWERED_V3 : ANSWERED_V4);
 
 	ntp->transmit = 0;
 	sum += payload(ntp);
-	ntp->transmit = transmit(&view, received);
+	s64 left_ns = served(&view, realtime(&view));
+	ntp->transmit = transmit(later(arrived, left_ns - served_ns), received);
 	u16 checksum = ~folded(add64(sum, ntp->transmit));
 	/* Zero would say that there is none. */
 	udp->checksum = checksum ? checksum : 0xFFFF;

@@ -45,18 +45,18 @@ INLINE u8 announce(struct ntp *ntp, const struct snapshot *snapshot, u8 version,
 }
 
 /* Origin and receive timestamps; returns the latter. The lowest bit tells receive from transmit stamps. */
-INLINE u64 receive(struct ntp *ntp, s64 served_ns)
+INLINE u64 receive(struct ntp *ntp, struct instant arrival)
 {
-	u64 stamp = (ntp_floor(served_ns) + 1) | 1;
+	u64 stamp = (ntp_floor(arrival) + 1) | 1;
 	ntp->origin = ntp->transmit;
 	ntp->receive = NET64(stamp);
 	return stamp;
 }
 
-/* The transmit timestamp of a reply that leaves at once. */
-INLINE u64 transmit(const struct snapshot *snapshot, u64 received)
+/* The transmit timestamp of a reply that leaves at the instant `departure`. */
+INLINE u64 transmit(struct instant departure, u64 received)
 {
-	u64 stamp = ntp_floor(served(snapshot, realtime(snapshot))) & ~1ULL;
+	u64 stamp = ntp_floor(departure) & ~1ULL;
 	return NET64((s64)(stamp - received) < 0 ? received + 1 : stamp);
 }
 

@@ -10,6 +10,8 @@
 
 mod attach;
 mod counts;
+#[cfg(feature = "baseline")]
+mod echo;
 mod endpoint;
 mod error;
 pub(crate) mod mapped;
@@ -18,6 +20,8 @@ mod program;
 
 pub use attach::{Attached, Mode};
 pub use counts::{Counts, Outcome, Tally};
+#[cfg(feature = "baseline")]
+pub use echo::Echo;
 pub use endpoint::Endpoint;
 pub use error::XdpError;
 pub use mirror::Mirror;

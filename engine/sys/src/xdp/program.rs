@@ -138,7 +138,7 @@ impl Program {
 }
 
 /// Why the kernel did not take the object.
-fn refused(error: &EbpfError) -> XdpError {
+pub(super) fn refused(error: &EbpfError) -> XdpError {
     const STEP: &str = "load the BPF program";
     if let EbpfError::ProgramError(ProgramError::LoadError { verifier_log, io_error }) = error
         && !matches!(io_error.raw_os_error(), Some(libc::EPERM))
@@ -175,12 +175,7 @@ fn system_error(error: &(dyn core::error::Error + 'static)) -> std::io::Error {
     std::io::Error::other(error.to_string())
 }
 
-/// Aligned as an ELF file's contents want to be.
-#[repr(C, align(8))]
-struct Aligned<T: ?Sized>(T);
-static ALIGNED: &Aligned<[u8]> =
-    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/fast_path.o")));
-static OBJECT: &[u8] = &ALIGNED.0;
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fast_path.o"));
 
 /// Names in the object.
 const PROGRAM: &str = "fast_path";

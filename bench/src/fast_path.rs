@@ -1,0 +1,267 @@
+//! `fast-path`: what an answer costs when it is given in the driver.
+//!
+//! Over a `veth` whose two ends are each served by a kernel thread of its own, pinned to the server's core
+//! and to the clients', so that the server's core does nothing but serve. The load is made in the kernel,
+//! and keeps a window of requests in flight. The figure is the busy time of the server's core per valid
+//! answer; beside it stand a plain echo at the same place, which is what the driver alone costs, and the
+//! plain recvfrom echo.
+//!
+//! Must never: compare runs of different rounds.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+use timeball_load::table::{Table, micros, percent, thousands};
+use timeball_load::{Expectation, Load};
+use timeball_sys::xdp::{self, Endpoint, Mode, Program};
+use timeball_sys::{Interface, precision, realtime};
+use timeball_time::{Interval, Leap, Publisher, ReferenceId, Snapshot, Stratum};
+
+use crate::cli::{Drive, DriverOptions, Echo, FastPathOptions};
+use crate::error::{Attempt, BenchError};
+use crate::host::Host;
+use crate::load::{self, Outcome, Spec};
+use crate::namespace::{FORGED, Pair, SERVER};
+use crate::place::Place;
+use crate::process::{Running, confinement};
+use crate::rounds::Spread;
+
+/// Measures and prints.
+pub(crate) fn run(options: &FastPathOptions, stop: &AtomicBool) -> Result<(), BenchError> {
+    let host = Host::look();
+    let mut rounds: Vec<[Outcome; 3]> = Vec::new();
+    for round in 1..=options.rounds {
+        let turn = |server| measure(options, server, stop);
+        let outcomes = [turn(SERVERS[0])?, turn(SERVERS[1])?, turn(SERVERS[2])?];
+        for (server, outcome) in SERVERS.iter().zip(&outcomes) {
+            eprintln!(
+                "round {round}/{}: {:<22} {:>9} answered/s, {:>6} ns per answer",
+                options.rounds,
+                server.name(),
+                thousands(outcome.report.answered_per_s()),
+                thousands(outcome.busy_ns_per_answer()),
+            );
+        }
+        rounds.push(outcomes);
+    }
+    let rows: Vec<Row> = (0..SERVERS.len()).map(|index| Row::of(index, &rounds)).collect();
+    if options.common.json {
+        println!("{:#}", serde_json::json!({ "host": host, "fast_path": rows }));
+    } else {
+        println!("{}\n{}\n\n{}", host.text(), host.command.join(" "), text(&rows, options));
+    }
+    Ok(())
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug)]
+enum Server {
+    /// A socket server.
+    Socket(Echo),
+    /// A program in the driver.
+    Driver(Drive),
+}
+
+/// The one all are compared with, the one that cannot be beaten, and ours.
+const SERVERS: [Server; 3] =
+    [Server::Socket(Echo::Recvfrom), Server::Driver(Drive::Echo), Server::Driver(Drive::Answer)];
+
+impl Server {
+    fn name(self) -> String {
+        match self {
+            Self::Socket(kind) => format!("echo {}", kind.name()),
+            Self::Driver(Drive::Echo) => "echo in the driver".to_owned(),
+            Self::Driver(Drive::Answer) => "timeball in the driver".to_owned(),
+        }
+    }
+
+    const fn expectation(self) -> Expectation {
+        match self {
+            Self::Socket(_) | Self::Driver(Drive::Echo) => Expectation::Echo,
+            Self::Driver(Drive::Answer) => Expectation::Server,
+        }
+    }
+
+    fn words(self, target: SocketAddr, device: &str) -> Result<Vec<String>, BenchError> {
+        let (program, target) = (load::this_program()?, target.to_string());
+        let words = match self {
+            Self::Socket(kind) => vec![program, "echo".into(), kind.name().into(), target],
+            Self::Driver(drive) => {
+                vec![program, "driver".into(), drive.name().into(), device.into(), target]
+            }
+        };
+        Ok(words)
+    }
+}
+
+/// One server, freshly started, warmed up, measured, and stopped, on a network of its own.
+fn measure(
+    options: &FastPathOptions,
+    server: Server,
+    stop: &AtomicBool,
+) -> Result<Outcome, BenchError> {
+    let common = &options.common;
+    let pair = Pair::make()?;
+    pair.thread_arrivals(common.server_core, NETWORK_PRIORITY)?;
+    pair.thread_replies(common.client_core, NETWORK_PRIORITY)?;
+    let target = SocketAddr::new(SERVER, PORT);
+    let mut words = pair.server_prefix();
+    words.extend(confinement(Some(common.server_core), None));
+    words.extend(server.words(target, pair.server_device())?);
+    let mut running = Running::start(&words, false)?;
+    let place = Place::Veth(pair);
+    let spec = |duration_s| Spec {
+        target,
+        network: FORGED.0,
+        prefix_len: FORGED.1,
+        clients: common.clients,
+        load: Load::Closed { window: common.window },
+        duration_s,
+        requests_max: u32::MAX,
+        batch: 64,
+        segments: 1,
+        frames: false,
+        in_kernel: true,
+        stamp_one_in: 0,
+        timeout_s: 0.1,
+        expectation: server.expectation(),
+        signed: false,
+        core: common.client_core,
+        server_core: common.server_core,
+    };
+    // The load begins with one request that must be answered, for which it waits.
+    load::offer(&place, &spec(WARM_UP_S), stop)?;
+    let outcome = load::offer(&place, &spec(options.duration), stop)?;
+    match running.ended() {
+        Some(cause) => Err(BenchError::Silent { server: server.name(), address: target, cause }),
+        None => Ok(outcome),
+    }
+}
+
+/// One server over the rounds.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    /// Busy time of the server's core per valid answer, in nanoseconds.
+    core_ns_per_answer: Option<Spread>,
+    answered_per_s: Option<Spread>,
+    /// The recvfrom echo's core time per answer divided by this one's, round by round.
+    times_recvfrom: Option<Spread>,
+    /// The driver echo's core time per answer divided by this one's, round by round.
+    times_driver_echo: Option<Spread>,
+    rounds: Vec<Outcome>,
+}
+
+impl Row {
+    fn of(index: usize, rounds: &[[Outcome; 3]]) -> Self {
+        let costs = |index: usize| -> Vec<f64> {
+            rounds.iter().map(|round| round[index].busy_ns_per_answer()).collect()
+        };
+        let own = rounds.iter().map(|round| round[index].clone());
+        Self {
+            name: SERVERS[index].name(),
+            core_ns_per_answer: Spread::of(costs(index)),
+            answered_per_s: Spread::of(own.clone().map(|outcome| outcome.report.answered_per_s())),
+            times_recvfrom: Spread::of_ratios(&costs(0), &costs(index)),
+            times_driver_echo: Spread::of_ratios(&costs(1), &costs(index)),
+            rounds: own.collect(),
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let ratio = |spread: Option<Spread>| spread.map_or("-".to_owned(), |it| it.ratio_text());
+        let figure =
+            |spread: Option<Spread>| spread.map_or("-".to_owned(), |it| thousands(it.median));
+        let median = |of: fn(&Outcome) -> f64| {
+            Spread::of(self.rounds.iter().map(of)).map_or(f64::NAN, |spread| spread.median)
+        };
+        let sum = |of: fn(&Outcome) -> u64| self.rounds.iter().map(of).sum::<u64>() as f64;
+        let latency = [
+            median(|outcome| outcome.report.latency.quantile(0.5) as f64),
+            median(|outcome| outcome.report.latency.quantile(0.99) as f64),
+        ];
+        vec![
+            self.name.clone(),
+            figure(self.answered_per_s),
+            figure(self.core_ns_per_answer),
+            ratio(self.times_recvfrom),
+            ratio(self.times_driver_echo),
+            percent(median(|it| it.busy.busy_ns as f64 / 1e9 / it.took_s)),
+            latency.map(|nanos| micros(nanos as i64)).join("/"),
+            thousands(sum(|it| it.report.lost)),
+            thousands(sum(|it| it.report.faults.total())),
+        ]
+    }
+}
+
+fn text(rows: &[Row], options: &FastPathOptions) -> String {
+    let mut table = Table::new(&[
+        "server",
+        "answered/s",
+        "core ns/answer",
+        "× recvfrom (min–max)",
+        "× driver echo (min–max)",
+        "core busy",
+        "p50/p99 µs",
+        "lost",
+        "invalid",
+    ]);
+    rows.iter().for_each(|row| table.row(row.cells()));
+    format!(
+        "over a veth, its ends served by kernel threads on the server's core and on the \
+         clients'; {} requests in flight from {} clients, {} rounds of {} s; medians\n\n{}",
+        options.common.window,
+        options.common.clients,
+        options.rounds,
+        options.duration,
+        table.text()
+    )
+}
+
+/// The child's side of what is in the driver: answers until killed.
+pub(crate) fn serve(options: &DriverOptions) -> Result<(), BenchError> {
+    let failed = |what: &str, cause: String| BenchError::Usage(format!("{what}: {cause}"));
+    let all = Interface::all().attempting(|| "looking at the interfaces".to_owned())?;
+    let own = all.iter().find(|one| one.name == options.device);
+    let index = own.ok_or_else(|| failed(&options.device, "no such device".to_owned()))?.index;
+    let refused = |error: xdp::XdpError| failed(&options.device, error.to_string());
+    if options.kind == Drive::Echo {
+        let _echo = xdp::Echo::attach(index, Mode::Native).map_err(refused)?;
+        park();
+    }
+    let path = format!("/sys/class/net/{}/address", options.device);
+    let text = std::fs::read_to_string(&path).attempting(|| format!("reading {path}"))?;
+    let station: timeball_sys::traffic::MacAddress =
+        text.trim().parse().map_err(|error| failed(&path, format!("{error}")))?;
+    let endpoint = Endpoint { station: station.octets(), vlan: None, address: options.address };
+    let mut program = Program::load().map_err(refused)?;
+    program.set_endpoints([endpoint].into()).map_err(refused)?;
+    let mut publisher = Publisher::new(local_clock());
+    publisher.set_mirror(Some(Box::new(program.mirror().map_err(refused)?)));
+    let _attached = program.attach(index, Mode::Native).map_err(refused)?;
+    park();
+}
+
+/// This machine's clock, as it is.
+fn local_clock() -> Snapshot {
+    Snapshot {
+        leap: Leap::None,
+        stratum: Stratum::new(10),
+        reference_id: ReferenceId::LOCAL,
+        root_dispersion: Interval::from_millis(1),
+        ..Snapshot::unsynchronised(realtime(), precision())
+    }
+}
+
+/// Everything is done elsewhere.
+fn park() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+const PORT: u16 = 123;
+/// Of the kernel threads that serve the ends of the `veth`: below nobody's on their cores.
+const NETWORK_PRIORITY: u8 = 10;
+const WARM_UP_S: f64 = 0.3;

@@ -1,0 +1,37 @@
+/*
+ * A plain echo in the driver: what answering there costs before anything is said. For benches.
+ *
+ * Ends are exchanged, the mode becomes a server's, and the nonce goes where a reply has it. Nothing is
+ * asked of the time, of tables, or of checksums, which stay right by arithmetic.
+ *
+ * Must never: be part of the server.
+ */
+#include "reply.h"
+
+SECTION("xdp") int echo(struct xdp_md *context)
+{
+	void *end = (void *)(long)context->data_end;
+	struct ethernet *ethernet = (void *)(long)context->data;
+	struct ipv4 *ip = (void *)(ethernet + 1);
+	struct udp *udp = (void *)(ip + 1);
+	struct ntp *ntp = (void *)(udp + 1);
+
+	if ((void *)(ntp + 1) > end || ethernet->type != NET16(TYPE_IPV4))
+		return XDP_PASS;
+	if (ip->version_and_words != IPV4_PLAIN || ip->protocol != PROTOCOL_UDP || (ntp->flags & 7) != MODE_CLIENT)
+		return XDP_PASS;
+	u32 source = ip->source;
+	ip->source = ip->destination;
+	ip->destination = source;
+	turn_round_ethernet(ethernet);
+	turn_round_udp(udp);
+	ntp->flags += MODE_SERVER - MODE_CLIENT;
+	/* The first octet of a word is one more, so the checksum's is one less. */
+	udp->checksum = ~folded((u16)~udp->checksum + 1);
+	u64 nonce = ntp->transmit;
+	ntp->transmit = ntp->origin;
+	ntp->origin = nonce;
+	return XDP_TX;
+}
+
+char terms[] SECTION("license") = "Apache-2.0 OR MIT";
