@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use timeball_responder::Restrictions;
 
 use crate::config::{
-    Access, Backend, Clock, ConfigError, Family, Host, KeyFile, Lan, LeapMode, Listen, Machine,
-    Metrics, Plan, Position, Problem, Source, Spread, Statistics, Steering, UringReplies, Whom,
-    Words, example,
+    Access, Backend, Clock, ConfigError, Family, Host, KeyFile, LeapMode, Listen, Machine, Metrics,
+    Plan, Position, Problem, Source, Spread, Statistics, Steering, UringReplies, Whom, Words,
+    example,
 };
 use crate::given::{Given, Loaded};
 use crate::import::Imported;
@@ -181,6 +181,9 @@ impl fmt::Display for Report {
             writeln!(f, "  smear       leap seconds over {hours} h on {addresses}")?;
         }
         writeln!(f, "  answer with {}", workers_text(&self.plan))?;
+        if self.plan.fast_path.is_on() {
+            writeln!(f, "  answer      {}", self.plan.fast_path)?;
+        }
         writeln!(f, "  spread      {}", spread_text(server.spread))?;
         writeln!(f, "  carry by    {}", carrier_text(server.backend, server.uring_replies))?;
         writeln!(f, "  buffer      {} bytes for each socket", server.receive_buffer_bytes)?;
@@ -420,6 +423,7 @@ pub(crate) fn plan_json(plan: &Plan, keys: &KeyFile, addresses: &[Vec<IpAddr>]) 
             "worker_priority": server.worker_priority.map_or(0, |priority| priority.get()),
             "user": server.user,
         },
+        "fast_path": plan.fast_path.to_json(),
         "clock": {
             "steering": clock.steering.word(),
             "drift_file": clock.drift_file,
@@ -441,7 +445,7 @@ pub(crate) fn plan_json(plan: &Plan, keys: &KeyFile, addresses: &[Vec<IpAddr>]) 
             "trusted": keys.keys.iter().map(|one| one.key.id().0).collect::<Vec<_>>(),
             "warnings": keys.warnings.iter().map(problem_json).collect::<Vec<_>>(),
         })),
-        "lan": lan_json(&plan.lan),
+        "lan": plan.lan.to_json(),
         "log": { "level": log_level.word() },
         "local": local.as_ref().map(|local| json!({
             "stratum": local.stratum.get(),
@@ -459,30 +463,6 @@ pub(crate) fn plan_json(plan: &Plan, keys: &KeyFile, addresses: &[Vec<IpAddr>]) 
         }).collect::<Vec<_>>(),
         "limits": crate::config::limits_json(&plan.limits),
         "source": sources.map(|(source, addresses)| source_json(source, addresses)).collect::<Vec<_>>(),
-    })
-}
-
-fn lan_json(lan: &Lan) -> Value {
-    json!({
-        "broadcast": lan.broadcasts.iter().map(|to| json!({
-            "address": to.target.to_string(),
-            "poll": to.poll,
-            "ttl": to.ttl,
-            "key": to.key.map(|key| key.id.0),
-        })).collect::<Vec<_>>(),
-        "broadcast_client": lan.listens.as_ref().map(|listens| json!({
-            "groups": texts(&listens.groups),
-            "delay_s": listens.delay.map_or(0.0, |delay| delay.as_secs_f64()),
-            "authenticate": listens.authenticate,
-        })),
-        "manycast_server": { "groups": texts(&lan.answers) },
-        "manycast_client": lan.asks.iter().map(|asked| json!({
-            "address": asked.group.to_string(),
-            "poll": asked.poll,
-            "ttl": asked.ttl,
-            "servers": asked.servers,
-            "key": asked.key.map(|key| key.id.0),
-        })).collect::<Vec<_>>(),
     })
 }
 

@@ -13,7 +13,7 @@ use timeball_sys::{ListenError, User, check_free, realtime};
 use timeball_time::{Interval, Served};
 
 use crate::config::{Plan, Problem};
-use crate::serve::{Age, load_leap_table};
+use crate::serve::{Age, fast_path_notes, load_leap_table};
 
 /// What would keep a server of `plan` from starting here.
 pub(crate) fn problems(plan: &Plan) -> Vec<Problem> {
@@ -37,7 +37,7 @@ pub(crate) fn notes(plan: &Plan) -> Vec<String> {
     let kept = [&clock.drift_file, &clock.state_file].into_iter().flatten();
     let unkept = kept.filter_map(|file| unwritable(file, user.as_ref()));
     let list = clock.leap_file.as_deref().and_then(leap_note);
-    unkept.chain(list).chain(ports(plan)).collect()
+    unkept.chain(list).chain(ports(plan)).chain(fast_path_notes(plan)).collect()
 }
 
 /// Why `file` cannot be replaced by `user`, or by whoever runs this; `None` if it can.

@@ -261,8 +261,8 @@ fn unknown_names_are_refused_with_the_name_that_was_meant() {
         ("workers = 2\n", "t.toml:1:1: `workers` is no section; write it under [server]"),
         (
             "[nts]\n",
-            "t.toml:1:2: `nts` is no section; remove it, or use one of [server], [clock], [log], \
-             [control], [statistics], [sandbox], [metrics], [local], [[access]], [limits], [keys], \
+            "t.toml:1:2: `nts` is no section; remove it, or use one of [server], [fast_path], [clock], \
+             [log], [control], [statistics], [sandbox], [metrics], [local], [[access]], [limits], [keys], \
              [[source]], [[broadcast]], [broadcast_client], [manycast_server], [[manycast_client]]",
         ),
         (

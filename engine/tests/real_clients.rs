@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Host, chronyd, ntpsec, peer, text};
+use common::{Host, chronyd, chronyd_once, ntpsec, text};
 
 /// Serves this machine's clock at stratum 10.
 const SYNCHRONISED: &str = "[server]\nlisten = [\"127.0.0.1:123\", \"[::1]:123\"]\n";
@@ -17,12 +17,7 @@ fn chronyd_takes_our_time() {
     let host = Host::new();
     let _server = host.serve(SYNCHRONISED);
     for address in ["127.0.0.1", "::1"] {
-        let output = host
-            .command(peer("chrony/usr/sbin/chronyd"))
-            .args(["-Q", "-t", "20", "-f", "/dev/null", "-u", "root"])
-            .arg(format!("server {address} iburst"))
-            .output()
-            .unwrap();
+        let output = chronyd_once(&host, &format!("server {address} iburst"), &[]);
         let said = text(&output);
         assert!(said.contains("System clock wrong by"), "{address}: {said}");
         assert!(output.status.success(), "{address}: {said}");
@@ -41,11 +36,7 @@ fn chronyd_takes_our_time() {
 fn chronyd_refuses_us_while_we_are_unsynchronised() {
     let host = Host::new();
     let _server = host.serve(UNSYNCHRONISED);
-    let output = host
-        .command(peer("chrony/usr/sbin/chronyd"))
-        .args(["-Q", "-t", "30", "-f", "/dev/null", "-u", "root", "server 127.0.0.1 iburst"])
-        .output()
-        .unwrap();
+    let output = chronyd_once(&host, "server 127.0.0.1 iburst", &[]);
     let said = text(&output);
     assert!(said.contains("No suitable source for synchronisation"), "{said}");
     assert!(!output.status.success(), "{said}");

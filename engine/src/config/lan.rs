@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use serde_json::{Value, json};
 use timeball_time::Interval;
 use toml::de::DeTable;
 
@@ -30,6 +31,32 @@ pub struct Lan {
 }
 
 impl Lan {
+    /// For programs, by the names of the file.
+    pub(crate) fn to_json(&self) -> Value {
+        let texts = |groups: &[IpAddr]| groups.iter().map(ToString::to_string).collect::<Vec<_>>();
+        json!({
+            "broadcast": self.broadcasts.iter().map(|to| json!({
+                "address": to.target.to_string(),
+                "poll": to.poll,
+                "ttl": to.ttl,
+                "key": to.key.map(|key| key.id.0),
+            })).collect::<Vec<_>>(),
+            "broadcast_client": self.listens.as_ref().map(|listens| json!({
+                "groups": texts(&listens.groups),
+                "delay_s": listens.delay.map_or(0.0, |delay| delay.as_secs_f64()),
+                "authenticate": listens.authenticate,
+            })),
+            "manycast_server": { "groups": texts(&self.answers) },
+            "manycast_client": self.asks.iter().map(|asked| json!({
+                "address": asked.group.to_string(),
+                "poll": asked.poll,
+                "ttl": asked.ttl,
+                "servers": asked.servers,
+                "key": asked.key.map(|key| key.id.0),
+            })).collect::<Vec<_>>(),
+        })
+    }
+
     /// True if servers may be heard of.
     pub fn finds_sources(&self) -> bool {
         self.listens.is_some() || !self.asks.is_empty()

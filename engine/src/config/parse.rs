@@ -18,6 +18,7 @@ use toml::de::DeTable;
 use super::access::read_access;
 use super::address::{Endpoint, Host, parse_listen};
 use super::clock::read_clock;
+use super::fast_path::read_fast_path;
 use super::keys::{read_key, read_keys, require_keys};
 use super::kind::{Setting, Text, Texts};
 use super::lan::read_lan;
@@ -111,6 +112,7 @@ fn read_plan<'t>(
     let control = document.section(root, &CONTROL).and_then(|section| read_control(&section));
     let statistics = read_statistics(document, root);
     let sandbox = read_sandbox(document, root);
+    let fast_path = read_fast_path(document, root);
     let metrics = read_metrics(document, root);
     let local = document.section(root, &LOCAL).and_then(|section| read_local(&section));
     let access = document.repeated(root, &ACCESS).and_then(|sections| read_access(&sections));
@@ -122,6 +124,7 @@ fn read_plan<'t>(
     let local = (alone || root.contains_key(LOCAL.name)).then_some(local?);
     let plan = Plan {
         server: server?,
+        fast_path: fast_path?,
         clock: clock?,
         local,
         sources,

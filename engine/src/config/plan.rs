@@ -14,6 +14,7 @@ use timeball_wire::KeyId;
 
 use super::access::Access;
 use super::address::Endpoint;
+use super::fast_path::FastPath;
 use super::lan::Lan;
 use super::metrics::Metrics;
 use super::problem::Position;
@@ -30,6 +31,8 @@ use super::statistics::Statistics;
 pub struct Plan {
     /// Sockets and workers.
     pub server: Server,
+    /// What is answered in network drivers.
+    pub fast_path: FastPath,
     /// How the time is kept.
     pub clock: Clock,
     /// The local clock: served at once if there is no source, else as a fallback; `None` for no

@@ -19,7 +19,7 @@ use timeball_sys::realtime;
 use timeball_time::{Interval, NtpTimestamp, Reader, Realtime, Snapshot, Timestamp};
 
 use super::{
-    Answer, Censuses, Clock, Header, Histogram, Local, PastAnswer, Report, Sandbox, Source,
+    Answer, Censuses, Clock, Driver, Header, Histogram, Local, PastAnswer, Report, Sandbox, Source,
     VERSION, Waiting, Work,
 };
 use crate::names::reference;
@@ -42,17 +42,29 @@ pub(crate) struct Shown {
     pub(crate) names: Arc<[String]>,
 }
 
-/// What one worker has done, and whoever worked at its place before.
-#[derive(Clone, Debug, Default)]
+/// What one worker has done, and whoever worked at its place before; or what the driver has.
+#[derive(Clone, Debug)]
 pub(crate) struct Tally {
-    counters: Arc<CachePadded<Counters>>,
+    counted: Counted,
     before: Totals,
+}
+
+/// Who counts.
+#[derive(Clone, Debug)]
+enum Counted {
+    Worker(Arc<CachePadded<Counters>>),
+    Driver(Driver),
 }
 
 impl Tally {
     /// Of the worker that counts in `counters`.
     pub(crate) fn of(counters: Arc<CachePadded<Counters>>) -> Self {
-        Self { counters, before: Totals::default() }
+        Self { counted: Counted::Worker(counters), before: Totals::default() }
+    }
+
+    /// Of the program in `driver`.
+    pub(crate) fn of_driver(driver: Driver) -> Self {
+        Self { counted: Counted::Driver(driver), before: Totals::default() }
     }
 
     /// Counts what another has done before.
@@ -60,15 +72,21 @@ impl Tally {
         self.before += before;
     }
 
-    /// Turns of the worker: it moves if it lives.
+    /// Turns of the worker: it moves if it lives. (A driver has none.)
     pub(crate) fn turns(&self) -> u64 {
-        self.counters.turns()
+        match &self.counted {
+            Counted::Worker(counters) => counters.turns(),
+            Counted::Driver(_) => 0,
+        }
     }
 
     /// The numbers now.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = self.before;
-        totals += self.counters.totals();
+        totals += match &self.counted {
+            Counted::Worker(counters) => counters.totals(),
+            Counted::Driver(driver) => driver.totals(),
+        };
         totals
     }
 }
@@ -125,6 +143,8 @@ pub(crate) struct Witness {
     pub(crate) sandbox: Sandbox,
     /// Of each worker.
     pub(crate) tallies: Vec<Tally>,
+    /// What is answered in network drivers, if anything is to be.
+    pub(crate) driver: Option<Driver>,
     /// Whom they have met.
     pub(crate) censuses: Arc<Censuses>,
     /// What workers read.
@@ -139,7 +159,7 @@ impl Witness {
         let Shown { status, names } = self.board.read()?;
         let totals: Vec<Totals> = self.tallies.iter().map(Tally::totals).collect();
         let mut all = Totals::default();
-        for &more in &totals {
+        for more in totals.iter().copied().chain(self.driver.as_ref().map(Driver::totals)) {
             all += more;
         }
         let (now, snapshot) = (realtime(), *self.clock.refresh());
@@ -164,6 +184,7 @@ impl Witness {
             sources: sources.map(|(one, name)| source(one, name)).collect(),
             clients: work(&all),
             workers: totals.iter().map(work).collect(),
+            fast_path: self.driver.as_ref().map(Driver::report),
             reloads: self.board.reloads.load(Ordering::Relaxed),
             reloads_refused: self.board.reloads_refused.load(Ordering::Relaxed),
             census: self.censuses.read(now, self.started.elapsed().as_secs_f64()),
@@ -344,7 +365,7 @@ fn histogram<const BUCKETS: usize>(
     }
 }
 
-fn occurred<'a, Count: Into<u64>>(
+pub(super) fn occurred<'a, Count: Into<u64>>(
     counts: impl IntoIterator<Item = (&'a str, Count)>,
 ) -> std::collections::BTreeMap<String, u64> {
     let counts = counts.into_iter().map(|(name, count)| (name.to_owned(), count.into()));

@@ -10,6 +10,7 @@
 
 mod census;
 mod draw;
+mod fast_path;
 mod text;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use census::Censuses;
 pub use census::{Census, ClientCounts, Talker, Talkers};
 pub(crate) use draw::{Board, Tally, Witness, work};
+pub(crate) use fast_path::{Driver, lines as fast_path_lines};
+pub use fast_path::{FastInterface, FastPath};
 pub(crate) use text::{headline, sandbox, span, state, text, workers_text};
 
 /// The version of the JSON.
@@ -57,10 +60,13 @@ pub struct Report {
     pub local: Option<Local>,
     /// One for each configured source, in their order.
     pub sources: Vec<Source>,
-    /// All workers together: what clients asked and got.
+    /// All workers together, and the driver: what clients asked and got.
     pub clients: Work,
     /// Each worker.
     pub workers: Vec<Work>,
+    /// What is answered in network drivers; `None`: nothing is to be.
+    #[serde(default)]
+    pub fast_path: Option<FastPath>,
     /// How often the configuration was read again and put into force.
     #[serde(default)]
     pub reloads: u64,

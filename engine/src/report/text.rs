@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Sandbox, Source, Work, census};
+use super::{Report, Sandbox, Source, Work, census, fast_path};
 
 /// All of `report`.
 pub(crate) fn text(report: &Report) -> String {
@@ -13,6 +13,7 @@ pub(crate) fn text(report: &Report) -> String {
         + &clock(report)
         + &confined
         + &sources(report)
+        + &fast_path::text(report)
         + &workers_text(&report.workers)
         + &census::text(&report.census)
 }

@@ -12,7 +12,7 @@ use timeball_sys::probe_uring;
 use super::listen::Listening;
 use crate::config::{Backend, Listen, Plan, Spread, Steering};
 use crate::metrics::MetricsSockets;
-use crate::report::{Sandbox, sandbox};
+use crate::report::{Driver, Sandbox, fast_path_lines, sandbox};
 
 /// The start-up report, gathered while starting.
 pub(super) struct Banner {
@@ -27,6 +27,7 @@ impl Banner {
         control: Option<&Path>,
         confined: &Sandbox,
         page: Option<&MetricsSockets>,
+        driver: Option<&Driver>,
     ) -> Self {
         let mut banner = Self { text: format!("timeball {}\n", env!("CARGO_PKG_VERSION")) };
         banner.line("serving", &serving(plan));
@@ -36,6 +37,9 @@ impl Banner {
             banner.line("note", note);
         }
         banner.line("sandbox", &sandbox(confined));
+        for line in driver.into_iter().flat_map(|driver| fast_path_lines(&driver.report())) {
+            banner.line("driver", &line);
+        }
         if let Some(path) = control {
             banner.line("control", &path.display().to_string());
         }

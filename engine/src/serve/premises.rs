@@ -10,6 +10,7 @@ use timeball_wire::Keys;
 use std::io;
 
 use super::StartError;
+use super::fast_path::{FastPath, Wanted};
 use super::handover::{Inheritance, kept};
 use super::lan::LanSockets;
 use super::listen::Listening;
@@ -29,6 +30,7 @@ pub(super) struct Premises {
     pub(super) has_door: bool,
     pub(super) page: Option<MetricsSockets>,
     pub(super) whereabouts: Whereabouts,
+    pub(super) fast_path: FastPath,
     /// What the discipline is told.
     pub(super) clock: discipline::Config,
 }
@@ -68,8 +70,9 @@ impl Premises {
             None => open_door(plan, user.as_ref(), &mut listening.notes)?,
         };
         let page = open_page(plan, None, beside)?;
+        let fast_path = FastPath::open(Wanted::of(plan, &listening), beside);
         drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
-        Ok(Self { listening, inherited, lan, door, has_door, page, whereabouts, clock })
+        Ok(Self { listening, inherited, lan, door, has_door, page, whereabouts, fast_path, clock })
     }
 }
 

@@ -18,13 +18,14 @@ use timeball_responder::{Policy, Totals};
 use timeball_sys::{ControlSocket, ListenError};
 
 use super::clockwork::Change;
+use super::fast_path::Wanted;
 use super::gatekeeper::Gatekeeper;
 use super::handover::kept;
 use super::lan::{Lan, LanSockets};
 use super::listen::Listening;
 use super::premises::{discipline_config, open_door, open_page};
 use super::running::Running;
-use super::running::{policy, prepare_lan, start_page, watch};
+use super::running::{policy, prepare_lan, start_page, tallies, watch};
 use super::whereabouts::Whereabouts;
 use super::workers::Workers;
 use super::{StartError, fixed, log_import, log_key_warnings, manager, sandbox};
@@ -85,7 +86,8 @@ impl Running {
         let keys = self.read_keys(&loaded)?;
         let mut found =
             differences((&self.setting.plan, &self.setting.keys), (&loaded.plan, &keys));
-        let kept = fixed::keep(&mut loaded.plan, &self.setting.plan, &mut found);
+        let is_driven = self.fast_path.thread().is_some();
+        let kept = fixed::keep(&mut loaded.plan, &self.setting.plan, is_driven, &mut found);
         let mut reloaded = Reloaded { applied: false, differences: found, kept, notes: Vec::new() };
         if dry_run {
             return Ok(reloaded);
@@ -195,6 +197,8 @@ impl Running {
         self.log.set(plan.log_level);
         // Threads that are about to end are not stuck.
         self.watchdog.take().into_iter().for_each(Thread::finish);
+        // Before rules that take the time from somebody, or addresses that are for another time.
+        self.fast_path.change(Wanted::of(&plan, &listening));
         let edition = self.desk.replace(ready.policy);
         let board = Arc::clone(&self.witness.board);
         tell(gatekeeper.start(&self.desk, edition, &board), "the gatekeeper");
@@ -220,7 +224,8 @@ impl Running {
             self.page = page.inspect_err(|error| tracing::error!("{error}")).ok().flatten();
         }
         self.page.iter().for_each(|page| page.adopt(self.witness.clone()));
-        let others = [self.lan.as_ref(), self.page.as_ref().map(MetricsPage::thread)];
+        let page = self.page.as_ref().map(MetricsPage::thread);
+        let others = [self.lan.as_ref(), page, self.fast_path.thread()];
         let watchdog = watch(&self.workers, &self.clockwork, &self.control, others, &self.witness);
         self.watchdog = tell(watchdog, "the watchdog");
         kept::keep(&listening, &self.listening);
@@ -235,7 +240,7 @@ impl Running {
         self.workers.succeed(&done);
         self.witness.tallies = self.workers.tallies();
         self.witness.carriers = self.workers.carriers().map(str::to_owned).collect();
-        self.clockwork.count(self.workers.tallies());
+        self.clockwork.count(tallies(&self.workers, self.fast_path.driver()));
     }
 }
 

@@ -18,6 +18,7 @@ use timeball_wire::Keys;
 
 use super::clockwork::{Clockwork, Timekeeper};
 use super::desk::Desk;
+use super::fast_path::Steward;
 use super::gatekeeper::Gatekeeper;
 use super::handover::{Giving, Word};
 use super::lan::{Lan, LanSockets};
@@ -32,7 +33,7 @@ use crate::config::{KeyFile, Plan};
 use crate::control::{Control, Demand, Door, Operator};
 use crate::given::Given;
 use crate::metrics::{MetricsPage, MetricsSockets};
-use crate::report::{self, Board, Censuses, Sandbox, Witness};
+use crate::report::{self, Board, Censuses, Driver, Sandbox, Tally, Witness};
 use crate::thread::Thread;
 
 /// What the server goes by.
@@ -56,6 +57,7 @@ pub(super) struct Running {
     pub(super) workers: Workers,
     pub(super) clockwork: Timekeeper,
     pub(super) lan: Option<Thread>,
+    pub(super) fast_path: Steward,
     /// Where all of them get their policy.
     pub(super) desk: Arc<Desk>,
     pub(super) gatekeeper: Gatekeeper,
@@ -84,17 +86,15 @@ impl Running {
         premises: Premises,
         legacy: Option<&Legacy>,
     ) -> Result<Self, StartError> {
-        let Premises { listening, lan, door, page, whereabouts, mut clock, .. } = premises;
+        let Premises { listening, lan, door, page, whereabouts, mut fast_path, .. } = premises;
         let Setting { plan, keys, .. } = &setting;
-        if legacy.is_some() {
-            // The predecessor may have steered meanwhile.
-            clock = discipline_config(plan, &keys.keys)?;
-        }
-        let estate = door.as_ref().map(|door| Ok((door.path().to_owned(), door.handle()?)));
-        let estate = estate.transpose().map_err(StartError::system("cannot share a socket"))?;
+        // A predecessor may have steered meanwhile.
+        let clock = legacy.map_or(Ok(premises.clock), |_| discipline_config(plan, &keys.keys))?;
+        let estate = door.as_ref().map(estate).transpose()?;
         let board = Arc::new(Board::default());
-        let clockwork = Clockwork::new(clock, plan, whereabouts, Arc::clone(&board), legacy)
+        let mut clockwork = Clockwork::new(clock, plan, whereabouts, Arc::clone(&board), legacy)
             .map_err(StartError::system("cannot prepare the discipline thread"))?;
+        fast_path.take_mirror().into_iter().for_each(|mirror| clockwork.keep_in(mirror));
         let clock = clockwork.reader();
         let mut gatekeeper = Gatekeeper::new(&plan.access, &Gatekeeper::default());
         let access = gatekeeper.table(&board);
@@ -104,7 +104,8 @@ impl Running {
         let workers = Workers::start(&plan.server, shares, &clock, &desk, &censuses)?;
         let clockwork =
             clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
-        clockwork.count(workers.tallies());
+        let fast_path = fast_path.start()?;
+        clockwork.count(tallies(&workers, fast_path.driver()));
         let lan = prepare_lan(plan, lan, &keys.keys, &desk, &clockwork)
             .and_then(|lan| lan.map(Lan::start).transpose())
             .map_err(StartError::system("cannot start the LAN thread"))?;
@@ -118,6 +119,7 @@ impl Running {
             carriers: workers.carriers().map(str::to_owned).collect(),
             sandbox: setting.confined.clone(),
             tallies: workers.tallies(),
+            driver: fast_path.driver().cloned(),
             censuses: Arc::new(censuses),
             clock,
             board,
@@ -125,7 +127,7 @@ impl Running {
         let control = start_control(&listening, &witness, door, &desk, &summons)
             .map_err(StartError::system("cannot start the control thread"))?;
         let page = start_page(plan, page, &witness)?;
-        let others = [lan.as_ref(), page.as_ref().map(MetricsPage::thread)];
+        let others = [lan.as_ref(), page.as_ref().map(MetricsPage::thread), fast_path.thread()];
         let watchdog = watch(&workers, &clockwork, &control, others, &witness)
             .map_err(StartError::system("cannot start the watchdog"))?;
         Ok(Self {
@@ -135,6 +137,7 @@ impl Running {
             workers,
             clockwork,
             lan,
+            fast_path,
             desk,
             gatekeeper,
             control,
@@ -236,6 +239,8 @@ impl Running {
 
     fn finish(self, end: impl FnOnce(Workers) -> Vec<Totals>) -> ExitCode {
         self.watchdog.into_iter().for_each(Thread::finish);
+        // First: what comes from here on is the workers', and they finish what has come.
+        self.fast_path.finish();
         self.page.into_iter().for_each(MetricsPage::finish);
         self.control.finish();
         self.lan.into_iter().for_each(Thread::finish);
@@ -247,6 +252,18 @@ impl Running {
         drop(self.log);
         ExitCode::SUCCESS
     }
+}
+
+/// Where the control socket is, and a handle of it for a successor.
+fn estate(door: &Door) -> Result<(PathBuf, OwnedFd), StartError> {
+    let handle = door.handle().map_err(StartError::system("cannot share a socket"))?;
+    Ok((door.path().to_owned(), handle))
+}
+
+/// Who counts what is done for clients: the workers and the driver.
+pub(super) fn tallies(workers: &Workers, driver: Option<&Driver>) -> Vec<Tally> {
+    let driver = driver.cloned().map(Tally::of_driver);
+    workers.tallies().into_iter().chain(driver).collect()
 }
 
 /// The LAN thread, if there is anything for it to do.
@@ -292,7 +309,7 @@ pub(super) fn watch(
     workers: &Workers,
     clockwork: &Timekeeper,
     control: &Operator,
-    more: [Option<&Thread>; 2],
+    more: [Option<&Thread>; 3],
     witness: &Witness,
 ) -> io::Result<Thread> {
     let others = [clockwork.thread(), control.thread()].into_iter();

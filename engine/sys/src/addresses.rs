@@ -8,6 +8,7 @@
 //! Must never: believe that no news means no change where the socket was refused; who asks looks again
 //! now and then.
 
+use std::ffi::CStr;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,6 +23,19 @@ use crate::netlink;
 /// # Errors
 /// As the kernel says; a container may forbid netlink altogether.
 pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let named = addresses_by_interface()?.into_iter();
+    let mut addresses: Vec<_> = named.map(|(_, address)| address).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+/// The same with the name of the interface that has it, in no order. (An IPv4 address may be under a label,
+/// `eth0:1`: what stands before the colon is the interface.)
+///
+/// # Errors
+/// As above.
+pub fn addresses_by_interface() -> io::Result<Vec<(String, IpAddr)>> {
     let mut first: *mut libc::ifaddrs = ptr::null_mut();
     // JUSTIFICATION: std does not list interfaces.
     // SAFETY: `first` lives through the call, which writes the head of a list that is ours to free.
@@ -34,15 +48,20 @@ pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
         // JUSTIFICATION: the list is a C structure.
         // SAFETY: not null, and an entry of the list that is only freed below.
         let entry = unsafe { &*next };
-        addresses.extend(address_of(entry));
+        addresses.extend(address_of(entry).map(|address| (name_of(entry), address)));
         next = entry.ifa_next;
     }
     // JUSTIFICATION: as above.
     // SAFETY: the head of the list just made, freed once; no entry is used after this.
     unsafe { libc::freeifaddrs(first) };
-    addresses.sort_unstable();
-    addresses.dedup();
     Ok(addresses)
+}
+
+fn name_of(entry: &libc::ifaddrs) -> String {
+    // JUSTIFICATION: as above.
+    // SAFETY: every entry has a name, which ends with a zero and is kept by the list.
+    let label = unsafe { CStr::from_ptr(entry.ifa_name) }.to_string_lossy();
+    label.split(':').next().unwrap_or_default().to_owned()
 }
 
 fn address_of(entry: &libc::ifaddrs) -> Option<IpAddr> {

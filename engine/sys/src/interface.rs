@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::mac_address::MacAddress;
 use crate::netlink::{IFLA_IFNAME, LINK_LEN, Netlink, attribute, push_attribute};
 
 /// One interface of this thread's network namespace.
@@ -26,8 +27,10 @@ pub struct Interface {
     pub port_of: Option<String>,
     /// The interface it is stacked on (`vlan`), or the other end (`veth`).
     pub below: Option<u32>,
-    /// Frames on it are Ethernet's.
-    pub is_ethernet: bool,
+    /// Which VLAN it is, with tags of 802.1Q; `None`: it is none of those.
+    pub vlan: Option<u16>,
+    /// Its Ethernet address; `None`: frames on it are not Ethernet's.
+    pub station: Option<MacAddress>,
     /// It leads back to this machine.
     pub is_loopback: bool,
     /// The XDP program on it, if it has one.
@@ -105,17 +108,30 @@ impl Interface {
         let attributes = message.get(LINK_LEN..)?;
         let info = attribute(attributes, libc::IFLA_LINKINFO).unwrap_or_default();
         let below = attribute(attributes, libc::IFLA_LINK).and_then(<[u8]>::first_chunk);
+        let station =
+            attribute(attributes, libc::IFLA_ADDRESS).and_then(|octets| octets.try_into().ok());
+        let kind = attribute(info, libc::IFLA_INFO_KIND).map(text);
+        let data =
+            attribute(info, libc::IFLA_INFO_DATA).filter(|_| kind.as_deref() == Some("vlan"));
         Some(Self {
             index,
             name: text(attribute(attributes, IFLA_IFNAME)?),
-            kind: attribute(info, libc::IFLA_INFO_KIND).map(text),
+            kind,
             port_of: attribute(info, libc::IFLA_INFO_SLAVE_KIND).map(text),
             below: below.map(|index| u32::from_ne_bytes(*index)),
-            is_ethernet: hardware == libc::ARPHRD_ETHER,
+            vlan: data.and_then(vlan),
+            station: station.filter(|_| hardware == libc::ARPHRD_ETHER).map(MacAddress::new),
             is_loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
             program: attribute(attributes, libc::IFLA_XDP).and_then(program),
         })
     }
+}
+
+/// Which VLAN the data of one say it is.
+fn vlan(data: &[u8]) -> Option<u16> {
+    let protocol = attribute(data, IFLA_VLAN_PROTOCOL)?;
+    let number = attribute(data, IFLA_VLAN_ID)?.first_chunk()?;
+    (protocol == ETH_P_8021Q.to_be_bytes()).then(|| u16::from_ne_bytes(*number))
 }
 
 /// What `IFLA_XDP` says.
@@ -138,6 +154,8 @@ fn text(data: &[u8]) -> String {
 }
 
 /// linux/if_link.h.
+const IFLA_VLAN_ID: u16 = 1;
+const IFLA_VLAN_PROTOCOL: u16 = 5;
 const IFLA_XDP_FD: u16 = 1;
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_FLAGS: u16 = 3;
@@ -145,6 +163,8 @@ const IFLA_XDP_PROG_ID: u16 = 4;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 const XDP_FLAGS_HW_MODE: u32 = 1 << 3;
+/// linux/if_ether.h.
+const ETH_P_8021Q: u16 = 0x8100;
 /// linux/netlink.h.
 const NLA_F_NESTED: u16 = 1 << 15;
 /// linux/ethtool.h.
@@ -161,7 +181,7 @@ mod tests {
     fn loopback_is_there_and_is_what_it_is() {
         let all = Interface::all().expect("netlink");
         let lo = all.iter().find(|one| one.name == "lo").expect("loopback");
-        assert!(lo.is_loopback && !lo.is_ethernet && lo.program.is_none(), "{lo:?}");
+        assert!(lo.is_loopback && lo.station.is_none() && lo.program.is_none(), "{lo:?}");
         assert_eq!((lo.kind.as_deref(), lo.port_of.as_deref()), (None, None));
         assert_eq!(lo.take_program_off().map_err(|error| error.kind()), Ok(()), "there is none");
     }
@@ -177,12 +197,17 @@ mod tests {
         push_attribute(&mut xdp, IFLA_XDP_ATTACHED, &[2, 0, 0, 0]);
         push_attribute(&mut message, libc::IFLA_XDP | NLA_F_NESTED, &xdp);
         push_attribute(&mut info, libc::IFLA_INFO_KIND, b"vlan");
+        let mut data = Vec::new();
+        push_attribute(&mut data, IFLA_VLAN_PROTOCOL, &[0x81, 0]);
+        push_attribute(&mut data, IFLA_VLAN_ID, &42u16.to_ne_bytes());
+        push_attribute(&mut info, libc::IFLA_INFO_DATA, &data);
         push_attribute(&mut message, libc::IFLA_LINKINFO | NLA_F_NESTED, &info);
         push_attribute(&mut message, libc::IFLA_LINK, &3u32.to_ne_bytes());
         let whole = Interface::parse(&message).expect("whole");
         assert_eq!(whole.program, Some(XdpProgram { id: 9, mode: "generic" }));
         assert_eq!((whole.index, whole.name.as_str(), whole.below), (7, "ntp0", Some(3)));
-        assert!(whole.is_ethernet && whole.kind.as_deref() == Some("vlan"), "{whole:?}");
+        assert_eq!((whole.station, whole.vlan), (None, Some(42)));
+        assert!(whole.kind.as_deref() == Some("vlan"), "{whole:?}");
         for len in 0..message.len() {
             let cut = Interface::parse(&message[..len]);
             assert!(cut.is_none_or(|one| one.name == "ntp0" && one.index == 7), "{len}");

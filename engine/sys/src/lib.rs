@@ -59,7 +59,7 @@ mod wait;
 mod waker;
 pub mod xdp;
 
-pub use addresses::{AddressNews, own_addresses};
+pub use addresses::{AddressNews, addresses_by_interface, own_addresses};
 pub use carrier::{Backend, Carrier, CarrierError};
 pub use client::{ClientSocket, ConnectError};
 pub use clock::{monotonic, precision, reading, realtime};
@@ -71,6 +71,7 @@ pub use kernel_clock::{
     ClockState, KernelClock, ReadClock, RecordingClock, SteerClock, SteerCommand, SteerError,
 };
 pub use lan::LanSocket;
+pub use mac_address::MacAddress;
 pub use message::Received;
 pub use mmsg::MmsgIo;
 pub use open_files::raise_open_files;

@@ -228,7 +228,7 @@ impl<'a> Iterator for Messages<'a> {
         let (kind, flags) = (word(4)?, word(6)?);
         // Too short a length ends the walk, so that each turn takes at least a header.
         let body = self.0.get(HEADER_LEN..len)?;
-        self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
+        self.0 = self.0.get(len.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
         Some(Message { kind, flags, body })
     }
 }
@@ -256,6 +256,7 @@ pub(crate) fn push_attribute(message: &mut Vec<u8>, kind: u16, data: &[u8]) {
     message.extend(((ATTRIBUTE_LEN + data.len()) as u16).to_ne_bytes());
     message.extend(kind.to_ne_bytes());
     message.extend(data);
+    message.resize(message.len().next_multiple_of(ALIGNMENT), 0);
 }
 
 /// The data of the first attribute of `kind`.
@@ -268,7 +269,7 @@ pub(crate) fn attribute(mut bytes: &[u8], kind: u16) -> Option<&[u8]> {
         if found & ATTRIBUTE_KIND == kind {
             return Some(data);
         }
-        bytes = bytes.get(len.next_multiple_of(4)..)?;
+        bytes = bytes.get(len.next_multiple_of(ALIGNMENT)..)?;
     }
 }
 
@@ -279,6 +280,8 @@ const ROUTE_LEN: usize = 12;
 pub(crate) const LINK_LEN: usize = 16;
 const NEIGHBOUR_LEN: usize = 12;
 const ATTRIBUTE_LEN: usize = 4;
+/// Of messages and of attributes.
+const ALIGNMENT: usize = 4;
 /// The two bits above say how the data is to be read.
 const ATTRIBUTE_KIND: u16 = 0x3FFF;
 const NLMSG_ERROR: u16 = libc::NLMSG_ERROR as u16;

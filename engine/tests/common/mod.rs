@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// A namespace that lives as long as this value, with loopback up.
 pub struct Host {
     holder: Child,
+    /// Its root is the machine's, but cannot set a clock.
+    is_root: bool,
 }
 
 impl Host {
@@ -18,17 +20,32 @@ impl Host {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
         command.arg("ip link set lo up && echo up && exec cat");
-        Self { holder: hold(command) }
+        Self { holder: hold(command), is_root: false }
+    }
+
+    /// One for what the root of a namespace may not: to load BPF programs. `None`, and a line why, where the
+    /// machine's may not either.
+    pub fn of_root() -> Option<Self> {
+        if let Err(error) = timeball_sys::xdp::Program::load() {
+            eprintln!("skipped: {error}");
+            return None;
+        }
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sh", "-c", "ip link set lo up && echo up && exec cat"]);
+        Some(Self { holder: hold(command), is_root: true })
     }
 
     /// A command that will run inside.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("nsenter");
-        command
-            .args(["--preserve-credentials", "--user", "--net", "--target"])
-            .arg(self.holder.id().to_string())
-            .arg("--")
-            .arg(program.as_ref());
+        if !self.is_root {
+            command.args(["--preserve-credentials", "--user"]);
+        }
+        command.args(["--net", "--target"]).arg(self.holder.id().to_string()).arg("--");
+        if self.is_root {
+            command.args(["setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time", "--"]);
+        }
+        command.arg(program.as_ref());
         command
     }
 
@@ -43,13 +60,18 @@ impl Host {
     pub fn neighbour(&self, here: &str, there: &str) -> Self {
         let mut command = self.command("unshare");
         command.args(["--net", "sh", "-c", "ip link set lo up && echo up && exec cat"]);
-        let neighbour = Self { holder: hold(command) };
+        let neighbour = Self { holder: hold(command), is_root: self.is_root };
+        self.join(&neighbour, here, there);
+        neighbour
+    }
+
+    /// Joins a neighbour to this one by one more `veth`.
+    pub fn join(&self, neighbour: &Self, here: &str, there: &str) {
         let number = neighbour.holder.id().to_string();
         self.ip(&format!("link add {here} type veth peer name {there} netns {number}"));
-        for (host, device) in [(self, here), (&neighbour, there)] {
+        for (host, device) in [(self, here), (neighbour, there)] {
             host.ip(&format!("link set {device} up"));
         }
-        neighbour
     }
 
     /// Runs `ip` inside.
@@ -418,6 +440,13 @@ pub fn chronyd(host: &Host, directives: &[&str]) -> Daemon {
     daemon.wait_for("Running with root privileges");
     daemon.scratch.push(pid_file);
     daemon
+}
+
+/// chronyd inside, which asks `server` once and sets nothing, with more `directives`.
+pub fn chronyd_once(host: &Host, server: &str, directives: &[&str]) -> Output {
+    let mut command = host.command(peer("chrony/usr/sbin/chronyd"));
+    command.args(["-Q", "-t", "30", "-f", "/dev/null", "-u", "root", server]).args(directives);
+    command.output().unwrap()
 }
 
 /// A Python program of NTPsec's, with its library beside it.

@@ -9,6 +9,7 @@
 
 mod clients;
 mod clock;
+mod fast_path;
 mod lan;
 mod limits;
 mod operation;
@@ -22,6 +23,7 @@ use super::statistics::STATISTICS;
 
 pub(super) use clients::*;
 pub(super) use clock::*;
+pub(super) use fast_path::*;
 pub(super) use lan::*;
 pub(super) use limits::*;
 pub(super) use operation::*;
@@ -30,8 +32,9 @@ pub(crate) use sources::SOURCES_MAX;
 pub(super) use sources::*;
 
 /// Every section, in the order of the example.
-pub(super) static SECTIONS: [&Section; 16] = [
+pub(super) static SECTIONS: [&Section; 17] = [
     &SERVER,
+    &FAST_PATH,
     &CLOCK,
     &LOG,
     &CONTROL,

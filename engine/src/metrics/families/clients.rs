@@ -7,15 +7,22 @@ use crate::metrics::exposition::Exposition;
 use crate::report::{Talkers, Work};
 
 pub(super) static FAMILIES: &[Family] = &[
-    counter("timeball_requests_total", "worker", "Datagrams received.", |seen, out| {
-        each(seen, |worker, work| out.add(&[("worker", worker)], work.received as f64));
-    }),
+    counter(
+        "timeball_requests_total",
+        "worker",
+        "Datagrams received; worker `driver`: those that the fast path has answered.",
+        |seen, out| {
+            each_and_driver(seen, |worker, work| {
+                out.add(&[("worker", worker)], work.received as f64);
+            });
+        },
+    ),
     counter(
         "timeball_replies_total",
         "worker, version",
         "Requests answered, by protocol version.",
         |seen, out| {
-            each(seen, |worker, work| {
+            each_and_driver(seen, |worker, work| {
                 for (version, &count) in (1..).zip(&work.answered_by_version) {
                     let version = i32::to_string(&version);
                     out.add(&[("worker", worker), ("version", &version)], count as f64);
@@ -28,7 +35,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "worker, mode",
         "The same by the mode of the request: client (3), symmetric (1).",
         |seen, out| {
-            each(seen, |worker, work| {
+            each_and_driver(seen, |worker, work| {
                 let symmetric = work.answered_symmetric;
                 let client = work.answered.saturating_sub(symmetric);
                 for (mode, count) in [("client", client), ("symmetric", symmetric)] {
@@ -68,7 +75,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "timeball_replies_unsynchronised_total",
         "worker",
         "Answers that said: not synchronised (leap 3).",
-        |seen, out| noted(seen, out, "unsynchronised"),
+        |seen, out| {
+            each_and_driver(seen, |worker, work| {
+                out.add(&[("worker", worker)], work.noted("unsynchronised") as f64);
+            });
+        },
     ),
     counter(
         "timeball_replies_signed_total",
@@ -113,7 +124,7 @@ pub(super) static FAMILIES: &[Family] = &[
         |seen, out| noted(seen, out, "overloaded_batches"),
     ),
     counter("timeball_sent_total", "worker", "Answers that the kernel has taken.", |seen, out| {
-        each(seen, |worker, work| out.add(&[("worker", worker)], work.sent as f64));
+        each_and_driver(seen, |worker, work| out.add(&[("worker", worker)], work.sent as f64));
     }),
     counter(
         "timeball_send_errors_total",
@@ -182,6 +193,12 @@ pub(super) static FAMILIES: &[Family] = &[
         },
     ),
 ];
+
+/// The same, and for the driver, where there is a fast path.
+fn each_and_driver(seen: &Seen<'_>, mut with: impl FnMut(&str, &Work)) {
+    each(seen, &mut with);
+    seen.report.fast_path.iter().for_each(|fast_path| with("driver", &fast_path.work));
+}
 
 /// For each worker its number and what it has done.
 fn each(seen: &Seen<'_>, mut with: impl FnMut(&str, &Work)) {

@@ -8,6 +8,7 @@
 
 mod clients;
 mod clock;
+mod fast_path;
 mod server;
 mod sources;
 
@@ -66,10 +67,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Family> {
     groups().into_iter().flat_map(|(_, families)| families)
 }
 
-fn groups() -> [(&'static str, &'static [Family]); 4] {
+fn groups() -> [(&'static str, &'static [Family]); 5] {
     [
         ("The server", server::FAMILIES),
         ("Requests and replies", clients::FAMILIES),
+        ("The fast path", fast_path::FAMILIES),
         ("The clock", clock::FAMILIES),
         ("The sources", sources::FAMILIES),
     ]

@@ -21,7 +21,7 @@ use timeball_discipline::{
 };
 use timeball_sys::sandbox::{Role, confine};
 use timeball_sys::{Capability, ClientSocket, KernelClock, Waiter, monotonic, precision, reading};
-use timeball_time::{ClockReading, Publisher, Rate, Reader, Realtime, Timestamp};
+use timeball_time::{ClockReading, Mirror, Publisher, Rate, Reader, Realtime, Timestamp};
 use timeball_wire::Header;
 
 use super::EXIT_THREAD_LOST;
@@ -146,6 +146,11 @@ impl Clockwork {
             boot,
             stop: Arc::new(AtomicBool::new(false)),
         })
+    }
+
+    /// Keeps what workers read in `mirror` as well.
+    pub(super) fn keep_in(&mut self, mirror: impl Mirror + 'static) {
+        self.publisher.set_mirror(Some(Box::new(mirror)));
     }
 
     /// What workers read; it holds what may be served before the thread runs.

@@ -132,7 +132,7 @@ impl Tables {
         let attributes = body.get(LINK_LEN..).unwrap_or_default();
         let number = |kind| attribute(attributes, kind).and_then(number);
         // A VLAN, a bridge, a bond or part of one, a tunnel: there the kernel does more than send.
-        let stands_for_itself = device.is_ethernet
+        let stands_for_itself = device.station.is_some()
             && device.kind.is_none_or(|kind| kind == "veth")
             && device.port_of.is_none()
             && flags & (libc::IFF_NOARP | libc::IFF_LOOPBACK) as u32 == 0;

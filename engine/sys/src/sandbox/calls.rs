@@ -16,6 +16,7 @@ pub(super) fn of(role: Role) -> Vec<c_long> {
         Role::Worker => &[DATAGRAMS, WAITING, RING],
         Role::Discipline => &[DATAGRAMS, SOCKETS, WAITING, CLOCK],
         Role::Network => &[DATAGRAMS, SOCKETS, WAITING],
+        Role::Driver => &[DATAGRAMS, SOCKETS, WAITING, BPF],
         Role::Control => &[DATAGRAMS, SOCKETS, SERVING, WAITING, READING, OLD_READING, WRITING],
         Role::Page => &[DATAGRAMS, SERVING, ENDING, WAITING],
         Role::LookUp => &[DATAGRAMS, SOCKETS, WAITING, READING, OLD_READING, IDENTITY],
@@ -41,6 +42,7 @@ pub(super) fn all() -> Vec<c_long> {
         OLD_WRITING,
         RING,
         CLOCK,
+        BPF,
         IDENTITY,
         STARTING,
     ];
@@ -196,6 +198,9 @@ const RING: &[c_long] = &[libc::SYS_io_uring_enter, libc::SYS_io_uring_register]
 /// To read the kernel clock's state. To change it takes CAP_SYS_TIME besides, which only a discipline thread
 /// that steers has.
 const CLOCK: &[c_long] = &[libc::SYS_clock_adjtime, libc::SYS_adjtimex, libc::SYS_clock_settime];
+
+/// To put a BPF program where it is wanted and amend its tables; which commands, the filter says.
+const BPF: &[c_long] = &[libc::SYS_bpf];
 
 /// To know the machine and oneself, as resolvers want to.
 const IDENTITY: &[c_long] = &[

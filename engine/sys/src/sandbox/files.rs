@@ -71,7 +71,9 @@ pub(super) fn begin(places: &Places) -> Result<String, Unconfined> {
 pub(super) fn narrow(places: &Places, role: Role) -> Result<String, Unconfined> {
     let rules = Ruleset::default().handle_access(AccessFs::from_all(TESTED))?.create()?;
     restrict(match role {
-        Role::Worker | Role::Discipline | Role::Network | Role::Page | Role::Log => rules,
+        Role::Worker | Role::Discipline | Role::Network | Role::Driver | Role::Page | Role::Log => {
+            rules
+        }
         Role::Control => rules
             .add_rules(path_beneath_rules(["/proc"], read()))?
             .add_rules(path_beneath_rules(&places.sockets, write()))?,

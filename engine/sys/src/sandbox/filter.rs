@@ -62,6 +62,9 @@ fn conditions(call: c_long, may_execute: bool) -> io::Result<Vec<SeccompRule>> {
         libc::SYS_socket | libc::SYS_socketpair => {
             FAMILIES.iter().map(|&family| masked(0, u64::from(u32::MAX), family as u64)).collect()
         }
+        libc::SYS_bpf => {
+            BPF_COMMANDS.iter().map(|&command| masked(0, u64::from(u32::MAX), command)).collect()
+        }
         _ => Ok(Vec::new()),
     }
 }
@@ -98,6 +101,10 @@ fn install(program: &BpfProgram, flags: libc::c_ulong) -> io::Result<()> {
 }
 
 const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+/// linux/bpf.h: of programs and maps that are there, elements written and deleted, and a link made to an
+/// interface.
+const BPF_COMMANDS: [u64; 3] = [2, 3, 28];
 
 /// linux/sched.h: the flags of `clone` that say whether it is a thread, and those for new namespaces.
 const CLONE_KIND: u64 = (libc::CLONE_THREAD

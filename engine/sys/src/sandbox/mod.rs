@@ -39,6 +39,8 @@ pub enum Role {
     Discipline,
     /// Makes sockets, and talks over them.
     Network,
+    /// Keeps a BPF program at interfaces; neither it nor a map can be made.
+    Driver,
     /// Answers at sockets of its own, which it makes and removes.
     Control,
     /// Answers those who connect to sockets it has been given.

@@ -1,0 +1,164 @@
+//! Holds the program where it is wanted: at each interface named, as long as there is one of that name.
+//!
+//! Must never: hold it where it may answer wrongly ([`obstacle`](super::obstacle) says where).
+
+use timeball_sys::xdp::{Attached, Mode, Program, XdpError};
+use timeball_sys::{Interface, addresses_by_interface};
+
+use super::Wanted;
+use super::obstacle::obstacle;
+use super::table::endpoints;
+use crate::config::DriverMode;
+use crate::report::{Driver, FastInterface};
+
+/// The program, and where it is.
+#[derive(Debug)]
+pub(super) struct Holder {
+    program: Program,
+    wanted: Wanted,
+    held: Vec<Held>,
+    driver: Driver,
+    /// Looks at which the server that is being replaced may still be in our place.
+    patience: u32,
+}
+
+/// The program at an interface.
+#[derive(Debug)]
+struct Held {
+    name: String,
+    index: u32,
+    attached: Attached,
+}
+
+impl Holder {
+    /// Of `program`, which is nowhere yet.
+    pub(super) fn new(program: Program, wanted: Wanted, driver: Driver, beside: bool) -> Self {
+        let patience = if beside { PATIENCE } else { 0 };
+        Self { program, wanted, held: Vec::new(), driver, patience }
+    }
+
+    /// From now on `wanted` is.
+    pub(super) fn want(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+    }
+
+    /// Whether it is at every interface where it is wanted.
+    pub(super) fn is_content(&self) -> bool {
+        self.wanted.refused.is_some() || self.held.len() == self.wanted.settings.interfaces.len()
+    }
+
+    /// Takes other programs off, if that is wanted. Needs `CAP_NET_ADMIN`.
+    pub(super) fn make_room(&self) {
+        if !self.wanted.settings.replace_foreign || self.patience > 0 {
+            return;
+        }
+        for one in Interface::all().unwrap_or_default() {
+            let Some(program) = one.program.filter(|_| self.is_wanted_at(&one.name)) else {
+                continue;
+            };
+            let (name, id) = (&one.name, program.id);
+            match one.take_program_off() {
+                Ok(()) => tracing::warn!("{name}: took XDP program {id} off, as configured"),
+                Err(error) => tracing::warn!("{name}: XDP program {id} stays: {error}"),
+            }
+        }
+    }
+
+    /// Looks at interfaces and addresses, and sees that all is as it is wanted.
+    pub(super) fn look(&mut self) {
+        let all = match Interface::all() {
+            Ok(all) => all,
+            Err(error) => {
+                let why = format!("cannot look at the interfaces: {error}");
+                return self.show(|_| Some(why.clone()));
+            }
+        };
+        let named = |name: &str| all.iter().find(|one| one.name == name);
+        let mut hindered: Vec<(String, String)> = Vec::new();
+        for name in &self.wanted.settings.interfaces {
+            let why = match (self.wanted.refused, named(name)) {
+                (Some(refused), _) => Some(refused.to_owned()),
+                (None, Some(one)) => obstacle(one, &all),
+                (None, None) => Some(XdpError::NoInterface.to_string()),
+            };
+            hindered.extend(why.map(|why| (name.clone(), why)));
+        }
+        let is_hindered = |name: &str| hindered.iter().any(|(own, _)| own == name);
+        let mode = mode(self.wanted.settings.mode);
+        let wanted = &self.wanted.settings.interfaces;
+        self.held.retain(|held| {
+            // One without a program has lost ours by force.
+            let same = |one: &Interface| one.index == held.index && one.program.is_some();
+            let is_wanted = wanted.contains(&held.name) && !is_hindered(&held.name);
+            is_wanted && held.attached.mode() == mode && named(&held.name).is_some_and(same)
+        });
+        let free: Vec<_> = wanted.iter().filter(|name| !is_hindered(name)).cloned().collect();
+        // Where before whether: it answers from its first frame on.
+        let addresses = addresses_by_interface().unwrap_or_default();
+        let table = endpoints(&free, &all, &addresses, &self.wanted.listening);
+        if let Err(error) = self.program.set_endpoints(table) {
+            self.held.clear();
+            return self.show(|_| Some(error.to_string()));
+        }
+        for one in free.iter().filter_map(|name| named(name)) {
+            if self.held.iter().any(|held| held.index == one.index) {
+                continue;
+            }
+            match self.program.attach(one.index, mode) {
+                Ok(attached) => {
+                    let (name, index) = (one.name.clone(), one.index);
+                    self.held.push(Held { name, index, attached });
+                }
+                Err(error) => hindered.push((one.name.clone(), self.explain(one, &error))),
+            }
+        }
+        self.patience = self.patience.saturating_sub(1);
+        self.show(|name| hindered.iter().find(|(own, _)| own == name).map(|(_, why)| why.clone()));
+    }
+
+    fn explain(&self, one: &Interface, error: &XdpError) -> String {
+        match (error, one.program) {
+            (XdpError::Occupied, _) if self.patience > 0 => WAITING.to_owned(),
+            (XdpError::Occupied, Some(program)) => {
+                format!("{error} (it is program {}, {})", program.id, program.mode)
+            }
+            _ => error.to_string(),
+        }
+    }
+
+    fn is_wanted_at(&self, name: &str) -> bool {
+        self.wanted.settings.interfaces.iter().any(|wanted| wanted == name)
+    }
+
+    /// Shows how it is at each interface; `hindered` says what is in the way, and what is new is logged.
+    fn show(&self, hindered: impl Fn(&str) -> Option<String>) {
+        let mode = mode(self.wanted.settings.mode).name();
+        let names = self.wanted.settings.interfaces.iter();
+        let shown = names.map(|name| FastInterface {
+            name: name.clone(),
+            mode: mode.to_owned(),
+            hindrance: hindered(name),
+        });
+        for one in self.driver.show(shown.collect()) {
+            let name = &one.name;
+            match &one.hindrance {
+                None => {
+                    tracing::info!("{name}: plain requests are answered in the driver ({mode})")
+                }
+                Some(why) if why == WAITING => tracing::info!("{name}: {why}"),
+                Some(why) => tracing::warn!("{name}: workers answer everything: {why}"),
+            }
+        }
+    }
+}
+
+const fn mode(mode: DriverMode) -> Mode {
+    match mode {
+        DriverMode::Native => Mode::Native,
+        DriverMode::Generic => Mode::Generic,
+    }
+}
+
+const WAITING: &str = "waits until the server that is being replaced has left";
+/// That one leaves at once; half a second each.
+const PATIENCE: u32 = 20;
