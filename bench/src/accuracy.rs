@@ -65,7 +65,7 @@ fn measure(
     server: &Server,
     stop: &AtomicBool,
 ) -> Result<Vec<Row>, BenchError> {
-    let seat = Seat { core: options.common.server_core, priority: None };
+    let seat = Seat::on(options.common.server_core);
     let mut sitting = Sitting::begin(place, server, seat, &options.common, stop)?;
     let capacity = sitting.saturate(CAPACITY_S)?.report.answered_per_s();
     eprintln!("{}: capacity {}/s", server.name, thousands(capacity));

@@ -24,6 +24,8 @@ pub struct Cli {
 pub(crate) enum Command {
     /// Everything about everybody side by side: a table, JSON, or a page with charts.
     Report(ReportOptions),
+    /// What several workers carry together, and what many cores and fast networks will.
+    Scaling(ScalingOptions),
     /// Busy time of the server's core per answer, and answers a second, at saturation.
     Throughput(ThroughputOptions),
     /// Goodput when more is offered than can be served, with the worker above its network thread
@@ -159,6 +161,27 @@ pub(crate) struct ReportOptions {
     /// Writes a page with charts, which needs no other file.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+/// Options of `scaling`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ScalingOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    #[command(flatten)]
+    pub(crate) servers: ServerOptions,
+    /// Rounds; everything is measured once in each.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Seconds of each load.
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    pub(crate) duration: f64,
+    /// Most workers at once, each on a core of its own [default: one for each core].
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+    /// Measures nothing, and computes what this result of `scaling --json` means.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
 }
 
 /// Options of `throughput`.

@@ -187,10 +187,10 @@ impl Contender {
     pub(crate) fn command(
         &self,
         address: SocketAddr,
-        seat: Seat,
+        seat: &Seat,
         directory: &Scratch,
     ) -> Result<Vec<String>, BenchError> {
-        let mut words = process::confinement(Some(seat.core), seat.priority);
+        let mut words = process::confinement(Some(&seat.list()), seat.priority);
         match self {
             Self::Echo(kind) => {
                 let program = load::this_program()?;
@@ -230,15 +230,18 @@ impl Contender {
 }
 
 impl Dress {
-    fn config(&self, address: SocketAddr, seat: Seat) -> String {
+    fn config(&self, address: SocketAddr, seat: &Seat) -> String {
         let Self { server, sections, .. } = self;
         let priority =
             seat.priority.map(|it| format!("worker_priority = {it}\n")).unwrap_or_default();
+        // Of several workers each is to get what its own core receives.
+        let spread = if seat.cores.len() > 1 { "spread = \"cpu\"\n" } else { "" };
         // A few generators ask for all the world: what limits cost is measured, what they withhold is not.
         format!(
-            "[server]\nlisten = [\"{address}\"]\nworkers = 1\ncores = [{}]\n{server}{priority}\
+            "[server]\nlisten = [\"{address}\"]\nworkers = {}\ncores = [{}]\n{server}{priority}{spread}\
              [limits]\nmode = \"observe\"\n{sections}",
-            seat.core
+            seat.cores.len(),
+            seat.list()
         )
     }
 }
@@ -286,10 +289,10 @@ mod tests {
     #[test]
     fn the_configuration_says_what_the_run_needs() {
         let address = "127.0.0.1:4567".parse().unwrap();
-        let seat = Seat { core: 3, priority: Some(50) };
+        let seat = Seat { priority: Some(50), ..Seat::on(3) };
         let ring = DRESSES.iter().find(|dress| dress.name == "uring-ring").unwrap();
         assert_eq!(
-            ring.config(address, seat),
+            ring.config(address, &seat),
             "[server]\nlisten = [\"127.0.0.1:4567\"]\nworkers = 1\ncores = [3]\n\
              backend = \"uring\"\nuring_replies = \"ring\"\nworker_priority = 50\n\
              [limits]\nmode = \"observe\"\n"

@@ -107,7 +107,7 @@ fn measure(
     pair.thread_replies(common.client_core, NETWORK_PRIORITY)?;
     let target = SocketAddr::new(SERVER, PORT);
     let mut words = pair.server_prefix();
-    words.extend(confinement(Some(common.server_core), None));
+    words.extend(confinement(Some(&common.server_core.to_string()), None));
     words.extend(server.words(target, pair.server_device())?);
     let mut running = Running::start(&words, false)?;
     let place = Place::Veth(pair);

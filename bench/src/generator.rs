@@ -34,7 +34,7 @@ pub(crate) fn run(options: &GeneratorOptions, stop: &AtomicBool) -> Result<(), B
     };
     let core = options.common.server_core;
     let place = Place::make(On::Veth, Arrivals::ServerCore, core)?;
-    let seat = Seat { core, priority: None };
+    let seat = Seat::on(core);
     let mut sitting = Sitting::begin(&place, server, seat, &options.common, stop)?;
     let base = Spec { duration_s: options.duration, ..sitting.base().clone() };
     let mut rounds = Vec::new();

@@ -28,6 +28,7 @@ mod place;
 mod process;
 mod report;
 mod rounds;
+mod scaling;
 mod server;
 mod sitting;
 mod start;
@@ -64,6 +65,7 @@ pub fn run(cli: Cli) -> ExitCode {
 fn measure(cli: Cli, stop: &AtomicBool) -> Result<(), BenchError> {
     match cli.command {
         Command::Report(options) => report::run(&options, stop),
+        Command::Scaling(options) => scaling::run(&options, stop),
         Command::Throughput(options) => throughput::run(&options, stop),
         Command::Overload(options) => overload::run(&options, stop),
         Command::Accuracy(options) => accuracy::run(&options, stop),

@@ -104,7 +104,7 @@ fn measure(
     for number in 1..=options.rounds {
         let mut reference = None;
         for (server, rounds) in servers.iter().zip(&mut rounds) {
-            let seat = Seat { core, priority };
+            let seat = Seat { priority, ..Seat::on(core) };
             let round = turn(options, &place, server, seat, reference, stop)?;
             reference = reference.or(Some(round.capacity));
             eprintln!(

@@ -97,16 +97,16 @@ impl Drop for Running {
     }
 }
 
-/// What goes before a server's command: it dies with us, cannot set the clock, stays on `core`, and
+/// What goes before a server's command: it dies with us, cannot set the clock, stays on `cores`, and
 /// runs at the real-time `priority`.
-pub(crate) fn confinement(core: Option<usize>, priority: Option<u8>) -> Vec<String> {
+pub(crate) fn confinement(cores: Option<&str>, priority: Option<u8>) -> Vec<String> {
     let mut words = vec!["setpriv".to_owned(), "--pdeathsig".to_owned(), "KILL".to_owned()];
     if crate::host::is_root() {
         words.extend(["--bounding-set".to_owned(), "-sys_time".to_owned()]);
     }
     words.push("--".to_owned());
-    if let Some(core) = core {
-        words.extend(["taskset".to_owned(), "-c".to_owned(), core.to_string()]);
+    if let Some(cores) = cores {
+        words.extend(["taskset", "-c", cores].map(str::to_owned));
     }
     if let Some(priority) = priority {
         words.extend(["chrt".to_owned(), "-f".to_owned(), priority.to_string()]);

@@ -6,10 +6,10 @@
 //!
 //! Must never: give a median without its least and greatest.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Median, least and greatest of one figure over the rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     /// The middle one, or the mean of the middle two.
     pub(crate) median: f64,

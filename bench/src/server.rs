@@ -42,12 +42,24 @@ pub(crate) enum Family {
 }
 
 /// Where and how a server is to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Seat {
-    /// Its core.
-    pub(crate) core: usize,
+    /// Its cores; only timeball has a worker on each.
+    pub(crate) cores: Vec<usize>,
     /// Its real-time priority, for the thread that serves.
     pub(crate) priority: Option<u8>,
+}
+
+impl Seat {
+    /// One core, at the usual priority.
+    pub(crate) fn on(core: usize) -> Self {
+        Self { cores: vec![core], priority: None }
+    }
+
+    /// The cores, as taskset and timeball's settings list them.
+    pub(crate) fn list(&self) -> String {
+        self.cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+    }
 }
 
 impl Server {
@@ -102,7 +114,7 @@ impl Server {
     ) -> Result<Seated, BenchError> {
         let address = place.address(self.fixed_port())?;
         let directory = Scratch::make()?;
-        let own = self.contender.command(address, seat, &directory)?;
+        let own = self.contender.command(address, &seat, &directory)?;
         let words: Vec<String> = place.server_prefix().into_iter().chain(own).collect();
         let mut process = Running::start(&words, false)?;
         let spec = Spec {

@@ -114,7 +114,7 @@ fn turn(
     server: &Server,
     stop: &AtomicBool,
 ) -> Result<Outcome, BenchError> {
-    let seat = Seat { core: options.common.server_core, priority: None };
+    let seat = Seat::on(options.common.server_core);
     let mut sitting = Sitting::begin(place, server, seat, &options.common, stop)?;
     sitting.saturate(WARM_UP_S)?;
     sitting.saturate(options.duration)

@@ -2,8 +2,7 @@
 //!
 //! Must never: let the count depend on which machine counts.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use crate::valgrind::{REMEDY, valgrind};
 
 /// Instructions of one turn of the case called `name`.
 pub(crate) fn instructions(name: &str) -> Result<f64, String> {
@@ -33,16 +32,5 @@ fn count(name: &str, turns: u32) -> Result<u64, String> {
     }
 }
 
-/// The one that `tests/peers` unpacked, or else the system's.
-fn valgrind() -> Command {
-    let unpacked = std::env::var_os("TIMEBALL_PEERS").map(PathBuf::from);
-    let unpacked = unpacked.map(|peers| peers.join("valgrind/usr")).filter(|usr| usr.is_dir());
-    let Some(usr) = unpacked else { return Command::new("valgrind") };
-    let mut command = Command::new(usr.join("bin/valgrind"));
-    command.env("VALGRIND_LIB", usr.join(Path::new("libexec/valgrind")));
-    command
-}
-
 const FEW: u32 = 50;
 const MANY: u32 = 550;
-const REMEDY: &str = "install it, or set TIMEBALL_PEERS to what tests/peers prints";

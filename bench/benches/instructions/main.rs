@@ -18,6 +18,8 @@ mod callgrind;
 mod cases;
 #[path = "../fixture/mod.rs"]
 mod fixture;
+#[path = "../fixture/valgrind.rs"]
+mod valgrind;
 
 use std::process::ExitCode;
 

@@ -153,7 +153,7 @@ impl Candidate<'_> {
         plan: &Plan,
         stop: &AtomicBool,
     ) -> Result<(), BenchError> {
-        let seat = Seat { core: options.common.server_core, priority: None };
+        let seat = Seat::on(options.common.server_core);
         let turn = Sitting::begin(self.place, self.server, seat, &options.common, stop)
             .and_then(|mut sitting| Turn::of(&mut sitting, plan, self.on));
         match turn {
