@@ -145,8 +145,8 @@ pub(crate) struct ReportOptions {
     /// Networks to measure on [default: loopback, and veth if root].
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) on: Vec<On>,
-    /// Rounds at most; every server runs once in each on each network. None is begun that would end later
-    /// than ten minutes after the first.
+    /// Rounds at most; every server runs once in each on each network. None is begun that would end
+    /// later than ten minutes after the first.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
     /// Seconds of each load.
@@ -203,6 +203,11 @@ pub(crate) struct ThroughputOptions {
     /// On veth, leave the receiving to the clients' core instead of the server's.
     #[arg(long)]
     pub(crate) receive_on_client_core: bool,
+    /// On veth, leave it to a kernel thread on the server's core (threaded NAPI), at this real-time
+    /// priority.
+    #[arg(long, conflicts_with = "receive_on_client_core", value_name = "PRIORITY")]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=98))]
+    pub(crate) receive_in_thread: Option<u8>,
 }
 
 /// Options of `overload`.

@@ -53,12 +53,24 @@ pub(crate) struct Dress {
 }
 
 /// Every way of serving. Another one is another row.
-static DRESSES: [Dress; 4] = [
+static DRESSES: [Dress; 6] = [
     Dress { name: "mmsg", server: "backend = \"mmsg\"\n", sections: "", signed: false },
     Dress { name: "uring", server: "backend = \"uring\"\n", sections: "", signed: false },
     Dress {
         name: "uring-ring",
         server: "backend = \"uring\"\nuring_replies = \"ring\"\n",
+        sections: "",
+        signed: false,
+    },
+    Dress {
+        name: "mmsg-packet",
+        server: "backend = \"mmsg\"\ntransmit = \"packet\"\n",
+        sections: "",
+        signed: false,
+    },
+    Dress {
+        name: "mmsg-xdp",
+        server: "backend = \"mmsg\"\ntransmit = \"xdp\"\n",
         sections: "",
         signed: false,
     },

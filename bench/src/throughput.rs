@@ -87,8 +87,11 @@ fn measure(
     stop: &AtomicBool,
 ) -> Result<Results, BenchError> {
     let common = &options.common;
-    let arrivals =
-        if options.receive_on_client_core { Arrivals::Sender } else { Arrivals::ServerCore };
+    let arrivals = match options.receive_in_thread {
+        Some(priority) => Arrivals::Thread(priority),
+        None if options.receive_on_client_core => Arrivals::Sender,
+        None => Arrivals::ServerCore,
+    };
     let place = Place::make(on, arrivals, common.server_core)?;
     let mut rounds: Vec<Vec<Outcome>> = vec![Vec::new(); servers.len()];
     for round in 1..=options.rounds {

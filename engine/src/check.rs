@@ -17,8 +17,8 @@ use timeball_responder::Restrictions;
 
 use crate::config::{
     Access, Backend, Clock, ConfigError, Family, Host, KeyFile, LeapMode, Listen, Machine, Metrics,
-    Plan, Position, Problem, Source, Spread, Statistics, Steering, UringReplies, Whom, Words,
-    example,
+    Plan, Position, Problem, Server, Source, Spread, Statistics, Steering, UringReplies, Whom,
+    Words, example,
 };
 use crate::given::{Given, Loaded};
 use crate::import::Imported;
@@ -185,7 +185,7 @@ impl fmt::Display for Report {
             writeln!(f, "  answer      {}", self.plan.fast_path)?;
         }
         writeln!(f, "  spread      {}", spread_text(server.spread))?;
-        writeln!(f, "  carry by    {}", carrier_text(server.backend, server.uring_replies))?;
+        writeln!(f, "  carry by    {}{}", carrier_text(server), server.transmit.about())?;
         writeln!(f, "  buffer      {} bytes for each socket", server.receive_buffer_bytes)?;
         let user = server.user.as_deref().map_or("stay the user that starts it".into(), |user| {
             format!("be {user:?} once its sockets are open")
@@ -293,13 +293,13 @@ fn spread_text(spread: Spread) -> &'static str {
     }
 }
 
-fn carrier_text(backend: Backend, replies: UringReplies) -> String {
-    let ring = match replies {
+fn carrier_text(server: &Server) -> String {
+    let ring = match server.uring_replies {
         UringReplies::Auto => "io_uring",
         UringReplies::Ring => "io_uring, replies by it too",
         UringReplies::Sendmmsg => "io_uring, replies by sendmmsg",
     };
-    match backend {
+    match server.backend {
         Backend::Auto => format!("{ring}; or recvmmsg and sendmmsg where that is not allowed"),
         Backend::Uring => ring.into(),
         Backend::Mmsg => "recvmmsg and sendmmsg".into(),
@@ -417,7 +417,7 @@ pub(crate) fn plan_json(plan: &Plan, keys: &KeyFile, addresses: &[Vec<IpAddr>]) 
             "workers": server.workers(),
             "cores": server.cores,
             "backend": server.backend.word(),
-            "uring_replies": server.uring_replies.word(),
+            "uring_replies": server.uring_replies.word(), "transmit": server.transmit.word(),
             "spread": server.spread.word(),
             "receive_buffer_bytes": server.receive_buffer_bytes,
             "worker_priority": server.worker_priority.map_or(0, |priority| priority.get()),

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use timeball::check;
 use timeball::config::{
-    Backend, Family, Host, LeapMode, Listen, LogLevel, Machine, Plan, Spread, Steering,
+    Backend, Family, Host, LeapMode, Listen, LogLevel, Machine, Plan, Spread, Steering, Transmit,
     UringReplies, example,
 };
 use timeball_time::{Interval, Smear, Stratum};
@@ -85,6 +85,7 @@ fn nothing_configured_means_the_documented_defaults() {
     assert_eq!(plan.server.cores, [0, 1]);
     assert_eq!(plan.server.backend, Backend::Auto);
     assert_eq!(plan.server.uring_replies, UringReplies::Auto);
+    assert_eq!(plan.server.transmit, Transmit::Socket);
     assert_eq!(plan.server.spread, Spread::SourceAddress);
     assert_eq!(plan.server.receive_buffer_bytes, 256 << 10);
     assert_eq!(plan.server.worker_priority, None);
@@ -108,8 +109,8 @@ fn nothing_configured_means_the_documented_defaults() {
 fn every_setting_arrives_in_the_plan() {
     let plan = plan(
         "[server]\nlisten = [\"192.0.2.7:1123\", \"::1\"]\ncores = [1]\nbackend = \"uring\"\n\
-         uring_replies = \"sendmmsg\"\nspread = \"cpu\"\nreceive_buffer_bytes = 65_536\n\
-         worker_priority = 50\nuser = \"ntp\"\n\
+         uring_replies = \"sendmmsg\"\ntransmit = \"xdp\"\nspread = \"cpu\"\n\
+         receive_buffer_bytes = 65_536\nworker_priority = 50\nuser = \"ntp\"\n\
          listen_smeared = [\"192.0.2.7:124\"]\nsmear_s = 7200\n\
          [clock]\nsteering = \"kernel\"\ndrift_file = \"/var/lib/drift\"\nstep_threshold_s = 0.5\n\
          step_limit = 3\nmax_root_distance_s = 3\npanic_threshold_s = 0\n\
@@ -127,6 +128,7 @@ fn every_setting_arrives_in_the_plan() {
     assert_eq!(plan.server.cores, [1]);
     assert_eq!(plan.server.backend, Backend::Uring);
     assert_eq!(plan.server.uring_replies, UringReplies::Sendmmsg);
+    assert_eq!(plan.server.transmit, Transmit::Xdp);
     assert_eq!(plan.server.spread, Spread::Cpu);
     assert_eq!(plan.server.receive_buffer_bytes, 65_536);
     assert_eq!(plan.server.worker_priority, NonZeroU8::new(50));
@@ -151,7 +153,7 @@ fn every_setting_arrives_in_the_plan() {
     assert_eq!(rule.words(), [vec!["time", "query"], vec!["key"]]);
     let [first, second] = &plan.sources[..] else { panic!("two sources") };
     assert_eq!(first.endpoint.host, Host::Name("ntp1.example.net".into()));
-    assert_eq!((first.endpoint.port, first.position.line), (123, 33));
+    assert_eq!((first.endpoint.port, first.position.line), (123, 34));
     assert!(first.iburst && !first.prefer);
     assert_eq!((first.poll.min(), first.poll.max(), first.family), (6, 10, Family::Any));
     assert_eq!(second.endpoint.to_string(), "[2001:db8::1]:456");
@@ -405,6 +407,11 @@ fn contradictions_are_refused_where_they_stand() {
         (
             "[server]\nbackend = \"mmsg\"\nuring_replies = \"ring\"\n",
             "t.toml:3:17: `uring_replies = \"ring\"` has no meaning with `backend = \"mmsg\"`; \
+             leave one of the two out",
+        ),
+        (
+            "[server]\nuring_replies = \"ring\"\ntransmit = \"packet\"\n",
+            "t.toml:2:17: `uring_replies = \"ring\"` has no meaning with `transmit = \"packet\"`; \
              leave one of the two out",
         ),
         (

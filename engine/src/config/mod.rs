@@ -37,7 +37,8 @@ pub(crate) use limits::{limits_json, limits_text};
 pub use metrics::Metrics;
 pub use plan::{
     Backend, Clock, Control, Family, KeyFormat, KeySettings, KeyUse, LeapMode, Listen, Local,
-    LogLevel, Machine, Plan, PollRange, Server, Source, Spread, Steering, UringReplies, Words,
+    LogLevel, Machine, Plan, PollRange, Server, Source, Spread, Steering, Transmit, UringReplies,
+    Words,
 };
 pub use problem::{ConfigError, Position, Problem, Problems};
 pub use sandbox::SandboxMode;

@@ -25,7 +25,8 @@ use super::lan::read_lan;
 use super::limits::read_limits;
 use super::metrics::read_metrics;
 use super::plan::{
-    Backend, Control, Family, Listen, Local, Machine, Plan, PollRange, Server, Source, UringReplies,
+    Backend, Control, Family, Listen, Local, Machine, Plan, PollRange, Server, Source, Transmit,
+    UringReplies,
 };
 use super::problem::{ConfigError, Position, Problem, Problems};
 use super::sandbox::read_sandbox;
@@ -149,7 +150,8 @@ fn read_server(section: &SectionReader<'_, '_>, machine: &Machine) -> Result<Ser
     let smear = section.seconds(&SMEAR_S);
     let cores = read_cores(section, machine);
     let backend = section.choice(&BACKEND);
-    let uring_replies = read_uring_replies(section, &backend);
+    let transmit = section.choice(&TRANSMIT);
+    let uring_replies = read_uring_replies(section, &backend, &transmit);
     let spread = section.choice(&SPREAD);
     let receive_buffer_bytes = section.whole(&RECEIVE_BUFFER_BYTES);
     let worker_priority = section.whole(&WORKER_PRIORITY);
@@ -161,6 +163,7 @@ fn read_server(section: &SectionReader<'_, '_>, machine: &Machine) -> Result<Ser
         cores: cores?,
         backend: backend?.value,
         uring_replies: uring_replies?,
+        transmit: transmit?.value,
         spread: spread?.value,
         receive_buffer_bytes: receive_buffer_bytes?.value as usize,
         worker_priority: NonZeroU8::new(worker_priority?.value as u8),
@@ -239,14 +242,19 @@ fn read_cores(section: &SectionReader<'_, '_>, machine: &Machine) -> Result<Vec<
 fn read_uring_replies(
     section: &SectionReader<'_, '_>,
     backend: &Result<Found<Backend>, Noted>,
+    transmit: &Result<Found<Transmit>, Noted>,
 ) -> Result<UringReplies, Noted> {
     let replies = section.choice(&URING_REPLIES)?;
-    match (backend, replies.position) {
-        (Ok(Found { value: Backend::Mmsg, .. }), Some(position))
-            if replies.value != UringReplies::Auto =>
-        {
+    let other = match (backend, transmit) {
+        (Ok(Found { value: Backend::Mmsg, .. }), _) => Some(section.as_written(&BACKEND)),
+        (_, Ok(Found { value: Transmit::Socket, .. }) | Err(_)) => None,
+        (_, Ok(_)) if replies.value == UringReplies::Sendmmsg => None,
+        (_, Ok(_)) => Some(section.as_written(&TRANSMIT)),
+    };
+    match (other, replies.position) {
+        (Some(other), Some(position)) if replies.value != UringReplies::Auto => {
             let written = section.as_written(&URING_REPLIES);
-            let cause = format!("`{written}` has no meaning with `backend = \"mmsg\"`");
+            let cause = format!("`{written}` has no meaning with `{other}`");
             Err(section.note(position, cause, "leave one of the two out"))
         }
         _ => Ok(replies.value),

@@ -94,6 +94,8 @@ pub struct Server {
     /// How replies leave when requests come by io_uring; [`UringReplies::Auto`] with
     /// [`Backend::Mmsg`].
     pub uring_replies: UringReplies,
+    /// How replies leave: not by the ring unless [`Transmit::Socket`].
+    pub transmit: Transmit,
     /// Which worker gets which packet.
     pub spread: Spread,
     /// Receive buffer of each socket, in bytes.
@@ -335,6 +337,33 @@ pub enum UringReplies {
 impl Words for UringReplies {
     const WORDS: &'static [(&'static str, Self)] =
         &[("auto", Self::Auto), ("ring", Self::Ring), ("sendmmsg", Self::Sendmmsg)];
+}
+
+/// How replies leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// By their sockets.
+    Socket,
+    /// By AF_XDP where the way is plain.
+    Xdp,
+    /// By AF_PACKET where the way is plain.
+    Packet,
+}
+
+impl Transmit {
+    /// What it adds to how datagrams are carried, in words.
+    pub(crate) const fn about(self) -> &'static str {
+        match self {
+            Self::Socket => "",
+            Self::Xdp => "; replies by AF_XDP where the way is plain",
+            Self::Packet => "; replies by AF_PACKET where the way is plain",
+        }
+    }
+}
+
+impl Words for Transmit {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("socket", Self::Socket), ("xdp", Self::Xdp), ("packet", Self::Packet)];
 }
 
 /// Which worker gets which packet.

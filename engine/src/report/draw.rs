@@ -17,6 +17,7 @@ use timeball_responder::{
 };
 use timeball_sys::realtime;
 use timeball_time::{Interval, NtpTimestamp, Reader, Realtime, Snapshot, Timestamp};
+use timeball_wire::Fallback;
 
 use super::{
     Answer, Censuses, Clock, Driver, Header, Histogram, Local, PastAnswer, Report, Sandbox, Source,
@@ -335,21 +336,31 @@ pub(crate) fn work(totals: &Totals) -> Work {
         unanswered_by_reason: occurred(
             totals.drops_by_reason().map(|(reason, count)| (reason.name(), count)),
         ),
-        noted: occurred([
-            ("unsynchronised", totals.unsynchronised),
-            ("signed", totals.signed),
-            ("crypto_nak", totals.crypto_naks),
-            ("kisses", totals.limiter.kisses),
-            ("unstamped", totals.unstamped),
-            ("send_full", totals.io.send_full),
-            ("send_refused", totals.io.send_refused),
-            ("frames_exhausted", totals.io.frames_exhausted),
-            ("limited_answered_by_chance", totals.limiter.leaked),
-            ("limited_if_it_were_on", totals.limiter.observed),
-            ("clients_forgotten", totals.limiter.forgotten),
-            ("overloaded_batches", totals.limiter.overloaded),
-        ]),
+        noted: occurred(noted(totals)),
     }
+}
+
+/// What else happened, and how often.
+fn noted(totals: &Totals) -> impl Iterator<Item = (String, u64)> {
+    let io = &totals.io;
+    let fallbacks = Fallback::ALL.into_iter().zip(io.by_socket);
+    let fallbacks = fallbacks.map(|(why, count)| (format!("by_socket_{}", why.name()), count));
+    let others = [
+        ("unsynchronised", totals.unsynchronised),
+        ("signed", totals.signed),
+        ("crypto_nak", totals.crypto_naks),
+        ("kisses", totals.limiter.kisses),
+        ("unstamped", totals.unstamped),
+        ("sent_raw", io.raw),
+        ("send_full", io.send_full),
+        ("send_refused", io.send_refused),
+        ("frames_exhausted", io.frames_exhausted),
+        ("limited_answered_by_chance", totals.limiter.leaked),
+        ("limited_if_it_were_on", totals.limiter.observed),
+        ("clients_forgotten", totals.limiter.forgotten),
+        ("overloaded_batches", totals.limiter.overloaded),
+    ];
+    others.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(fallbacks)
 }
 
 /// `distribution` with its `bounds`, of which a unit has `parts`.
@@ -365,9 +376,9 @@ fn histogram<const BUCKETS: usize>(
     }
 }
 
-pub(super) fn occurred<'a, Count: Into<u64>>(
-    counts: impl IntoIterator<Item = (&'a str, Count)>,
+pub(super) fn occurred<Name: Into<String>, Count: Into<u64>>(
+    counts: impl IntoIterator<Item = (Name, Count)>,
 ) -> std::collections::BTreeMap<String, u64> {
-    let counts = counts.into_iter().map(|(name, count)| (name.to_owned(), count.into()));
+    let counts = counts.into_iter().map(|(name, count)| (name.into(), count.into()));
     counts.filter(|(_, count)| *count > 0).collect()
 }

@@ -28,11 +28,15 @@ impl Banner {
         confined: &Sandbox,
         page: Option<&MetricsSockets>,
         driver: Option<&Driver>,
+        has_exits: bool,
     ) -> Self {
         let mut banner = Self { text: format!("timeball {}\n", env!("CARGO_PKG_VERSION")) };
         banner.line("serving", &serving(plan));
         banner.line("listening", &listening.names().join("  "));
         banner.line("workers", &workers(plan, listening.receive_buffer_bytes()));
+        if let (Some(transmit), true) = (plan.server.transmit.raw(), has_exits) {
+            banner.line("transmit", &format!("replies by {transmit}, {BYPASSED}"));
+        }
         for note in &listening.notes {
             banner.line("note", note);
         }
@@ -72,6 +76,9 @@ impl Banner {
         let _ = writeln!(self.text, "  {key:9}  {value}");
     }
 }
+
+/// What the operator must know of replies that leave around the kernel's IP layer.
+const BYPASSED: &str = "not seen by netfilter's output rules (NAT!), queueing disciplines or IPsec";
 
 fn serving(plan: &Plan) -> String {
     if plan.sources.is_empty() {

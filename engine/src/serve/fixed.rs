@@ -32,12 +32,13 @@ pub(super) fn keep(
 type Keep = fn(&mut Plan, &Plan);
 
 /// Section, setting, and how it is kept.
-const FIXED: [(&str, &str, Keep); 8] = [
+const FIXED: [(&str, &str, Keep); 9] = [
     ("server", "cores", |new, old| new.server.cores.clone_from(&old.server.cores)),
     ("server", "spread", |new, old| new.server.spread = old.server.spread),
     ("server", "receive_buffer_bytes", |new, old| {
         new.server.receive_buffer_bytes = old.server.receive_buffer_bytes;
     }),
+    ("server", "transmit", |new, old| new.server.transmit = old.server.transmit),
     ("server", "worker_priority", |new, old| {
         new.server.worker_priority = old.server.worker_priority;
     }),

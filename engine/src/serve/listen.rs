@@ -15,7 +15,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use timeball_sys::{ControlSocket, ListenError, ListenGroup, ListenOptions, ServerSocket, listen};
+use timeball_sys::{
+    ControlSocket, Exit, Exits, ListenError, ListenGroup, ListenOptions, ServerSocket, listen,
+};
 
 use crate::config::{Listen, Server};
 
@@ -107,11 +109,12 @@ impl Listening {
         sockets.map(ControlSocket::try_clone).collect()
     }
 
-    /// What each worker serves: handles of the sockets for UTC of each core, then of those for smeared time.
+    /// What each worker serves: handles of the sockets for UTC of each core, then of those for smeared time;
+    /// with what its replies leave by besides, of `exits`.
     ///
     /// # Errors
     /// When the process may open no more file descriptors.
-    pub(super) fn shares(&self) -> io::Result<Vec<Share>> {
+    pub(super) fn shares(&self, exits: Option<&Exits>) -> io::Result<Vec<Share>> {
         let mut shares = Vec::new();
         for smeared in [false, true] {
             let places = || self.places.iter().filter(move |place| place.smeared == smeared);
@@ -119,7 +122,8 @@ impl Listening {
             for worker in 0..workers {
                 let own = places().filter_map(|place| place.group.sockets.get(worker));
                 let sockets = own.map(ServerSocket::try_clone).collect::<io::Result<_>>()?;
-                shares.push(Share { sockets, smeared });
+                let exit = exits.map(|exits| exits.of(shares.len())).transpose()?;
+                shares.push(Share { sockets, exit, smeared });
             }
         }
         Ok(shares)
@@ -150,6 +154,8 @@ impl Listening {
 pub(super) struct Share {
     /// One of every group.
     pub(super) sockets: Vec<ServerSocket>,
+    /// What replies leave by besides, and how that is called.
+    pub(super) exit: Option<(Exit, String)>,
     /// In smeared time.
     pub(super) smeared: bool,
 }

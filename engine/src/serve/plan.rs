@@ -11,7 +11,9 @@ use timeball_discipline::limits::SOURCES_MAX;
 use timeball_discipline::{Config, LocalConfig, SourceConfig, Steering, Target};
 use timeball_wire::Keys;
 
-use crate::config::{Backend, Host, LeapMode, LogLevel, Plan, Source, Spread, UringReplies};
+use crate::config::{
+    Backend, Host, LeapMode, LogLevel, Plan, Source, Spread, Transmit, UringReplies,
+};
 
 impl Plan {
     /// How many places there are for servers that are heard of.
@@ -101,6 +103,17 @@ impl From<UringReplies> for timeball_sys::ReplyPath {
             UringReplies::Auto => Self::default(),
             UringReplies::Ring => Self::Ring,
             UringReplies::Sendmmsg => Self::Sendmmsg,
+        }
+    }
+}
+
+impl Transmit {
+    /// Around the kernel's IP layer how; `None`: not at all.
+    pub(super) const fn raw(self) -> Option<timeball_sys::Transmit> {
+        match self {
+            Self::Socket => None,
+            Self::Xdp => Some(timeball_sys::Transmit::Xdp),
+            Self::Packet => Some(timeball_sys::Transmit::Packet),
         }
     }
 }

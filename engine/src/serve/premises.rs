@@ -4,7 +4,9 @@
 //! Must never: start a thread; privileges belong to threads, and are given up before there is a second one.
 
 use timeball_discipline as discipline;
-use timeball_sys::{Capability, KernelClock, Passed, ReadClock, SteerError, User, drop_privileges};
+use timeball_sys::{
+    Capability, Exits, KernelClock, Passed, Pilot, ReadClock, SteerError, User, drop_privileges,
+};
 use timeball_wire::Keys;
 
 use std::io;
@@ -14,6 +16,7 @@ use super::fast_path::{FastPath, Wanted};
 use super::handover::{Inheritance, kept};
 use super::lan::LanSockets;
 use super::listen::Listening;
+use super::pilot;
 use super::whereabouts::Whereabouts;
 use crate::config::{KeyFile, Plan, Steering};
 use crate::control::{Door, DoorError};
@@ -29,6 +32,8 @@ pub(super) struct Premises {
     /// The control socket is the predecessor's.
     pub(super) has_door: bool,
     pub(super) page: Option<MetricsSockets>,
+    /// What replies leave by besides their sockets.
+    pub(super) exits: Option<(Exits, Pilot)>,
     pub(super) whereabouts: Whereabouts,
     pub(super) fast_path: FastPath,
     /// What the discipline is told.
@@ -70,9 +75,21 @@ impl Premises {
             None => open_door(plan, user.as_ref(), &mut listening.notes)?,
         };
         let page = open_page(plan, None, beside)?;
+        let exits = pilot::open(plan, &mut listening.notes);
         let fast_path = FastPath::open(Wanted::of(plan, &listening), beside);
         drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
-        Ok(Self { listening, inherited, lan, door, has_door, page, whereabouts, fast_path, clock })
+        Ok(Self {
+            listening,
+            inherited,
+            lan,
+            door,
+            has_door,
+            page,
+            exits,
+            whereabouts,
+            fast_path,
+            clock,
+        })
     }
 }
 

@@ -169,7 +169,9 @@ impl Running {
         {
             return Ok(None);
         }
-        let shares = listening.shares().map_err(StartError::system("cannot share the sockets"))?;
+        let shares = listening
+            .shares(self.exits.as_ref())
+            .map_err(StartError::system("cannot share the sockets"))?;
         let (clock, censuses) = (self.clockwork.reader(), &self.witness.censuses);
         Ok(Some(Workers::start(&plan.server, shares, &clock, &self.desk, censuses)?))
     }
@@ -225,7 +227,7 @@ impl Running {
         }
         self.page.iter().for_each(|page| page.adopt(self.witness.clone()));
         let page = self.page.as_ref().map(MetricsPage::thread);
-        let others = [self.lan.as_ref(), page, self.fast_path.thread()];
+        let others = [self.lan.as_ref(), page, self.fast_path.thread(), self.pilot.as_ref()];
         let watchdog = watch(&self.workers, &self.clockwork, &self.control, others, &self.witness);
         self.watchdog = tell(watchdog, "the watchdog");
         kept::keep(&listening, &self.listening);

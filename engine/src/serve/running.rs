@@ -14,6 +14,8 @@ use std::time::Instant;
 
 use timeball_discipline::Legacy;
 use timeball_responder::{Access, Limits, Policy, Totals};
+use timeball_sys::Exits;
+use timeball_time::Reader;
 use timeball_wire::Keys;
 
 use super::clockwork::{Clockwork, Timekeeper};
@@ -24,6 +26,7 @@ use super::handover::{Giving, Word};
 use super::lan::{Lan, LanSockets};
 use super::listen::Listening;
 use super::log::Log;
+use super::pilot;
 use super::premises::{Premises, discipline_config};
 use super::summons::{Call, Summons};
 use super::watchdog::{Patient, Watchdog};
@@ -63,6 +66,9 @@ pub(super) struct Running {
     pub(super) gatekeeper: Gatekeeper,
     pub(super) control: Operator,
     pub(super) page: Option<MetricsPage>,
+    /// What replies leave by besides their sockets, and the thread that knows the ways.
+    pub(super) exits: Option<Exits>,
+    pub(super) pilot: Option<Thread>,
     /// `None` if the system refused another thread for it.
     pub(super) watchdog: Option<Thread>,
     pub(super) witness: Witness,
@@ -86,7 +92,9 @@ impl Running {
         premises: Premises,
         legacy: Option<&Legacy>,
     ) -> Result<Self, StartError> {
-        let Premises { listening, lan, door, page, whereabouts, mut fast_path, .. } = premises;
+        let Premises { listening, lan, door, page, exits, whereabouts, mut fast_path, .. } =
+            premises;
+        let (exits, pilot) = exits.unzip();
         let Setting { plan, keys, .. } = &setting;
         // A predecessor may have steered meanwhile.
         let clock = legacy.map_or(Ok(premises.clock), |_| discipline_config(plan, &keys.keys))?;
@@ -98,10 +106,13 @@ impl Running {
         let clock = clockwork.reader();
         let mut gatekeeper = Gatekeeper::new(&plan.access, &Gatekeeper::default());
         let access = gatekeeper.table(&board);
-        let shares = listening.shares().map_err(StartError::system("cannot share the sockets"))?;
+        let shares = listening
+            .shares(exits.as_ref())
+            .map_err(StartError::system("cannot share the sockets"))?;
         let censuses = Censuses::secret().map_err(StartError::system("no randomness"))?;
         let desk = Arc::new(Desk::new(policy(plan, access, keys, &censuses)));
         let workers = Workers::start(&plan.server, shares, &clock, &desk, &censuses)?;
+        let pilot = pilot.map(pilot::start).transpose()?;
         let clockwork =
             clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
         let fast_path = fast_path.start()?;
@@ -112,22 +123,13 @@ impl Running {
         gatekeeper
             .start(&desk, desk.edition(), &board)
             .map_err(StartError::system("cannot start the gatekeeper"))?;
-        let witness = Witness {
-            started: begun,
-            listening: listening.names(),
-            notes: listening.notes.clone(),
-            carriers: workers.carriers().map(str::to_owned).collect(),
-            sandbox: setting.confined.clone(),
-            tallies: workers.tallies(),
-            driver: fast_path.driver().cloned(),
-            censuses: Arc::new(censuses),
-            clock,
-            board,
-        };
+        let heard = (Arc::new(censuses), clock, board, fast_path.driver().cloned());
+        let witness = witness(begun, &setting, &listening, &workers, heard);
         let control = start_control(&listening, &witness, door, &desk, &summons)
             .map_err(StartError::system("cannot start the control thread"))?;
         let page = start_page(plan, page, &witness)?;
-        let others = [lan.as_ref(), page.as_ref().map(MetricsPage::thread), fast_path.thread()];
+        let telling = page.as_ref().map(MetricsPage::thread);
+        let others = [lan.as_ref(), telling, fast_path.thread(), pilot.as_ref()];
         let watchdog = watch(&workers, &clockwork, &control, others, &witness)
             .map_err(StartError::system("cannot start the watchdog"))?;
         Ok(Self {
@@ -142,6 +144,8 @@ impl Running {
             gatekeeper,
             control,
             page,
+            exits,
+            pilot,
             watchdog: Some(watchdog),
             witness,
             summons,
@@ -246,6 +250,7 @@ impl Running {
         self.lan.into_iter().for_each(Thread::finish);
         // Workers before the discipline: their last answers still come from a living snapshot.
         let totals = end(self.workers);
+        self.pilot.into_iter().for_each(Thread::finish);
         self.clockwork.finish();
         let work: Vec<_> = totals.iter().map(report::work).collect();
         eprint!("{}", report::workers_text(&work));
@@ -264,6 +269,29 @@ fn estate(door: &Door) -> Result<(PathBuf, OwnedFd), StartError> {
 pub(super) fn tallies(workers: &Workers, driver: Option<&Driver>) -> Vec<Tally> {
     let driver = driver.cloned().map(Tally::of_driver);
     workers.tallies().into_iter().chain(driver).collect()
+}
+
+/// By whom it is told what the server does; `heard` are those who know.
+fn witness(
+    begun: Instant,
+    setting: &Setting,
+    listening: &Listening,
+    workers: &Workers,
+    heard: (Arc<Censuses>, Reader, Arc<Board>, Option<Driver>),
+) -> Witness {
+    let (censuses, clock, board, driver) = heard;
+    Witness {
+        started: begun,
+        listening: listening.names(),
+        notes: listening.notes.clone(),
+        carriers: workers.carriers().map(str::to_owned).collect(),
+        sandbox: setting.confined.clone(),
+        tallies: workers.tallies(),
+        driver,
+        censuses,
+        clock,
+        board,
+    }
 }
 
 /// The LAN thread, if there is anything for it to do.
@@ -309,7 +337,7 @@ pub(super) fn watch(
     workers: &Workers,
     clockwork: &Timekeeper,
     control: &Operator,
-    more: [Option<&Thread>; 3],
+    more: [Option<&Thread>; 4],
     witness: &Witness,
 ) -> io::Result<Thread> {
     let others = [clockwork.thread(), control.thread()].into_iter();

@@ -14,7 +14,7 @@ use crossbeam::utils::CachePadded;
 use timeball_responder::{Clerk, Counters, PolicyReceiver, Totals, Worker};
 use timeball_sys::sandbox::{Role, SandboxError, confine};
 use timeball_sys::{
-    Carrier, CarrierError, CpuError, PrivilegeError, ServerSocket, UringOptions, Waker,
+    Carrier, CarrierError, CpuError, Exit, PrivilegeError, ServerSocket, UringOptions, Waker,
     drop_privileges, monotonic,
 };
 use timeball_time::{Interval, Reader};
@@ -196,7 +196,7 @@ impl Workers {
 fn work(job: Job) {
     let will = LastWill;
     let Job { core, server, share, clock, policy, counters, clerk, end, started } = job;
-    let carrier = match prepare(core, &server, share.sockets) {
+    let carrier = match prepare(core, &server, share.sockets, share.exit) {
         Ok((carrier, why)) => {
             let report = Started { waker: carrier.waker(), carrier: why };
             let _ = started.send(Ok(report));
@@ -223,6 +223,7 @@ fn prepare(
     core: usize,
     server: &Server,
     sockets: Vec<ServerSocket>,
+    exit: Option<(Exit, String)>,
 ) -> Result<(Carrier, String), StartError> {
     timeball_sys::pin(core)?;
     if let Some(priority) = server.worker_priority {
@@ -231,9 +232,13 @@ fn prepare(
     // All that is left to do is to receive and send.
     drop_privileges(None, &[])?;
     let options = UringOptions { replies: server.uring_replies.into(), ..UringOptions::default() };
-    let opened = Carrier::open(server.backend.into(), options, sockets)?;
+    let (mut carrier, mut why) = Carrier::open(server.backend.into(), options, sockets)?;
+    if let Some((exit, name)) = exit {
+        carrier = carrier.leaving_by(exit);
+        why = format!("{why}; around the IP layer by {name}");
+    }
     confine(Role::Worker, &[])?;
-    Ok(opened)
+    Ok((carrier, why))
 }
 
 fn serve(worker: &mut Worker<Carrier>, end: &End) -> Result<(), CarrierError> {

@@ -5,7 +5,7 @@
 use crate::config::kind::{
     Choice, Presence, Seconds, Section, Setting, Text, Texts, Whole, Wholes,
 };
-use crate::config::plan::{Backend, Spread, UringReplies};
+use crate::config::plan::{Backend, Spread, Transmit, UringReplies};
 
 /// Sockets and workers.
 pub(in crate::config) static SERVER: Section = Section {
@@ -20,6 +20,7 @@ pub(in crate::config) static SERVER: Section = Section {
         &CORES,
         &BACKEND,
         &URING_REPLIES,
+        &TRANSMIT,
         &SPREAD,
         &RECEIVE_BUFFER_BYTES,
         &WORKER_PRIORITY,
@@ -92,6 +93,15 @@ pub(in crate::config) static URING_REPLIES: Setting<Choice<UringReplies>> = Sett
     about: "How replies leave when requests come by io_uring: through the \"ring\" too, by \
             \"sendmmsg\", or \"auto\", which is the one that measured faster.",
     kind: Choice { default: UringReplies::Auto },
+};
+
+pub(in crate::config) static TRANSMIT: Setting<Choice<Transmit>> = Setting {
+    key: "transmit",
+    about: "How replies leave: by their \"socket\", or around the kernel's UDP and IP layers as Ethernet \
+            frames, which costs less. \"xdp\" is by AF_XDP, \"packet\" by AF_PACKET. Netfilter's output \
+            rules (NAT among them), queueing disciplines and IPsec do not apply to such replies. A reply \
+            without a plain way goes by its socket. Needs CAP_NET_RAW at the start.",
+    kind: Choice { default: Transmit::Socket },
 };
 
 pub(in crate::config) static SPREAD: Setting<Choice<Spread>> = Setting {

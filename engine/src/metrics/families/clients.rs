@@ -1,6 +1,7 @@
 //! What clients asked and got, by worker; and who they are, together.
 
 use timeball_responder::DropReason;
+use timeball_wire::Fallback;
 
 use super::{Family, Seen, counter, gauge, histogram};
 use crate::metrics::exposition::Exposition;
@@ -135,6 +136,25 @@ pub(super) static FAMILIES: &[Family] = &[
                 for (reason, name) in [("full", "send_full"), ("refused", "send_refused")] {
                     let labels = [("worker", worker), ("reason", reason)];
                     out.add(&labels, work.noted(name) as f64);
+                }
+            });
+        },
+    ),
+    counter(
+        "timeball_sent_raw_total",
+        "worker",
+        "Of the answers sent, those around the kernel's IP layer (transmit = \"xdp\" or \"packet\").",
+        |seen, out| noted(seen, out, "sent_raw"),
+    ),
+    counter(
+        "timeball_raw_fallbacks_total",
+        "worker, reason",
+        "Answers that were to leave around the kernel's IP layer and left by their sockets.",
+        |seen, out| {
+            each(seen, |worker, work| {
+                for reason in Fallback::ALL.map(Fallback::name) {
+                    let count = work.noted(&format!("by_socket_{reason}"));
+                    out.add(&[("worker", worker), ("reason", reason)], count as f64);
                 }
             });
         },

@@ -69,7 +69,7 @@ fn running() -> io::Result<()> {
 }
 
 /// A client of `target` on a free port in the neighbour's namespace.
-pub(super) fn client_of(target: SocketAddr) -> UdpSocket {
+pub(crate) fn client_of(target: SocketAddr) -> UdpSocket {
     let client = there(|| {
         let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         UdpSocket::bind(any).expect("any address")
