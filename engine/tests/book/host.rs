@@ -111,8 +111,11 @@ impl Machine {
         let binds = [("etc", "/etc"), ("run", "/run"), ("lib", "/var/lib")];
         let binds =
             binds.map(|(from, to)| format!("mount --bind '{}' {to}", self.own(from).display()));
-        let enter =
-            format!("{} && cd \"$HOME\" && exec timeout 90 sh -eu -c \"$0\"", binds.join(" && "));
+        // What is left of it when `timeout` is killed is killed with it.
+        let enter = format!(
+            "{} && cd \"$HOME\" && exec timeout 90 setpriv --pdeathsig KILL sh -eu -c \"$0\"",
+            binds.join(" && ")
+        );
         command.args(["--mount", "sh", "-c", &enter, script]);
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.own("bin").display());
         command.env("PATH", path).env("HOME", self.own("home")).env_remove("XDG_RUNTIME_DIR");
