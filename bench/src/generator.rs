@@ -5,6 +5,10 @@
 //! sends well more than that. At four fifths of each way's own maximum the rate asked must be the rate
 //! sent.
 //!
+//! Frames made in the kernel are taken at the other end by a thread of its own on the server's core: without,
+//! the core that sends would do the server's part of the work. So they have a place and a timeball of their
+//! own.
+//!
 //! Must never: compare a rate with a capacity of another round.
 
 use std::sync::atomic::AtomicBool;
@@ -21,7 +25,7 @@ use crate::load::Spec;
 use crate::namespace::FORGED;
 use crate::place::{Arrivals, On, Place};
 use crate::rounds::Spread;
-use crate::server::Seat;
+use crate::server::{Seat, Server};
 use crate::sitting::Sitting;
 
 /// Measures and prints.
@@ -32,25 +36,13 @@ pub(crate) fn run(options: &GeneratorOptions, stop: &AtomicBool) -> Result<(), B
     let Some(server) = servers.first() else {
         return Err(BenchError::Usage("there is no timeball to measure against".to_owned()));
     };
-    let core = options.common.server_core;
-    let place = Place::make(On::Veth, Arrivals::ServerCore, core)?;
-    let seat = Seat::on(core);
-    let mut sitting = Sitting::begin(&place, server, seat, &options.common, stop)?;
-    let base = Spec { duration_s: options.duration, ..sitting.base().clone() };
-    let mut rounds = Vec::new();
-    for round in 1..=options.rounds {
-        let capacity = sitting.offer(&base)?.report.answered_per_s();
-        eprintln!("round {round}: {} answers {}/s", server.name, thousands(capacity));
-        let ways = Way::all(options.common.segments);
-        let figures = ways.map(|way| drive(&mut sitting, &way.spec(&base)));
-        let figures = figures.into_iter().collect::<Result<Vec<_>, _>>()?;
-        rounds.push((capacity, figures));
-    }
-    let rows: Vec<Row> = Way::all(options.common.segments)
-        .into_iter()
-        .enumerate()
-        .map(|(index, way)| Row::of(way, rounds.iter().map(|round| (round.0, &round.1[index]))))
-        .collect();
+    let mut rows = measure(
+        (options, server, stop),
+        Arrivals::ServerCore,
+        &Way::of_user_space(options.common.segments),
+    )?;
+    let in_kernel = Arrivals::Thread(NETWORK_PRIORITY);
+    rows.extend(measure((options, server, stop), in_kernel, &[Way::InKernel])?);
     if options.common.json {
         println!("{:#}", serde_json::json!({ "host": host, "generator": rows }));
     } else {
@@ -59,32 +51,67 @@ pub(crate) fn run(options: &GeneratorOptions, stop: &AtomicBool) -> Result<(), B
     Ok(())
 }
 
+/// Every one of `ways`, over a veth of its own at which frames arrive as told.
+fn measure(
+    (options, server, stop): (&GeneratorOptions, &Server, &AtomicBool),
+    arrivals: Arrivals,
+    ways: &[Way],
+) -> Result<Vec<Row>, BenchError> {
+    let core = options.common.server_core;
+    let place = Place::make(On::Veth, arrivals, core)?;
+    let seat = Seat::on(core);
+    let mut sitting = Sitting::begin(&place, server, seat, &options.common, stop)?;
+    let base = Spec { duration_s: options.duration, ..sitting.base().clone() };
+    let mut rounds = Vec::new();
+    for round in 1..=options.rounds {
+        let capacity = sitting.offer(&base)?.report.answered_per_s();
+        eprintln!("round {round}: {} answers {}/s", server.name, thousands(capacity));
+        let figures = ways.iter().map(|way| drive(&mut sitting, &way.spec(&base)));
+        rounds.push((capacity, figures.collect::<Result<Vec<_>, _>>()?));
+    }
+    let row = |(index, way): (usize, &Way)| {
+        Row::of(*way, rounds.iter().map(|round| (round.0, &round.1[index])))
+    };
+    Ok(ways.iter().enumerate().map(row).collect())
+}
+
 /// A way of sending.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Way {
-    frames: bool,
-    segments: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Way {
+    /// By sockets, so many requests a message.
+    Sockets(usize),
+    /// By frames made in user space, so many requests a message.
+    Frames(usize),
+    /// By frames made in the kernel.
+    InKernel,
 }
 
 impl Way {
-    fn all(segments: usize) -> [Self; 4] {
-        let way = |frames, segments| Self { frames, segments };
-        [way(false, 1), way(false, segments), way(true, 1), way(true, segments)]
+    const fn of_user_space(segments: usize) -> [Self; 4] {
+        [Self::Sockets(1), Self::Sockets(segments), Self::Frames(1), Self::Frames(segments)]
     }
 
     /// The same load, this way.
     fn spec(self, base: &Spec) -> Spec {
+        let (frames, in_kernel, segments) = match self {
+            Self::Sockets(segments) => (false, false, segments),
+            Self::Frames(segments) => (true, false, segments),
+            Self::InKernel => (false, true, 1),
+        };
+        let is_forged = frames || in_kernel;
         let (network, prefix_len) =
-            if self.frames { FORGED } else { (base.network, base.prefix_len) };
-        let Self { frames, segments } = self;
-        Spec { network, prefix_len, frames, segments, ..base.clone() }
+            if is_forged { FORGED } else { (base.network, base.prefix_len) };
+        Spec { network, prefix_len, frames, in_kernel, segments, ..base.clone() }
     }
 
     fn name(self) -> String {
-        let path = if self.frames { "frames" } else { "sockets" };
-        match self.segments {
-            1 => path.to_owned(),
-            segments => format!("{path}, {segments} a message"),
+        match self {
+            Self::Sockets(1) => "sockets".to_owned(),
+            Self::Frames(1) => "frames".to_owned(),
+            Self::Sockets(segments) => format!("sockets, {segments} a message"),
+            Self::Frames(segments) => format!("frames, {segments} a message"),
+            Self::InKernel => "frames made in the kernel".to_owned(),
         }
     }
 }
@@ -153,5 +180,7 @@ fn text(rows: &[Row], server: &str) -> String {
     )
 }
 
+/// Of the thread that takes frames for the server.
+const NETWORK_PRIORITY: u8 = 10;
 /// More than any core sends.
 const BEYOND_HZ: u32 = 50_000_000;
