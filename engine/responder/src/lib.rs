@@ -29,7 +29,7 @@ pub use access::{Access, AccessRule, Restrictions};
 pub use announcement::Announcement;
 pub use answer::{Answered, Verdict, answer, stamp};
 pub use caller::Caller;
-pub use census::{Census, Clerk, Clients, Reading, Talker, TopTalkers};
+pub use census::{Census, Clerk, Clients, Reading, Senders, Talker, TopTalkers};
 pub use counters::{Counters, Totals};
 pub use gate::DropReason;
 pub use histogram::{BATCH_BOUNDS, Batches, Distribution, RESIDENCE_BOUNDS_NS, Residences};

@@ -226,7 +226,7 @@ impl Limiter {
 
     /// What somebody gets who is over the limit.
     fn over(&mut self, kiss: bool, limits: &Limits, now: Ticks) -> Pace {
-        if self.random.one_in(limits.leak()) {
+        if self.random.one_in(limits.leak().get()) {
             self.tally.leaked += 1;
             return Pace::Answer;
         }

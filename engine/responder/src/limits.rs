@@ -101,8 +101,18 @@ impl Limits {
         self.site
     }
 
-    pub(crate) const fn leak(&self) -> u32 {
-        self.leak
+    /// One in so many of the requests over the limit is answered, by chance.
+    pub const fn leak(&self) -> NonZeroU32 {
+        match NonZeroU32::new(self.leak) {
+            Some(leak) => leak,
+            // Without limits nobody is over them.
+            None => NonZeroU32::MIN,
+        }
+    }
+
+    /// How many requests a second a client may send for ever; without limits any number.
+    pub fn client_hz(&self) -> f64 {
+        1e9 / (self.client.interval << TICK_SHIFT) as f64
     }
 
     /// log2 of the interval in seconds, rounded up: what a client that asks too often is told.

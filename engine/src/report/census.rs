@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
-use timeball_responder::{Clients, HashKey, Reading, TopTalkers};
+use timeball_responder::{Clients, HashKey, Reading, Senders, TopTalkers};
 use timeball_time::{Realtime, Timestamp};
 
 use super::text::span;
@@ -105,6 +105,13 @@ impl Censuses {
             all.push(Arc::clone(&census));
         }
         census
+    }
+
+    /// Who sends the most at the time `now`.
+    pub(crate) fn senders(&self, now: Timestamp<Realtime>) -> Senders {
+        let all = self.all.lock().map_or_else(|_| Vec::new(), |all| all.clone());
+        let all: Vec<_> = all.iter().map(|census| &**census).collect();
+        Senders::of(&all, now)
     }
 
     /// What they say together at the time `now`, `uptime_s` after the start.

@@ -20,8 +20,8 @@ use timeball_time::{Interval, NtpTimestamp, Reader, Realtime, Snapshot, Timestam
 use timeball_wire::Fallback;
 
 use super::{
-    Answer, Censuses, Clock, Driver, Header, Histogram, Local, PastAnswer, Report, Sandbox, Source,
-    VERSION, Waiting, Work,
+    Answer, Censuses, Clock, Driver, Header, Histogram, Local, Overflow, PastAnswer, Report,
+    Sandbox, Source, VERSION, Waiting, Work,
 };
 use crate::names::reference;
 
@@ -30,6 +30,7 @@ use crate::names::reference;
 pub(crate) struct Board {
     shown: Mutex<Option<Shown>>,
     stuck: Mutex<Vec<String>>,
+    overflow: Mutex<Overflow>,
     reloads: AtomicU64,
     reloads_refused: AtomicU64,
 }
@@ -118,6 +119,18 @@ impl Board {
         }
     }
 
+    /// So much was lost before any worker had it.
+    pub(crate) fn show_overflow(&self, now: Overflow) {
+        if let Ok(mut overflow) = self.overflow.lock() {
+            *overflow = now;
+        }
+    }
+
+    /// What was lost before any worker had it.
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.overflow.lock().map_or_else(|_| Overflow::default(), |overflow| overflow.clone())
+    }
+
     /// The configuration was read again, and put into force or `refused`.
     pub(crate) fn count_reload(&self, refused: bool) {
         let counter = if refused { &self.reloads_refused } else { &self.reloads };
@@ -174,6 +187,7 @@ impl Witness {
             listening: self.listening.clone(),
             notes: self.notes.clone(),
             stuck: self.board.stuck(),
+            overflow: self.board.overflow(),
             carriers: self.carriers.clone(),
             sandbox: self.sandbox.clone(),
             header: header(&snapshot, now),

@@ -47,6 +47,9 @@ pub struct Report {
     /// Threads that do not go on; empty if all is well.
     #[serde(default)]
     pub stuck: Vec<String>,
+    /// What was lost before any worker had it.
+    #[serde(default)]
+    pub overflow: Overflow,
     /// How datagrams are carried, for each worker.
     pub carriers: Vec<String>,
     /// How the server is confined.
@@ -76,6 +79,17 @@ pub struct Report {
     /// Who is out there.
     #[serde(default)]
     pub census: Census,
+}
+
+/// Datagrams that the kernel dropped at the workers' sockets, since the start.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Overflow {
+    /// The worker's queue was full.
+    pub queue_full: u64,
+    /// Dropped while senders were held back: theirs, or the queue was full nevertheless.
+    pub held_back: u64,
+    /// The senders of whom only one datagram in a few is let through at present.
+    pub senders: Vec<String>,
 }
 
 /// How the server is confined.

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Sandbox, Source, Work, census, fast_path};
+use super::{Overflow, Report, Sandbox, Source, Work, census, fast_path};
 
 /// All of `report`.
 pub(crate) fn text(report: &Report) -> String {
@@ -15,7 +15,24 @@ pub(crate) fn text(report: &Report) -> String {
         + &sources(report)
         + &fast_path::text(report)
         + &workers_text(&report.workers)
+        + &overflow(&report.overflow)
         + &census::text(&report.census)
+}
+
+/// What was lost, if anything was, and who is held back.
+fn overflow(overflow: &Overflow) -> String {
+    let Overflow { queue_full, held_back, senders } = overflow;
+    let mut text = String::new();
+    if queue_full + held_back > 0 {
+        let _ = writeln!(
+            text,
+            "lost     {queue_full} requests found a full queue, {held_back} of senders who were held back"
+        );
+    }
+    if !senders.is_empty() {
+        let _ = writeln!(text, "         held back at present: {}", senders.join(", "));
+    }
+    text
 }
 
 /// How the server is confined, in one line.

@@ -12,6 +12,7 @@ mod clockwork;
 mod desk;
 mod fast_path;
 mod fixed;
+mod flood;
 mod gatekeeper;
 mod handover;
 mod keeper;

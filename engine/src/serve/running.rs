@@ -21,6 +21,7 @@ use timeball_wire::Keys;
 use super::clockwork::{Clockwork, Timekeeper};
 use super::desk::Desk;
 use super::fast_path::Steward;
+use super::flood::FloodWatch;
 use super::gatekeeper::Gatekeeper;
 use super::handover::{Giving, Word};
 use super::lan::{Lan, LanSockets};
@@ -105,12 +106,11 @@ impl Running {
         fast_path.take_mirror().into_iter().for_each(|mirror| clockwork.keep_in(mirror));
         let clock = clockwork.reader();
         let mut gatekeeper = Gatekeeper::new(&plan.access, &Gatekeeper::default());
-        let access = gatekeeper.table(&board);
         let shares = listening
             .shares(exits.as_ref())
             .map_err(StartError::system("cannot share the sockets"))?;
         let censuses = Censuses::secret().map_err(StartError::system("no randomness"))?;
-        let desk = Arc::new(Desk::new(policy(plan, access, keys, &censuses)));
+        let desk = Arc::new(Desk::new(policy(plan, gatekeeper.table(&board), keys, &censuses)));
         let workers = Workers::start(&plan.server, shares, &clock, &desk, &censuses)?;
         let pilot = pilot.map(pilot::start).transpose()?;
         let clockwork =
@@ -130,7 +130,8 @@ impl Running {
         let page = start_page(plan, page, &witness)?;
         let telling = page.as_ref().map(MetricsPage::thread);
         let others = [lan.as_ref(), telling, fast_path.thread(), pilot.as_ref()];
-        let watchdog = watch(&workers, &clockwork, &control, others, &witness)
+        let flood = flood_watch(plan, &listening, &desk, &witness);
+        let watchdog = watch(&workers, &clockwork, &control, others, &witness, flood)
             .map_err(StartError::system("cannot start the watchdog"))?;
         Ok(Self {
             setting,
@@ -339,10 +340,30 @@ pub(super) fn watch(
     control: &Operator,
     more: [Option<&Thread>; 4],
     witness: &Witness,
+    flood: FloodWatch,
 ) -> io::Result<Thread> {
     let others = [clockwork.thread(), control.thread()].into_iter();
     let others = others.chain(more.into_iter().flatten()).map(Patient::of);
-    Watchdog::start(workers.patients().chain(others), witness)
+    Watchdog::start(workers.patients().chain(others), witness, flood)
+}
+
+/// Who looks after the queues of the workers.
+pub(super) fn flood_watch(
+    plan: &Plan,
+    listening: &Listening,
+    desk: &Desk,
+    witness: &Witness,
+) -> FloodWatch {
+    let groups = listening.places().iter().map(|place| Arc::clone(&place.group));
+    let mut remedy = String::new();
+    if plan.server.worker_priority.is_none() {
+        remedy.push_str("workers have no priority over the network (server.worker_priority); ");
+    }
+    if listening.receive_buffer_bytes() < plan.server.receive_buffer_bytes {
+        remedy.push_str("receive buffers are smaller than asked for (net.core.rmem_max); ");
+    }
+    remedy.push_str("`timeball-tune check` says what is in the way, a threaded NAPI above all");
+    FloodWatch::new(groups, desk.join(), witness, remedy)
 }
 
 /// What workers are told of `plan`; they know their clients by the secret of `censuses`.

@@ -6,6 +6,8 @@
 //! status line, and the service manager gets no further sign of life: with `WatchdogSec=` in the unit it
 //! restarts the server. Without one the server goes on with what is left of it.
 //!
+//! The queues of the workers are looked at in the same rhythm ([`FloodWatch`]).
+//!
 //! Looks are counted, not seconds: a process that was stopped as a whole has not looked either.
 //!
 //! Must never: wait for a thread it watches, or give a sign of life while one of them is stuck.
@@ -20,6 +22,7 @@ use timeball_sys::sandbox::{Role, confine};
 use timeball_sys::{Waiter, monotonic};
 use timeball_time::Interval;
 
+use super::flood::FloodWatch;
 use super::manager;
 use crate::report::{self, Witness};
 use crate::thread::Thread;
@@ -68,6 +71,7 @@ impl Patient {
 pub(super) struct Watchdog {
     patients: Vec<Patient>,
     witness: Witness,
+    flood: FloodWatch,
     period: Duration,
     /// Whether the service manager wants signs of life.
     wanted: bool,
@@ -78,18 +82,20 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts the thread that watches `patients` and tells what `witness` sees.
+    /// Starts the thread that watches `patients`, has `flood` look, and tells what `witness` sees.
     ///
     /// # Errors
     /// When the system refuses a thread or a file descriptor.
     pub(super) fn start(
         patients: impl Iterator<Item = Patient>,
         witness: &Witness,
+        flood: FloodWatch,
     ) -> io::Result<Thread> {
         let wanted = sd_notify::watchdog_enabled();
         let watchdog = Self {
             patients: patients.collect(),
             witness: witness.clone(),
+            flood,
             period: wanted.map_or(LOOK, |limit| LOOK.min(limit / SIGNS_PER_LIMIT)),
             wanted: wanted.is_some(),
             stuck: Vec::new(),
@@ -113,6 +119,7 @@ impl Watchdog {
             if self.wanted && self.stuck.is_empty() {
                 manager::tell(&[NotifyState::Watchdog]);
             }
+            self.flood.look();
             self.tell_status();
             self.waiter.wait(monotonic() + period, &[])?;
         }

@@ -33,6 +33,7 @@ mod cpu;
 mod departure;
 mod frame;
 mod headers;
+mod holding_back;
 mod interface;
 mod kernel_clock;
 mod lan;
@@ -66,6 +67,7 @@ pub use clock::{monotonic, precision, reading, realtime};
 pub use cmsg::{Control, PacketInfo};
 pub use control::{ControlSocket, Taken};
 pub use cpu::{CpuError, allowed_cores, pin, set_realtime_priority};
+pub use holding_back::{HELD_BACK_MAX, HoldBack};
 pub use interface::{Interface, XdpProgram};
 pub use kernel_clock::{
     ClockState, KernelClock, ReadClock, RecordingClock, SteerClock, SteerCommand, SteerError,

@@ -129,31 +129,55 @@ pub(crate) enum Hears {
 /// Has `socket` take only what `hears` says. The kernel gives what is sent to many to every socket of a port,
 /// steering or not: each worker would answer the same request.
 pub(crate) fn hear(socket: BorrowedFd<'_>, hears: Hears) -> io::Result<()> {
-    let is =
-        |kind: u32, on: u8| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, on, 0, kind);
-    let result = |octets| statement(libc::BPF_RET | libc::BPF_K, 0, 0, octets);
-    let (others, many) = match hears {
-        Hears::ToUs => (u32::MAX, 0),
-        Hears::ToMany => (0, u32::MAX),
+    let [kind, broadcast, multicast, to_many] = hears_us();
+    let program = match hears {
+        Hears::ToUs => [kind, broadcast, multicast, to_many, result(u32::MAX)],
+        Hears::ToMany => [kind, broadcast, multicast, result(u32::MAX), result(0)],
     };
-    let program = [
-        load(libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE),
-        is(PACKET_BROADCAST, 2),
-        is(PACKET_MULTICAST, 1),
-        result(others),
-        result(many),
-    ];
     let filter = program_of(&program)?;
     sockopt::set_raw(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
 }
 
+/// Drops what was sent to many; what was sent to this machine alone goes on behind it.
+pub(crate) fn hears_us() -> [libc::sock_filter; 4] {
+    [
+        load(libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE),
+        is(PACKET_BROADCAST, 1, 0),
+        is(PACKET_MULTICAST, 0, 1),
+        result(0),
+    ]
+}
+
+/// Goes on for one datagram in `n`, by chance; for the others jumps over one instruction.
+pub(crate) fn chance_of_one_in(n: u32) -> [libc::sock_filter; 3] {
+    [load(libc::SKF_AD_OFF + libc::SKF_AD_RANDOM), constant(libc::BPF_MOD, n), is(0, 0, 1)]
+}
+
+/// Goes on for a packet of more than so many octets; for others jumps over one instruction.
+pub(crate) fn longer_than(octets: u32) -> [libc::sock_filter; 2] {
+    [
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_LEN, 0, 0, 0),
+        statement(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, 0, 1, octets),
+    ]
+}
+
+/// Jumps so many instructions further if what was loaded is `value`, and if not.
+pub(crate) const fn is(value: u32, on: u8, off: u8) -> libc::sock_filter {
+    statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, on, off, value)
+}
+
+/// The end: so many octets of the packet are kept.
+pub(crate) const fn result(octets: u32) -> libc::sock_filter {
+    statement(libc::BPF_RET | libc::BPF_K, 0, 0, octets)
+}
+
 /// `program` as the kernel takes it; it must outlive what is made of it here.
-fn program_of(program: &[libc::sock_filter]) -> io::Result<libc::sock_fprog> {
+pub(crate) fn program_of(program: &[libc::sock_filter]) -> io::Result<libc::sock_fprog> {
     let len = u16::try_from(program.len()).map_err(io::Error::other)?;
     Ok(libc::sock_fprog { len, filter: program.as_ptr().cast_mut() })
 }
 
-fn load(offset: i32) -> libc::sock_filter {
+pub(crate) fn load(offset: i32) -> libc::sock_filter {
     statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset as u32)
 }
 
@@ -176,8 +200,9 @@ const fn statement(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
 /// linux/if_packet.h.
 const PACKET_BROADCAST: u32 = 1;
 const PACKET_MULTICAST: u32 = 2;
-const V4_SOURCE: i32 = 12;
-const V6_SOURCE: i32 = 8;
+/// Where the headers have the source address.
+pub(crate) const V4_SOURCE: i32 = 12;
+pub(crate) const V6_SOURCE: i32 = 8;
 /// Behind a header without options; with some, part of them is hashed instead.
 const V4_PORTS: i32 = 20;
 const V6_PORTS: i32 = 40;

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use timeball_time::{Realtime, Timestamp};
 
 use crate::{Caller, HashKey};
-pub use reading::{Clients, Reading, Talker, TopTalkers};
+pub use reading::{Clients, Reading, Senders, Talker, TopTalkers};
 use sketch::Sketch;
 use slice::{Clear, Ring, SLICES_PER_HOUR, slice_at};
 use talkers::{Published, Talkers};

@@ -2,6 +2,7 @@
 //!
 //! Must never: be drawn up by a worker.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use timeball_time::{Interval, Realtime, Timestamp};
@@ -24,6 +25,34 @@ pub struct Reading {
     pub addresses: TopTalkers,
     /// The same by network: /24 for IPv4, /48 for IPv6.
     pub networks: TopTalkers,
+}
+
+/// Those who send the most by address, each with what it has certainly sent in the last five to ten minutes.
+#[derive(Clone, Debug, Default)]
+pub struct Senders(BTreeMap<u128, u64>);
+
+impl Senders {
+    /// What `censuses` say at the time `now`.
+    pub fn of(censuses: &[&Census], now: Timestamp<Realtime>) -> Self {
+        let slice = slice_at(now);
+        let recent = slice - GENERATIONS + 1..=slice;
+        let mut senders = BTreeMap::new();
+        for census in censuses {
+            for (_, table) in census.addresses.read(recent.clone(), Table::of) {
+                table.at_least(&mut senders);
+            }
+        }
+        Self(senders)
+    }
+
+    /// How many datagrams each has sent since `earlier`. Who was not known then counts from nothing; when old
+    /// numbers are forgotten, some count too little.
+    pub fn since(&self, earlier: &Self) -> impl Iterator<Item = (IpAddr, u64)> {
+        self.0.iter().map(|(&name, &sent)| {
+            let before = earlier.0.get(&name).copied().unwrap_or(0);
+            (talkers::host_named(name).address(), sent.saturating_sub(before))
+        })
+    }
 }
 
 /// Estimates of how many different clients there were.
@@ -115,9 +144,7 @@ impl TopTalkers {
         named: fn(u128) -> Network,
     ) -> Self {
         let mut at_least: BTreeMap<u128, u64> = BTreeMap::new();
-        for entry in tables.iter().flat_map(Table::entries) {
-            *at_least.entry(entry.key).or_default() += entry.count - entry.error;
-        }
+        tables.iter().for_each(|table| table.at_least(&mut at_least));
         let mut first: Vec<(u64, u128)> =
             at_least.into_iter().map(|(key, at_least)| (at_least, key)).collect();
         first.sort_unstable_by(|one, other| other.cmp(one));

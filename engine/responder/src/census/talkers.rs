@@ -13,6 +13,7 @@
 
 use core::net::{IpAddr, Ipv6Addr};
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
 
 use timeball_time::seqlock::SeqLock;
 use timeball_wire::Network;
@@ -136,6 +137,13 @@ impl Table {
     /// Everybody in it.
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.places.iter().filter(|entry| entry.count > 0)
+    }
+
+    /// Adds to `sums` what everybody in it has certainly sent.
+    pub(super) fn at_least(&self, sums: &mut BTreeMap<u128, u64>) {
+        for entry in self.entries() {
+            *sums.entry(entry.key).or_default() += entry.count - entry.error;
+        }
     }
 
     /// What a key with this hash is said to have sent at most.

@@ -32,6 +32,22 @@ pub(super) static FAMILIES: &[Family] = &[
             out.add(&[("outcome", "refused")], seen.report.reloads_refused as f64);
         },
     ),
+    counter(
+        "timeball_lost_total",
+        "reason",
+        "Datagrams that the kernel dropped at the workers' sockets: queue_full, or held_back while \
+         senders who ask far too much were held back.",
+        |seen, out| {
+            out.add(&[("reason", "queue_full")], seen.report.overflow.queue_full as f64);
+            out.add(&[("reason", "held_back")], seen.report.overflow.held_back as f64);
+        },
+    ),
+    gauge(
+        "timeball_senders_held_back",
+        "",
+        "Senders of whom the kernel lets only one datagram in a few through.",
+        |seen, out| out.only(seen.report.overflow.senders.len() as f64),
+    ),
     gauge("timeball_threads_stuck", "", "Threads that do not go on.", |seen, out| {
         out.only(seen.report.stuck.len() as f64);
     }),
