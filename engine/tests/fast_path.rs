@@ -264,6 +264,30 @@ fn another_program_is_left_alone_until_it_goes_and_a_killed_server_leaves_none()
 }
 
 #[test]
+fn another_program_is_taken_off_if_that_is_configured() {
+    let Some(link) = Link::new() else { return };
+    let object = concat!(env!("CARGO_MANIFEST_DIR"), "/sys/bpf/fast_path.o");
+    let mut ip = link.server.command("ip");
+    let put = ip.args(["link", "set", "dev", "fast0", "xdp", "obj", object, "sec", "xdp"]);
+    let put = put.output().unwrap();
+    if !put.status.success() {
+        // An iproute2 that was built without the loader.
+        return eprintln!("skipped: {}", text(&put));
+    }
+    let foreign = program(&link.server, "fast0").expect("put there");
+    let server = Controlled::start(&link.server, FAST);
+    assert!(hindrance(&server.report(), "fast0").contains(&format!("program {foreign}")));
+    link.assert_by_workers(&server, "10.9.0.1");
+    server.daemon.signal("TERM");
+    let Controlled { daemon, .. } = server;
+    assert_eq!(daemon.finish().0, Some(0));
+    assert_eq!(program(&link.server, "fast0"), Some(foreign));
+    let server = Controlled::start(&link.server, &format!("{FAST}replace_foreign = true\n"));
+    assert_eq!(hindrance(&server.report(), "fast0"), "");
+    link.wait_for_driver(&server, "10.9.0.1");
+}
+
+#[test]
 fn what_is_no_plain_interface_is_refused_by_name_and_served_by_workers() {
     let Some(link) = Link::new() else { return };
     let mut expected = vec![

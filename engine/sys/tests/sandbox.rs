@@ -127,11 +127,25 @@ fn from_inside_the_filters() {
     for role in [Role::Discipline, Role::Network, Role::Control, Role::LookUp] {
         assert!(within(role, || UdpSocket::bind("127.0.0.1:0")).is_ok(), "{role:?} has sockets");
     }
+    // What is there may be put to an interface by the one thread that does; a program cannot be made by any.
+    for (role, command, refused) in [
+        (Role::Worker, BPF_LINK_CREATE, true),
+        (Role::Network, BPF_LINK_CREATE, true),
+        (Role::Driver, BPF_LINK_CREATE, false),
+        (Role::Driver, BPF_PROG_LOAD, true),
+    ] {
+        let said = errno(within(role, move || call(libc::SYS_bpf, [command, 0, 0])));
+        assert_eq!(said == absent, refused, "{role:?} {command}: {said:?}");
+    }
     for role in [Role::Worker, Role::Discipline, Role::Control, Role::Writer] {
         assert!(errno(within(role, map_executable)).is_some(), "{role:?} makes code");
         assert!(within(role, || thread::Builder::new().spawn(|| {}).is_err()), "{role:?}");
     }
 }
+
+/// linux/bpf.h.
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_LINK_CREATE: libc::c_long = 28;
 
 #[test]
 fn files_and_hosts_that_a_thread_does_not_need_are_out_of_reach() {

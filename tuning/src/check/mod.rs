@@ -7,6 +7,7 @@ mod coalescing;
 mod conntrack;
 mod container;
 mod daemons;
+mod fast_path;
 mod firewall;
 mod governor;
 mod hash;
@@ -63,7 +64,7 @@ pub fn look(names: &[String]) -> Result<Vec<&'static Check>, TuneError> {
 }
 
 /// All checks, in order of effect.
-pub static CHECKS: [Check; 20] = [
+pub static CHECKS: [Check; 21] = [
     Check { name: "daemons", title: "other time daemons", effect: 5, look: daemons::look },
     Check { name: "port", title: "owner of UDP port 123", effect: 5, look: port::look },
     Check { name: "firewall", title: "firewall", effect: 5, look: firewall::look },
@@ -98,6 +99,7 @@ pub static CHECKS: [Check; 20] = [
     Check { name: "realtime", title: "real-time throttling", effect: 3, look: realtime::look },
     Check { name: "coalescing", title: "interrupt coalescing", effect: 3, look: coalescing::look },
     Check { name: "governor", title: "processor frequency", effect: 3, look: governor::look },
+    Check { name: "fast-path", title: "program in the driver", effect: 2, look: fast_path::look },
     Check { name: "ring", title: "receive ring of the network card", effect: 2, look: ring::look },
     Check { name: "idle", title: "processor idle states", effect: 2, look: idle::look },
     Check { name: "numa", title: "memory nodes", effect: 2, look: numa::look },
