@@ -37,6 +37,8 @@ pub(crate) struct Metadata {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Deb {
     pub(crate) maintainer: String,
+    /// A file, and how many of its lines to leave out: none.
+    pub(crate) license_file: (PathBuf, String),
     pub(crate) section: String,
     pub(crate) priority: String,
     pub(crate) depends: String,

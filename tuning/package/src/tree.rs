@@ -25,6 +25,9 @@ pub(crate) fn lay(metadata: &Metadata, products: &Path, top: &Path) -> Result<()
             files::copy(&source, &top.join(to).join(name), mode)?;
         }
     }
+    let licence = metadata.manifest_directory.join(&metadata.deb.license_file.0);
+    let documents = top.join("usr/share/doc").join(&metadata.name);
+    files::copy(&licence, &documents.join("copyright"), 0o644)?;
     strip(top)?;
     compress(&top.join("usr/share/man"))
 }
