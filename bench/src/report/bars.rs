@@ -97,8 +97,8 @@ fn draw(svg: &mut String, shape: Shape, bar: &Bar, y: f64, [zero, x, low, high]:
 }
 
 const WIDTH: f64 = 560.0;
-const LEFT: f64 = 120.0;
-const RIGHT: f64 = 130.0;
+const LEFT: f64 = 140.0;
+const RIGHT: f64 = 150.0;
 const TOP: f64 = 6.0;
 const BOTTOM: f64 = 24.0;
 const STEP: f64 = 26.0;
