@@ -121,6 +121,11 @@ impl Snapshot {
             // The kernel has set its clock back under a correction made just before.
             settled.reference_time = self.reference_time.plus(leap.kind.shift());
         }
+        if now < self.epoch && self.is_valid_at(now) {
+            // Without the leap nobody would know any more why the clock stands so far before the epoch.
+            settled.offset += self.rate.over(now - self.epoch);
+            settled.epoch = now;
+        }
         settled
     }
 
@@ -415,6 +420,9 @@ mod tests {
         let fresh = Snapshot { epoch: midnight - Interval::from_millis(1), ..snapshot };
         assert!(fresh.is_valid_at(after));
         assert!(!fresh.is_valid_at(after - Interval::from_secs(1)));
+        let settled = fresh.settled(after);
+        assert!(settled.is_valid_at(after) && settled.served(after) == fresh.served(after));
+        assert_eq!(settled.root_dispersion_at(after), fresh.root_dispersion_at(after));
         let sent = NtpTimestamp::floor(fresh.served(after));
         assert!(sent.since(fresh.settled(after).reference_time) > Interval::ZERO);
         assert_eq!(snapshot.settled(midnight).leap, Leap::None, "a new day");
