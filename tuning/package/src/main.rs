@@ -7,8 +7,8 @@
 //! ```
 //!
 //! What goes where is said once, in `[package.metadata.deb]` of `engine/Cargo.toml`, in the words of
-//! cargo-deb. The same commit gives the same bytes: every time in a package is that of the commit, and no
-//! path of the machine that built it is in there.
+//! cargo-deb. The same programs give the same bytes: every time in a package is that of the commit, and no
+//! path of the machine that built a release is in there.
 //!
 //! Must never: install anything, or reach for the network beyond what `cargo build` does.
 #![forbid(unsafe_code)]
