@@ -89,7 +89,7 @@ const LIGHT: [&str; 6] = ["--rate", "500", "-d", "1.2", "--timeout", "5"];
 #[test]
 fn every_file_of_one_run_says_the_same() {
     let (directory, server) = (Directory::new(), prompt_server());
-    let files = ["save", "html", "csv", "hlog", "hgrm"].map(|kind| {
+    let files = ["save", "html", "svg", "csv", "hlog", "hgrm"].map(|kind| {
         [format!("--{kind}"), directory.file(&format!("result.{}", kind.replace("save", "json")))]
     });
     let files: Vec<&str> = files.iter().flatten().map(String::as_str).collect();
@@ -114,6 +114,7 @@ fn every_file_of_one_run_says_the_same() {
     assert_eq!(sent, report.sent);
 
     let (page, hgrm) = (directory.read("result.html"), directory.read("result.hgrm"));
+    assert!(directory.read("result.svg").starts_with("<svg xmlns="));
     for word in ["http:", "https:", "src=", "url("] {
         assert!(!page.contains(word), "{word}");
     }

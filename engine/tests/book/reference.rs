@@ -29,7 +29,7 @@ fn assert_printed(path: &str, printed: &str) {
     assert!(there == printed, "{path} is not what the programs print ({differs:?}): run {remedy}");
 }
 
-/// The shipped example as a chapter: a heading a section, a row a setting.
+/// The shipped example as a chapter: a heading a section, and a setting.
 fn settings() -> String {
     let (mut chapter, mut about) = (String::new(), Vec::new());
     // What the file says about itself as a whole is said by the page.
@@ -39,16 +39,17 @@ fn settings() -> String {
         if let Some(more) = line.strip_prefix("# ") {
             about.push(more);
         } else if let Some((key, value)) = line.trim_start_matches('#').split_once(" = ") {
-            let words = about.join(" ").replace('|', "\\|");
-            let (meaning, limits) = words.rsplit_once(" (").expect("limits are in brackets");
-            let limits = limits.trim_end_matches(')');
-            let _ = writeln!(chapter, "| `{key}` | {meaning} | {limits} | `{value}` |");
+            // The limits are the line in brackets at the end, and what it goes on in.
+            let limits = about.iter().rposition(|line: &&str| line.starts_with('(')).unwrap();
+            let (meaning, limits) = about.split_at(limits);
+            let (meaning, limits) = (meaning.join(" "), limits.join(" "));
+            let limits = limits.trim_start_matches('(').trim_end_matches(')');
+            let _ = write!(chapter, "\n### `{key}`\n\n{meaning}\n\n");
+            let _ = writeln!(chapter, "`{key} = {value}`: {limits}.");
             about.clear();
         } else if !line.is_empty() {
             let header = line.trim_start_matches('#');
-            let _ = writeln!(chapter, "\n## `{header}`\n\n{}\n", about.join(" "));
-            chapter +=
-                "| setting | what it does | what may be written | example |\n|---|---|---|---|\n";
+            let _ = writeln!(chapter, "\n## `{header}`\n\n{}", about.join(" "));
             about.clear();
         }
     }

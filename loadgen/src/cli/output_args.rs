@@ -22,6 +22,9 @@ pub(super) struct OutputArgs {
     /// Write one self-contained HTML page.
     #[arg(long, value_name = "FILE.html")]
     html: Option<PathBuf>,
+    /// Write one self-contained picture of the charts, for other documents.
+    #[arg(long, value_name = "FILE.svg")]
+    svg: Option<PathBuf>,
     /// Write the time series.
     #[arg(long, value_name = "FILE.csv")]
     csv: Option<PathBuf>,
@@ -41,9 +44,10 @@ impl OutputArgs {
         // Nobody need read on (`timeball-load … | head`).
         let _ = output.write_all(shown.as_bytes()).and_then(|()| output.flush());
         let log = self.hlog.as_ref().map(|_| export::hlog(document)).transpose()?;
-        let files: [(&Option<PathBuf>, &dyn Fn() -> String); 5] = [
+        let files: [(&Option<PathBuf>, &dyn Fn() -> String); 6] = [
             (&self.save, &|| document.json()),
             (&self.html, &|| page::html(document)),
+            (&self.svg, &|| page::svg(document)),
             (&self.csv, &|| export::csv(document)),
             (&self.hlog, &|| log.clone().unwrap_or_default()),
             (&self.hgrm, &|| export::hgrm(document)),
@@ -58,10 +62,8 @@ impl OutputArgs {
 
     /// Fails before load is offered if a file cannot be written after it.
     pub(super) fn check(&self) -> Result<(), CommandError> {
-        let mut paths: Vec<_> = [&self.save, &self.html, &self.csv, &self.hlog, &self.hgrm]
-            .into_iter()
-            .flatten()
-            .collect();
+        let files = [&self.save, &self.html, &self.svg, &self.csv, &self.hlog, &self.hgrm];
+        let mut paths: Vec<_> = files.into_iter().flatten().collect();
         for path in &paths {
             let opened = fs::OpenOptions::new().append(true).create(true).open(path);
             opened.map_err(|cause| CommandError::Write { path: path.to_path_buf(), cause })?;

@@ -80,17 +80,43 @@ impl Chart {
                 escaped(title)
             ),
         );
-        self.draw_axes(&mut html);
-        self.draw_bars(&mut html);
-        if self.ideal {
-            self.draw_ideal(&mut html);
-        }
-        self.lines.iter().for_each(|line| self.draw_line(&mut html, line));
-        if let Some((at, text)) = &self.mark {
-            self.draw_mark(&mut html, *at, text);
-        }
+        self.draw(&mut html);
         html.push_str("</svg>");
         html
+    }
+
+    /// The same inside a larger drawing, at `(x, y)` of it, below its title and legend: [`CELL`] in all.
+    pub(super) fn put_into(&self, svg: &mut String, title: &str, (x, y): (f64, f64)) {
+        put(svg, format_args!("<g transform=\"translate({x} {y})\">"));
+        put(svg, format_args!("<text class=\"title\" y=\"16\">{}</text>", escaped(title)));
+        let mut left = 0.0;
+        for line in self.lines.iter().filter(|_| self.lines.len() > 1) {
+            let (colour, name) = (line.colour, escaped(&line.name));
+            put(
+                svg,
+                format_args!(
+                    "<path stroke=\"var(--{colour})\" stroke-width=\"3\" d=\"M{left} 32h14\"/>\
+                     <text x=\"{}\" y=\"36\">{name}</text>",
+                    left + 20.0
+                ),
+            );
+            left += 40.0 + 7.0 * line.name.chars().count() as f64;
+        }
+        put(svg, format_args!("<g transform=\"translate(0 {})\">", CELL.1 - HEIGHT));
+        self.draw(svg);
+        svg.push_str("</g></g>");
+    }
+
+    fn draw(&self, svg: &mut String) {
+        self.draw_axes(svg);
+        self.draw_bars(svg);
+        if self.ideal {
+            self.draw_ideal(svg);
+        }
+        self.lines.iter().for_each(|line| self.draw_line(svg, line));
+        if let Some((at, text)) = &self.mark {
+            self.draw_mark(svg, *at, text);
+        }
     }
 
     fn left(&self, value: f64) -> f64 {
@@ -244,6 +270,8 @@ pub fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 300.0;
+/// What a chart with its title and legend takes in a larger drawing.
+pub(super) const CELL: (f64, f64) = (WIDTH, HEIGHT + 46.0);
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 24.0;

@@ -1,23 +1,102 @@
-//! The charts of the page: which figures of a result go on which axes.
+//! The charts of a result: which there are, and which figures go on which axes.
 //!
 //! Must never: connect points of different loads in another order than that of their rates.
 
 use super::chart::{Axis, Chart, Line};
 use super::scale::{Scale, Unit};
 use crate::table::thousands;
-use crate::{Distribution, Point, SignedHistogram, Trial};
+use crate::{Distribution, Document, Experiment, Point, SignedHistogram, Trial, knee};
+
+/// A chart and what a reader is told about it.
+pub(super) struct Drawing {
+    pub(super) title: &'static str,
+    pub(super) why: &'static str,
+    pub(super) chart: Chart,
+}
+
+impl Drawing {
+    const fn new(title: &'static str, why: &'static str, chart: Chart) -> Self {
+        Self { title, why, chart }
+    }
+}
+
+/// The charts of one load.
+pub(super) fn of_run(trial: &Trial) -> Vec<Drawing> {
+    let has_errors = trial.report.offset.count() > 0;
+    let mut drawings = vec![Drawing::new(BY_PERCENTILE, LATENCY_WHY, percentiles(&[trial]))];
+    let mut add = |title, why, chart| drawings.push(Drawing::new(title, why, chart));
+    if has_errors {
+        add("Served-time error", ERROR_WHY, error_bars(trial));
+    }
+    if trial.series.len() > 1 {
+        add("Rate over time", "Requests sent and valid replies.", rates(trial));
+        add("Latency over time", "By interval.", latency_over_time(trial));
+        if has_errors {
+            add("Served-time error over time", "By interval.", error_over_time(trial));
+        }
+        if trial.report.lost + trial.report.faults.total() > 0 {
+            let why = "Requests without a valid reply in time, by interval.";
+            add("Loss over time", why, loss_over_time(trial));
+        }
+    }
+    drawings
+}
+
+/// The charts of several loads.
+pub(super) fn of_steps(document: &Document) -> Vec<Drawing> {
+    let trials = document.trials.as_slice();
+    let mark = match &document.capacity {
+        Some(capacity) => Some((f64::from(capacity.found.rate_hz), "found")),
+        None => knee(trials).and_then(|knee| Some((knee.offered_per_s?, "knee"))),
+    };
+    let mut drawings = Vec::new();
+    let mut add = |title, why, chart| drawings.push(Drawing::new(title, why, chart));
+    if trials.iter().all(|trial| trial.offered_per_s.is_some())
+        && document.kind != Experiment::Compare
+    {
+        add("Throughput against offered rate", KNEE_WHY, throughput(trials, mark));
+        add("Latency against offered rate", "", latency_by_rate(trials));
+        add("Loss against offered rate", LOSS_WHY, loss_by_rate(trials));
+        if trials.iter().any(|trial| trial.report.offset.count() > 0) {
+            add("Served-time error against offered rate", ERROR_WHY, error_by_rate(trials));
+        }
+    }
+    let merged = by_subject(trials);
+    let some = chosen(if merged.is_empty() { trials } else { &merged });
+    add(BY_PERCENTILE, LATENCY_WHY, percentiles(&some));
+    drawings
+}
+
+/// Each side of a comparison as one; empty if there are no sides.
+fn by_subject(trials: &[Trial]) -> Vec<Trial> {
+    let mut sides: Vec<Trial> = Vec::new();
+    for trial in trials.iter().filter(|trial| trial.subject.is_some()) {
+        match sides.iter_mut().find(|side| side.subject == trial.subject) {
+            Some(side) => side.report.merge(&trial.report),
+            None => sides.push(trial.clone()),
+        }
+    }
+    sides.sort_by(|one, other| one.subject.cmp(&other.subject));
+    sides
+}
 
 /// Latency by percentile, one curve a load.
-pub(super) fn percentiles(trials: &[&Trial]) -> String {
+fn percentiles(trials: &[&Trial]) -> Chart {
     let colours = colours(trials.len());
     let curves = trials.iter().zip(colours);
-    percentile_curves(curves.map(|(trial, colour)| (name(trial), colour, &trial.report.latency)))
+    percentile_chart(curves.map(|(trial, colour)| (name(trial), colour, &trial.report.latency)))
 }
 
 /// Latency by percentile: a curve for each name, colour and distribution.
 pub fn percentile_curves<'a>(
     curves: impl Iterator<Item = (String, &'static str, &'a SignedHistogram)> + Clone,
 ) -> String {
+    percentile_chart(curves).html(BY_PERCENTILE)
+}
+
+fn percentile_chart<'a>(
+    curves: impl Iterator<Item = (String, &'static str, &'a SignedHistogram)> + Clone,
+) -> Chart {
     let counts = curves.clone().map(|(_, _, latency)| latency.count());
     // As many nines as the largest sample can tell.
     let nines = (counts.max().unwrap_or(1) as f64).log10().clamp(1.0, 7.0);
@@ -34,11 +113,11 @@ pub fn percentile_curves<'a>(
         .collect();
     let x = Axis { label: "percentile", scale: Scale::Nines { nines }, unit: Unit::Share };
     let y = log_axis("latency", Unit::Nanos, &lines);
-    Chart { lines, ..Chart::new(x, y) }.html("Latency by percentile")
+    Chart { lines, ..Chart::new(x, y) }
 }
 
 /// At most so many loads that their curves can be told apart, from the slowest to the fastest.
-pub(super) fn chosen(trials: &[Trial]) -> Vec<&Trial> {
+fn chosen(trials: &[Trial]) -> Vec<&Trial> {
     let mut sorted: Vec<&Trial> = trials.iter().collect();
     if sorted.iter().all(|trial| trial.subject.is_none()) {
         sorted.sort_by(|a, b| a.report.sent_per_s().total_cmp(&b.report.sent_per_s()));
@@ -49,7 +128,7 @@ pub(super) fn chosen(trials: &[Trial]) -> Vec<&Trial> {
 }
 
 /// How often the served time was wrong by how much.
-pub(super) fn error_bars(trial: &Trial) -> String {
+fn error_bars(trial: &Trial) -> Chart {
     let errors = &trial.report.offset;
     let (low, high) = (errors.quantile(0.001) as f64, errors.quantile(0.999) as f64);
     let width = ((high - low) / BARS as f64).max(1.0);
@@ -68,11 +147,11 @@ pub(super) fn error_bars(trial: &Trial) -> String {
     let shares = bars.iter().map(|(_, _, share)| *share);
     let y = Axis { label: "share of replies", scale: Scale::from_zero(shares), unit: Unit::Share };
     let mark = (low <= 0.0 && high >= 0.0).then(|| (0.0, String::new()));
-    Chart { bars, mark, ..Chart::new(x, y) }.html("Served-time error")
+    Chart { bars, mark, ..Chart::new(x, y) }
 }
 
 /// Sent and answered over time.
-pub(super) fn rates(trial: &Trial) -> String {
+fn rates(trial: &Trial) -> Chart {
     let lines = vec![
         over_time(trial, "sent", "b", |point| point.per_s(point.sent)),
         over_time(trial, "answered", "a", |point| point.per_s(point.answered)),
@@ -80,11 +159,11 @@ pub(super) fn rates(trial: &Trial) -> String {
     let values = lines.iter().flat_map(|line| line.points.iter().map(|(_, y)| *y));
     let scale = Scale::from_zero(values);
     let y = Axis { label: "a second", scale, unit: Unit::PerSecond };
-    Chart { lines, ..Chart::new(time_axis(trial), y) }.html("Rate over time")
+    Chart { lines, ..Chart::new(time_axis(trial), y) }
 }
 
 /// Percentiles of latency over time.
-pub(super) fn latency_over_time(trial: &Trial) -> String {
+fn latency_over_time(trial: &Trial) -> Chart {
     let line = |name, colour, figure: fn(&Distribution) -> i64| {
         over_time(trial, name, colour, move |point| figure(&point.latency.distribution) as f64)
     };
@@ -94,11 +173,11 @@ pub(super) fn latency_over_time(trial: &Trial) -> String {
         line("p50", "a", |it| it.p50_ns),
     ];
     let y = log_axis("latency", Unit::Nanos, &lines);
-    Chart { lines, ..Chart::new(time_axis(trial), y) }.html("Latency over time")
+    Chart { lines, ..Chart::new(time_axis(trial), y) }
 }
 
 /// Percentiles of the served-time error over time.
-pub(super) fn error_over_time(trial: &Trial) -> String {
+fn error_over_time(trial: &Trial) -> Chart {
     let line = |name, colour, figure: fn(&Distribution) -> i64| {
         over_time(trial, name, colour, move |point| figure(&point.offset.distribution) as f64)
     };
@@ -108,56 +187,54 @@ pub(super) fn error_over_time(trial: &Trial) -> String {
         line("p1", "d", |it| it.p1_ns),
     ];
     let y = linear_axis("served − true time", Unit::Nanos, &lines);
-    Chart { lines, ..Chart::new(time_axis(trial), y) }.html("Served-time error over time")
+    Chart { lines, ..Chart::new(time_axis(trial), y) }
 }
 
 /// What was lost or invalid over time.
-pub(super) fn loss_over_time(trial: &Trial) -> String {
+fn loss_over_time(trial: &Trial) -> Chart {
     let lines = vec![over_time(trial, "lost or invalid", "d", |point| {
         (point.lost + point.invalid) as f64 / point.sent.max(1) as f64
     })];
     let y = share_axis(&lines);
-    Chart { lines, ..Chart::new(time_axis(trial), y) }.html("Loss over time")
+    Chart { lines, ..Chart::new(time_axis(trial), y) }
 }
 
 /// Valid replies a second by rate offered, with one rate marked.
-pub(super) fn throughput(trials: &[Trial], mark: Option<(f64, &str)>) -> String {
+fn throughput(trials: &[Trial], mark: Option<(f64, &str)>) -> Chart {
     let lines = vec![by_rate(trials, "answered", "a", |trial| trial.report.answered_per_s())];
     let values = lines[0].points.iter().map(|(_, y)| *y);
     let y =
         Axis { label: "answered a second", scale: Scale::from_zero(values), unit: Unit::PerSecond };
     let mark = mark.map(|(rate, name)| (rate, format!("{name} {}/s", Unit::PerSecond.text(rate))));
     Chart { lines, mark, ideal: true, ..Chart::new(rate_axis(trials), y) }
-        .html("Throughput against offered rate")
 }
 
 /// Percentiles of latency by rate offered.
-pub(super) fn latency_by_rate(trials: &[Trial]) -> String {
+fn latency_by_rate(trials: &[Trial]) -> Chart {
     let line = |name, colour, quantile: f64| {
         by_rate(trials, name, colour, move |trial| trial.report.latency.quantile(quantile) as f64)
     };
     let lines = vec![line("p99.9", "d", 0.999), line("p99", "b", 0.99), line("p50", "a", 0.5)];
     let y = log_axis("latency", Unit::Nanos, &lines);
-    Chart { lines, ..Chart::new(rate_axis(trials), y) }.html("Latency against offered rate")
+    Chart { lines, ..Chart::new(rate_axis(trials), y) }
 }
 
 /// What was not answered by rate offered.
-pub(super) fn loss_by_rate(trials: &[Trial]) -> String {
+fn loss_by_rate(trials: &[Trial]) -> Chart {
     let lines =
         vec![by_rate(trials, "not answered", "d", |trial| 1.0 - trial.report.answered_share())];
     let y = share_axis(&lines);
-    Chart { lines, ..Chart::new(rate_axis(trials), y) }.html("Loss against offered rate")
+    Chart { lines, ..Chart::new(rate_axis(trials), y) }
 }
 
 /// Percentiles of the served-time error by rate offered.
-pub(super) fn error_by_rate(trials: &[Trial]) -> String {
+fn error_by_rate(trials: &[Trial]) -> Chart {
     let line = |name, colour, quantile: f64| {
         by_rate(trials, name, colour, move |trial| trial.report.offset.quantile(quantile) as f64)
     };
     let lines = vec![line("p99", "b", 0.99), line("p50", "a", 0.5), line("p1", "d", 0.01)];
     let y = linear_axis("served − true time", Unit::Nanos, &lines);
     Chart { lines, ..Chart::new(rate_axis(trials), y) }
-        .html("Served-time error against offered rate")
 }
 
 fn over_time(
@@ -233,6 +310,14 @@ fn heights(lines: &[Line]) -> impl Iterator<Item = f64> + Clone {
     lines.iter().flat_map(|line| line.points.iter().map(|(_, y)| *y))
 }
 
+const BY_PERCENTILE: &str = "Latency by percentile";
+const LATENCY_WHY: &str = "From the moment each request was meant to be sent to the kernel's stamp of its \
+    reply, so that a server that stops is charged for all who waited.";
+const ERROR_WHY: &str = "θ = ((T2 − T1) + (T3 − T4)) / 2 with kernel stamps for T1 and T4, client and server \
+    on one clock: any offset is error.";
+const KNEE_WHY: &str = "Valid replies a second while load was offered. The dashed line is a server that \
+    answers everything; the knee is the highest rate of which 99 % was answered.";
+const LOSS_WHY: &str = "Requests without a valid reply in time.";
 /// The style's ramp, in order.
 const RAMP: [&str; 6] = ["r0", "r1", "r2", "r3", "r4", "r5"];
 const STEPS_PER_NINE: f64 = 24.0;

@@ -8,18 +8,21 @@
 mod chart;
 mod charts;
 mod parts;
+mod picture;
 mod scale;
 
 pub use chart::{Axis, Chart, Line, escaped, put};
 pub use charts::percentile_curves;
 pub use parts::{card, facts, lines, note, shell_words, table, whole};
+pub use picture::svg;
 pub use scale::{Scale, Unit};
 
 use crate::table::{micros, percent, thousands};
 use crate::text::{cells, load_text, ratio_verdict, remarks, utc};
-use crate::{Comparison, Document, Experiment, Method, Trial, knee};
+use crate::{Comparison, Document, Experiment, Method, Trial};
 
 use chart::interval_svg;
+use charts::Drawing;
 
 /// The whole page.
 pub fn html(document: &Document) -> String {
@@ -67,26 +70,7 @@ fn title(document: &Document) -> String {
 fn run(body: &mut String, trial: &Trial) {
     tiles(body, trial);
     body.push_str("<div class=\"cards\">");
-    card(body, "Latency by percentile", LATENCY_WHY, &charts::percentiles(&[trial]));
-    if trial.report.offset.count() > 0 {
-        card(body, "Served-time error", ERROR_WHY, &charts::error_bars(trial));
-    }
-    if trial.series.len() > 1 {
-        card(body, "Rate over time", "Requests sent and valid replies.", &charts::rates(trial));
-        card(body, "Latency over time", "By interval.", &charts::latency_over_time(trial));
-        if trial.report.offset.count() > 0 {
-            card(
-                body,
-                "Served-time error over time",
-                "By interval.",
-                &charts::error_over_time(trial),
-            );
-        }
-        if trial.report.lost + trial.report.faults.total() > 0 {
-            let why = "Requests without a valid reply in time, by interval.";
-            card(body, "Loss over time", why, &charts::loss_over_time(trial));
-        }
-    }
+    cards(body, &charts::of_run(trial));
     body.push_str("</div>");
     card(body, "Distributions", "All in µs.", &table(&cells::TIMES, cells::times(trial)));
     body.push_str("<div class=\"cards\">");
@@ -99,6 +83,12 @@ fn run(body: &mut String, trial: &Trial) {
     }
 }
 
+fn cards(body: &mut String, drawings: &[Drawing]) {
+    for Drawing { title, why, chart } in drawings {
+        card(body, title, why, &chart.html(title));
+    }
+}
+
 fn steps(body: &mut String, document: &Document, trials: &[Trial]) {
     if let Some(capacity) = &document.capacity {
         let text = escaped(&capacity.text()).replace('\n', "<br>");
@@ -108,43 +98,9 @@ fn steps(body: &mut String, document: &Document, trials: &[Trial]) {
         card(body, "B divided by A", &method_text(comparison), &comparison_table(comparison));
     }
     body.push_str("<div class=\"cards\">");
-    let mark = match &document.capacity {
-        Some(capacity) => Some((f64::from(capacity.found.rate_hz), "found")),
-        None => knee(trials).and_then(|knee| Some((knee.offered_per_s?, "knee"))),
-    };
-    if trials.iter().all(|trial| trial.offered_per_s.is_some())
-        && document.kind != Experiment::Compare
-    {
-        card(body, "Throughput against offered rate", KNEE_WHY, &charts::throughput(trials, mark));
-        card(body, "Latency against offered rate", "", &charts::latency_by_rate(trials));
-        card(body, "Loss against offered rate", LOSS_WHY, &charts::loss_by_rate(trials));
-        if trials.iter().any(|trial| trial.report.offset.count() > 0) {
-            card(
-                body,
-                "Served-time error against offered rate",
-                ERROR_WHY,
-                &charts::error_by_rate(trials),
-            );
-        }
-    }
-    let merged = by_subject(trials);
-    let some = charts::chosen(if merged.is_empty() { trials } else { &merged });
-    card(body, "Latency by percentile", LATENCY_WHY, &charts::percentiles(&some));
+    cards(body, &charts::of_steps(document));
     body.push_str("</div>");
     card(body, "Every load", "Latency in µs.", &trials_table(trials));
-}
-
-/// Each side of a comparison as one; empty if there are no sides.
-fn by_subject(trials: &[Trial]) -> Vec<Trial> {
-    let mut sides: Vec<Trial> = Vec::new();
-    for trial in trials.iter().filter(|trial| trial.subject.is_some()) {
-        match sides.iter_mut().find(|side| side.subject == trial.subject) {
-            Some(side) => side.report.merge(&trial.report),
-            None => sides.push(trial.clone()),
-        }
-    }
-    sides.sort_by(|one, other| one.subject.cmp(&other.subject));
-    sides
 }
 
 fn tiles(body: &mut String, trial: &Trial) {
@@ -260,16 +216,9 @@ fn generators(body: &mut String, document: &Document) {
     }
 }
 
-const LATENCY_WHY: &str = "From the moment each request was meant to be sent to the kernel's stamp of its \
-    reply, so that a server that stops is charged for all who waited.";
-const ERROR_WHY: &str = "θ = ((T2 − T1) + (T3 − T4)) / 2 with kernel stamps for T1 and T4, client and server \
-    on one clock: any offset is error.";
-const KNEE_WHY: &str = "Valid replies a second while load was offered. The dashed line is a server that \
-    answers everything; the knee is the highest rate of which 99 % was answered.";
 const SENDERS_WHY: &str = "The generator's threads; what left late is in the latency.";
 const OTHERS_WHY: &str =
     "Hostile packets are to be answered by nobody, and are counted nowhere else.";
-const LOSS_WHY: &str = "Requests without a valid reply in time.";
 
 #[cfg(test)]
 mod tests {
@@ -319,6 +268,22 @@ mod tests {
                 && compared.contains("&lt;A&gt; against B &amp; co")
         );
         assert!(!compared.contains("NaN") && !run.contains("NaN") && !sweep.contains("NaN"));
+    }
+
+    #[test]
+    fn a_picture_has_the_charts_of_its_page_and_stands_by_itself() {
+        let rates = [1_000, 5_000, 20_000];
+        let trials = rates.map(|rate| trial(rate, 5_000)).into();
+        let svg = svg(&Document::new(Experiment::Sweep, Machine::look(), trials));
+        assert_eq!((svg.matches("<svg ").count(), svg.matches("</svg>").count()), (1, 1));
+        assert_eq!(svg.matches("<g ").count(), svg.matches("</g>").count());
+        for title in ["Throughput against offered rate", "knee 20 k/s", "Latency by percentile"] {
+            assert!(svg.contains(title), "{title}");
+        }
+        for word in ["NaN", "href=", "url(", "@import", "<script", "<image"] {
+            assert!(!svg.contains(word), "{word}");
+        }
+        assert_eq!(svg.matches("http").count(), 1, "its name space, which nobody fetches");
     }
 
     #[test]
