@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Controlled, Daemon, Host, PATIENCE, chronyd_once, ntpsec, text};
@@ -31,11 +32,8 @@ impl Link {
         Some(Self { server, client, _passing: passing })
     }
 
-    /// Whether the server at each of `addresses` answers, by its stratum.
     fn answers(&self, addresses: &[&str]) -> bool {
-        let said = self.client.query(addresses);
-        let servers = said["servers"].as_array().cloned().unwrap_or_default();
-        servers.len() == addresses.len() && servers.iter().all(|one| one["time"]["stratum"] == 10)
+        answers(&self.client, addresses)
     }
 
     /// Asks until a request is answered in the driver of `server`.
@@ -122,6 +120,13 @@ fn reload(server: &Controlled, config: &str) -> String {
 }
 
 const FAST: &str = "[fast_path]\ninterfaces = [\"fast0\"]\n";
+
+/// Whether the server at each of `addresses` answers `client`, by its stratum.
+fn answers(client: &Host, addresses: &[&str]) -> bool {
+    let said = client.query(addresses);
+    let servers = said["servers"].as_array().cloned().unwrap_or_default();
+    servers.len() == addresses.len() && servers.iter().all(|one| one["time"]["stratum"] == 10)
+}
 
 #[test]
 fn the_clients_people_have_are_answered_in_the_driver_and_what_is_not_plain_by_workers() {
@@ -364,15 +369,29 @@ fn nobody_is_without_an_answer_while_a_new_process_takes_over() {
     let Some(link) = Link::new() else { return };
     let server = Controlled::start(&link.server, FAST);
     link.wait_for_driver(&server, "10.9.0.1");
-    let mut command = link.server.timeball(&["serve", "--take-over"]);
-    command.arg(&server.directory.path);
-    let mut new = Daemon::start(command);
-    new.wait_for("took over from process");
-    new.wait_for("ready");
-    let Controlled { daemon, socket, directory } = server;
-    assert!(link.answers(&["10.9.0.1"]));
-    assert_eq!(daemon.finish().0, Some(0));
-    let server = Controlled { daemon: new, socket, directory };
-    link.wait_for_driver(&server, "10.9.0.1");
+    let (client, done) = (&link.client, AtomicBool::new(false));
+    let server = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let begun = Instant::now();
+            let mut asked = 0;
+            while !done.load(Ordering::Relaxed) && begun.elapsed() < 2 * PATIENCE {
+                assert!(answers(client, &["10.9.0.1"]), "after {asked}");
+                asked += 1;
+            }
+            asked
+        });
+        let mut command = link.server.timeball(&["serve", "--take-over"]);
+        command.arg(&server.directory.path);
+        let mut new = Daemon::start(command);
+        new.wait_for("took over from process");
+        new.wait_for("ready");
+        let Controlled { daemon, socket, directory } = server;
+        assert_eq!(daemon.finish().0, Some(0));
+        let server = Controlled { daemon: new, socket, directory };
+        link.wait_for_driver(&server, "10.9.0.1");
+        done.store(true, Ordering::Relaxed);
+        assert!(asked.join().unwrap() > 1);
+        server
+    });
     assert!(!server.ask("status", &[]).stdout.is_empty());
 }
