@@ -121,7 +121,8 @@ impl Snapshot {
             // The kernel has set its clock back under a correction made just before.
             settled.reference_time = self.reference_time.plus(leap.kind.shift());
         }
-        if now < self.epoch && self.is_valid_at(now) {
+        let near = self.mapped(now) >= leap.midnight - LEAP_IS_NEAR;
+        if near && now < self.epoch && self.is_valid_at(now) {
             // Without the leap nobody would know any more why the clock stands so far before the epoch.
             settled.offset += self.rate.over(now - self.epoch);
             settled.epoch = now;
@@ -302,6 +303,9 @@ impl Reader {
 /// Covers packets that queued while the snapshot was published and the slewing between two updates.
 pub const BACKWARD_TOLERANCE: Interval = Interval::from_millis(500);
 
+/// From so long before its midnight on, a leap second may be why the clock stands before the epoch.
+const LEAP_IS_NEAR: Interval = Interval::from_secs(2);
+
 /// Data words: with the sequence word, one block of 128 bytes. Words 11 to 14 are zero, and a
 /// [`Mirror`]'s own.
 pub const WORDS: usize = 15;
@@ -420,6 +424,9 @@ mod tests {
         let fresh = Snapshot { epoch: midnight - Interval::from_millis(1), ..snapshot };
         assert!(fresh.is_valid_at(after));
         assert!(!fresh.is_valid_at(after - Interval::from_secs(1)));
+        let early = Snapshot { epoch: fresh.epoch - Interval::from_secs(60), ..fresh };
+        let set_back = early.epoch - Interval::from_secs(1);
+        assert!(!early.settled(set_back).is_valid_at(set_back), "a minute before, it is one");
         let settled = fresh.settled(after);
         assert!(settled.is_valid_at(after) && settled.served(after) == fresh.served(after));
         assert_eq!(settled.root_dispersion_at(after), fresh.root_dispersion_at(after));
