@@ -157,6 +157,10 @@ impl Candidate<'_> {
         let turn = Sitting::begin(self.place, self.server, seat, &options.common, stop)
             .and_then(|mut sitting| Turn::of(&mut sitting, plan, self.on));
         match turn {
+            // A price by no answers would be no figure.
+            Ok(turn) if turn.capacity() <= 0.0 => {
+                self.fault = Some("it answered nothing when it was saturated".to_owned());
+            }
             Ok(turn) => self.turns.push(turn),
             Err(BenchError::Interrupted) => return Err(BenchError::Interrupted),
             Err(error) => self.fault = Some(error.to_string()),

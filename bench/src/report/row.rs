@@ -58,7 +58,7 @@ impl Turn {
         )
     }
 
-    fn capacity(&self) -> f64 {
+    pub(super) fn capacity(&self) -> f64 {
         self.saturated.report.answered_per_s()
     }
 
