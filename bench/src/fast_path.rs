@@ -26,6 +26,7 @@ use crate::namespace::{FORGED, Pair, SERVER};
 use crate::place::Place;
 use crate::process::{Running, confinement};
 use crate::rounds::Spread;
+use crate::sitting::{WARM_UP_S, closed_loop};
 
 /// Measures and prints.
 pub(crate) fn run(options: &FastPathOptions, stop: &AtomicBool) -> Result<(), BenchError> {
@@ -124,20 +125,12 @@ fn measure(
         target,
         network: FORGED.0,
         prefix_len: FORGED.1,
-        clients: common.clients,
         load: Load::Closed { window: server.window(common.window) },
         duration_s,
-        requests_max: u32::MAX,
-        batch: 64,
         segments: 1,
-        frames: false,
         in_kernel: true,
-        stamp_one_in: 0,
-        timeout_s: 0.1,
         expectation: server.expectation(),
-        signed: false,
-        core: common.client_core,
-        server_core: common.server_core,
+        ..closed_loop(&place, common)
     };
     // The load begins with one request that must be answered, for which it waits.
     load::offer(&place, &spec(WARM_UP_S), stop)?;
@@ -275,4 +268,3 @@ const PORT: u16 = 123;
 /// Of the kernel threads that serve the ends of the `veth`: below nobody's on their cores.
 const NETWORK_PRIORITY: u8 = 10;
 const SOCKET_WINDOW: u32 = 64;
-const WARM_UP_S: f64 = 0.3;

@@ -51,6 +51,12 @@ impl<'a> Sitting<'a> {
         self.offer(&Spec { duration_s, ..self.base.clone() })
     }
 
+    /// The same, after as much of it as a server takes to come to its pace.
+    pub(crate) fn saturate_warm(&mut self, duration_s: f64) -> Result<Outcome, BenchError> {
+        self.saturate(WARM_UP_S)?;
+        self.saturate(duration_s)
+    }
+
     /// Offers a load.
     pub(crate) fn offer(&mut self, spec: &Spec) -> Result<Outcome, BenchError> {
         let outcome = load::offer(self.place, spec, self.stop)?;
@@ -69,7 +75,21 @@ impl<'a> Sitting<'a> {
     }
 }
 
-fn closed_loop(place: &Place, common: &CommonOptions) -> Spec {
+/// One server, freshly started in the seat that `common` names, warmed up, saturated for so long and
+/// stopped.
+pub(crate) fn saturated(
+    place: &Place,
+    server: &Server,
+    common: &CommonOptions,
+    duration_s: f64,
+    stop: &AtomicBool,
+) -> Result<Outcome, BenchError> {
+    let seat = Seat::on(common.server_core);
+    Sitting::begin(place, server, seat, common, stop)?.saturate_warm(duration_s)
+}
+
+/// The closed loop from the clients of `place`, whom it asks still to be named.
+pub(crate) fn closed_loop(place: &Place, common: &CommonOptions) -> Spec {
     let (network, prefix_len) = place.population();
     Spec {
         target: SocketAddr::new(network, 0),

@@ -17,8 +17,8 @@ use crate::host::{Host, is_root};
 use crate::load::Outcome;
 use crate::place::{Arrivals, On, Place};
 use crate::rounds::Spread;
-use crate::server::{Seat, Server};
-use crate::sitting::{Sitting, WARM_UP_S};
+use crate::server::Server;
+use crate::sitting::saturated;
 use timeball_load::table::{Table, invalid_text, micros, percent, thousands};
 
 /// Measures and prints.
@@ -96,7 +96,7 @@ fn measure(
     let mut rounds: Vec<Vec<Outcome>> = vec![Vec::new(); servers.len()];
     for round in 1..=options.rounds {
         for (server, outcomes) in servers.iter().zip(&mut rounds) {
-            let outcome = turn(options, &place, server, stop)?;
+            let outcome = saturated(&place, server, &options.common, options.duration, stop)?;
             eprintln!(
                 "{on:?} round {round}/{}: {:<24} {:>9} answered/s, {:>6} ns per answer",
                 options.rounds,
@@ -108,19 +108,6 @@ fn measure(
         }
     }
     Ok(Results { on, servers: compare(servers, rounds) })
-}
-
-/// One server, freshly started, warmed up, measured, and stopped.
-fn turn(
-    options: &ThroughputOptions,
-    place: &Place,
-    server: &Server,
-    stop: &AtomicBool,
-) -> Result<Outcome, BenchError> {
-    let seat = Seat::on(options.common.server_core);
-    let mut sitting = Sitting::begin(place, server, seat, &options.common, stop)?;
-    sitting.saturate(WARM_UP_S)?;
-    sitting.saturate(options.duration)
 }
 
 fn compare(servers: &[Server], rounds: Vec<Vec<Outcome>>) -> Vec<ServerResult> {

@@ -4,40 +4,43 @@
 
 use criterion::{BatchSize, Criterion};
 use timeball_responder::{Announcement, Caller, Limiter, Policy, Verdict, answer, stamp};
-use timeball_time::Interval;
+use timeball_time::{Interval, Snapshot};
 use timeball_wire::{Algorithm, HEADER_LEN, Header, Key, KeyId, Keys, Mode, Trusted};
 
 use crate::fixture::{NONCE, NOW, datagram, request, snapshot};
+
+/// Answers the request in `bytes`, and stamps the answer.
+#[inline(always)]
+fn exchange(
+    announcement: &Announcement,
+    snapshot: &Snapshot,
+    policy: &Policy,
+    limiter: &mut Limiter,
+    bytes: &mut [u8],
+) -> Verdict {
+    let mut datagram = datagram(bytes);
+    let caller = Caller::default();
+    let verdict = answer(announcement, snapshot, policy, limiter, caller, NOW, &mut datagram);
+    stamp(snapshot, policy, NOW, datagram.bytes);
+    verdict
+}
 
 pub(crate) fn bare(criterion: &mut Criterion) {
     let snapshot = snapshot(0);
     let announcement = Announcement::at(&snapshot, NOW);
     let (policy, mut limiter) = (Policy::default(), Limiter::default());
-    let caller = Caller::default();
     criterion.bench_function("answer one request", |bencher| {
         bencher.iter_batched_ref(
             request,
             |bytes| {
-                let mut datagram = datagram(bytes);
-                let verdict = answer(
-                    &announcement,
-                    &snapshot,
-                    &policy,
-                    &mut limiter,
-                    caller,
-                    NOW,
-                    &mut datagram,
-                );
+                let verdict = exchange(&announcement, &snapshot, &policy, &mut limiter, bytes);
                 assert!(matches!(verdict, Verdict::Reply { len: HEADER_LEN, .. }));
-                stamp(&snapshot, &policy, NOW, datagram.bytes);
             },
             BatchSize::SmallInput,
         );
     });
     let mut bytes = request();
-    let mut datagram = datagram(&mut bytes);
-    answer(&announcement, &snapshot, &policy, &mut limiter, caller, NOW, &mut datagram);
-    stamp(&snapshot, &policy, NOW, &mut bytes);
+    exchange(&announcement, &snapshot, &policy, &mut limiter, &mut bytes);
     let header = Header::parse(&bytes).expect("a reply");
     assert_eq!((header.flags.mode, header.origin.to_bits()), (Mode::Server, NONCE));
     assert!(header.transmit.since(header.receive) >= Interval::ZERO);
@@ -47,7 +50,6 @@ pub(crate) fn bare(criterion: &mut Criterion) {
 pub(crate) fn signed(criterion: &mut Criterion) {
     let snapshot = snapshot(0);
     let (announcement, mut limiter) = (Announcement::at(&snapshot, NOW), Limiter::default());
-    let caller = Caller::default();
     for (name, algorithm) in Algorithm::NAMES {
         let secret = &[7; 32][..algorithm.secret_len().unwrap_or(20)];
         let key = Key::new(KeyId(1), algorithm, secret).expect("the right length");
@@ -60,18 +62,8 @@ pub(crate) fn signed(criterion: &mut Criterion) {
             bencher.iter_batched_ref(
                 || asked.clone(),
                 |bytes| {
-                    let mut datagram = datagram(bytes);
-                    let verdict = answer(
-                        &announcement,
-                        &snapshot,
-                        &policy,
-                        &mut limiter,
-                        caller,
-                        NOW,
-                        &mut datagram,
-                    );
+                    let verdict = exchange(&announcement, &snapshot, &policy, &mut limiter, bytes);
                     assert!(matches!(verdict, Verdict::Reply { answered, .. } if answered.signed));
-                    stamp(&snapshot, &policy, NOW, datagram.bytes);
                 },
                 BatchSize::SmallInput,
             );

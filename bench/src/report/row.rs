@@ -16,7 +16,7 @@ use crate::overload::{beyond, invalid, is_behind};
 use crate::place::On;
 use crate::rounds::Spread;
 use crate::server::Family;
-use crate::sitting::{Sitting, WARM_UP_S};
+use crate::sitting::Sitting;
 
 /// One sitting.
 #[derive(Debug)]
@@ -31,12 +31,11 @@ pub(super) struct Turn {
 impl Turn {
     /// All loads of `plan` for a network of the kind `on`.
     pub(super) fn of(sitting: &mut Sitting<'_>, plan: &Plan, on: On) -> Result<Self, BenchError> {
-        sitting.saturate(WARM_UP_S)?;
-        let saturated = sitting.saturate(plan.duration_s)?;
+        let saturated = sitting.saturate_warm(plan.duration_s)?;
         let recipe = sitting.recipe();
         let mut turn = Self { saturated, beyond: Vec::new(), half: None, recipe };
         if Plan::is_whole(on) {
-            let capacity = turn.saturated.report.answered_per_s();
+            let capacity = turn.capacity();
             // Before the overloads, after which queues have to empty.
             let half_hz = (capacity / 2.0).max(1.0) as u32;
             let spec = open_loop(sitting.base(), Pattern::Poisson, half_hz, plan.duration_s * 2.0);
@@ -53,7 +52,7 @@ impl Turn {
     pub(super) fn progress(&self) -> String {
         format!(
             "{:>9} answered/s, {:>6} ns per answer",
-            thousands(self.saturated.report.answered_per_s()),
+            thousands(self.capacity()),
             thousands(self.saturated.busy_ns_per_answer())
         )
     }

@@ -26,8 +26,8 @@ use crate::host::{Host, is_root};
 use crate::load::Outcome;
 use crate::place::{Arrivals, On, Place};
 use crate::rounds::Spread;
-use crate::server::{Seat, Server};
-use crate::sitting::{Sitting, WARM_UP_S};
+use crate::server::Server;
+use crate::sitting::saturated;
 use lanes::Lanes;
 use model::Model;
 
@@ -95,7 +95,9 @@ impl Measurement {
             let place = Place::make(on, Arrivals::ServerCore, options.common.server_core)?;
             for (server, outcomes) in servers.iter().zip(&mut prices) {
                 eprintln!("round {round}/{}: {} alone", options.rounds, server.name);
-                outcomes.push(alone(options, &place, server, stop)?);
+                // One worker on the server's core, asked from the clients'.
+                let (common, duration_s) = (&options.common, options.duration);
+                outcomes.push(saturated(&place, server, common, duration_s, stop)?);
             }
             drop(place);
             let place = Place::make(On::Loopback, Arrivals::Sender, options.common.server_core)?;
@@ -142,19 +144,6 @@ impl Measurement {
             }
         }
     }
-}
-
-/// One worker on the server's core, asked from the clients'.
-fn alone(
-    options: &ScalingOptions,
-    place: &Place,
-    server: &Server,
-    stop: &AtomicBool,
-) -> Result<Outcome, BenchError> {
-    let seat = Seat::on(options.common.server_core);
-    let mut sitting = Sitting::begin(place, server, seat, &options.common, stop)?;
-    sitting.saturate(WARM_UP_S)?;
-    sitting.saturate(options.duration)
 }
 
 impl Price {
