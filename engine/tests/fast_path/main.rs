@@ -1,0 +1,9 @@
+//! The fast path in the running server: what is answered in the driver and what by workers, through all that
+//! happens to interfaces, configurations and processes.
+
+mod answers;
+#[path = "../common/mod.rs"]
+mod common;
+mod life;
+mod link;
+mod refusal;
