@@ -26,7 +26,7 @@ impl Link {
             "[server]\nlisten = [\"127.0.0.1:11123\"]\nworkers = 1\n\
              [fast_path]\ninterfaces = [\"client0\", \"client1\"]\n",
         );
-        Some(Self { server, client, passing: passing })
+        Some(Self { server, client, passing })
     }
 
     pub(crate) fn answers(&self, addresses: &[&str]) -> bool {
