@@ -45,7 +45,8 @@ pub(super) fn ready(report: Option<&Report>) -> (bool, String) {
             "ready\nstratum {} from {}, right within {:.6} s\n",
             report.header.stratum, report.header.reference_id, report.header.root_distance_s
         );
-        return (true, state);
+        let notes = report.notes.iter();
+        return (true, notes.fold(state, |text, note| text + "note: " + note + "\n"));
     }
     (false, gates.iter().fold("not ready\n".to_owned(), |text, gate| text + gate + "\n"))
 }

@@ -21,7 +21,7 @@ use timeball_wire::Fallback;
 
 use super::{
     Answer, Censuses, Clock, Driver, Header, Histogram, Local, Overflow, PastAnswer, Report,
-    Sandbox, Source, VERSION, Waiting, Work,
+    Sandbox, Source, VERSION, Waiting, Work, fast_path,
 };
 use crate::names::reference;
 
@@ -178,6 +178,8 @@ impl Witness {
         }
         let (now, snapshot) = (realtime(), *self.clock.refresh());
         let sources = status.sources.iter().zip(names.iter()).filter(|(one, _)| is_held(one));
+        let fast_path = self.driver.as_ref().map(Driver::report);
+        let driver_notes = fast_path.iter().flat_map(fast_path::notes);
         Some(Report {
             version: VERSION,
             program: concat!("timeball ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -185,7 +187,7 @@ impl Witness {
             time_unix_s: Interval::from_nanos(snapshot.served(now).nanos()).as_secs_f64(),
             uptime_s: self.started.elapsed().as_secs_f64(),
             listening: self.listening.clone(),
-            notes: self.notes.clone(),
+            notes: self.notes.iter().cloned().chain(driver_notes).collect(),
             stuck: self.board.stuck(),
             overflow: self.board.overflow(),
             carriers: self.carriers.clone(),
@@ -199,7 +201,7 @@ impl Witness {
             sources: sources.map(|(one, name)| source(one, name)).collect(),
             clients: work(&all),
             workers: totals.iter().map(work).collect(),
-            fast_path: self.driver.as_ref().map(Driver::report),
+            fast_path,
             reloads: self.board.reloads.load(Ordering::Relaxed),
             reloads_refused: self.board.reloads_refused.load(Ordering::Relaxed),
             census: self.censuses.read(now, self.started.elapsed().as_secs_f64()),

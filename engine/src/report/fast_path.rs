@@ -52,9 +52,10 @@ impl Driver {
         Self { refused: None, counts: Some(Arc::new(counts)), interfaces: Arc::default() }
     }
 
-    /// Of none, for this reason.
-    pub(crate) fn refused(why: String) -> Self {
-        Self { refused: Some(why), counts: None, interfaces: Arc::default() }
+    /// Of none, though it is wanted at `interfaces`, for the reason that each of them has.
+    pub(crate) fn refused(why: String, interfaces: Vec<FastInterface>) -> Self {
+        let interfaces = Arc::new(Mutex::new(interfaces));
+        Self { refused: Some(why), counts: None, interfaces }
     }
 
     /// Shows `interfaces` from now on, and returns those that are not as they were.
@@ -118,6 +119,18 @@ pub(super) fn text(report: &Report) -> String {
         text.push_str(if fast_path.passed_on.is_empty() { ": none\n" } else { "\n" });
     }
     text
+}
+
+/// What an operator should know: where the driver was to answer, and does not.
+pub(super) fn notes(fast_path: &FastPath) -> Vec<String> {
+    if let Some(refused) = &fast_path.refused {
+        return vec![format!("no fast path, workers answer everything: {refused}")];
+    }
+    let hindered = |one: &FastInterface| {
+        let why = one.hindrance.as_ref()?;
+        Some(format!("workers answer everything that comes by {}: {why}", one.name))
+    };
+    fast_path.interfaces.iter().filter_map(hindered).collect()
 }
 
 /// What is answered where; or why not.

@@ -1,7 +1,7 @@
 //! Who is answered in the driver, and who by workers.
 
 use crate::common::{self, Controlled, chronyd_once, ntpsec, text};
-use crate::link::{FAST, Link, by_driver, by_workers, hindrance, program};
+use crate::link::{FAST, Link, by_driver, by_workers, hindrance, program, program_mode, reload};
 
 #[test]
 fn the_clients_people_have_are_answered_in_the_driver_and_what_is_not_plain_by_workers() {
@@ -66,3 +66,36 @@ fn the_clients_people_have_are_answered_in_the_driver_and_what_is_not_plain_by_w
     assert_eq!(server.daemon.finish().0, Some(0));
     assert_eq!(program(&link.server, "fast0"), None);
 }
+
+#[test]
+fn on_request_plain_requests_are_answered_behind_a_driver_that_cannot() {
+    let Some(link) = Link::bare() else { return };
+    // Generic mode needs nothing of the driver, nor a program at the other end of a `veth`.
+    let generic = format!("{FAST}mode = \"generic\"\n");
+    let server = Controlled::start(&link.server, &generic);
+    for address in ["10.9.0.1", "2001:db8::1"] {
+        link.wait_for_driver(&server, address);
+    }
+    let said = text(&server.ask("status", &[]));
+    assert!(said.contains("driver   fast0 answers plain requests (generic)"), "{said}");
+    assert_eq!(program_mode(&link.server, "fast0"), Some(GENERIC));
+    // A device upon another has no driver of its own.
+    const UPON: &str = "02:00:00:00:09:08";
+    link.server
+        .ip(&format!("link add link fast0 name upon0 address {UPON} type macvlan mode bridge"));
+    link.server.ip("link set upon0 up");
+    link.server.ip("addr add 10.9.0.8/24 dev upon0");
+    // The device below would say that it is its own address, too.
+    link.client.ip(&format!("neigh replace 10.9.0.8 lladdr {UPON} nud permanent dev client0"));
+    let upon = "[fast_path]\ninterfaces = [\"upon0\"]\n";
+    reload(&server, upon);
+    assert!(hindrance(&server.report(), "upon0").contains("generic mode works with every driver"));
+    link.assert_by_workers(&server, "10.9.0.8");
+    reload(&server, &format!("{upon}mode = \"generic\"\n"));
+    link.wait_for_driver(&server, "10.9.0.8");
+    assert_eq!(program(&link.server, "fast0"), None);
+    assert_eq!(program_mode(&link.server, "upon0"), Some(GENERIC));
+}
+
+/// What the kernel calls it (linux/if_link.h).
+const GENERIC: u64 = 2;

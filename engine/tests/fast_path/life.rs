@@ -29,7 +29,7 @@ fn interfaces_go_down_come_up_go_away_and_come_again_in_a_strict_sandbox_without
     link.server.join(&link.client, "fast0", "client0");
     address(&link.server, &link.client, 0);
     server.wait_until("back", |report| hindrance(report, "fast0").is_empty());
-    link.passing.wait_until("back", |report| hindrance(report, "client0").is_empty());
+    link.wait_for_passing("client0");
     link.wait_for_driver(&server, "10.9.0.1");
     // A second one, and then only that, by reloading; in IPv6 alone.
     link.server.join(&link.client, "fast1", "client1");
@@ -38,7 +38,7 @@ fn interfaces_go_down_come_up_go_away_and_come_again_in_a_strict_sandbox_without
     let both = FAST.replace("\"fast0\"", "\"fast0\", \"fast1\"");
     let said = reload(&server, &format!("{both}{strict}"));
     assert!(said.contains("[fast_path] interfaces: ") && said.contains("in force"), "{said}");
-    link.passing.wait_until("there", |report| hindrance(report, "client1").is_empty());
+    link.wait_for_passing("client1");
     link.wait_for_driver(&server, "10.9.0.1");
     link.wait_for_driver(&server, "2001:db8:1::1");
     reload(&server, &format!("{}{strict}", FAST.replace("fast0", "fast1")));

@@ -10,23 +10,35 @@ use crate::common::{Controlled, Host, PATIENCE, text};
 pub(crate) struct Link {
     pub(crate) server: Host,
     pub(crate) client: Host,
-    /// A `veth` takes what a program sends back only if there is a program at its other end too: that of a
-    /// server to which nobody sends anything.
-    pub(crate) passing: Controlled,
+    /// A `veth` takes what a program in its driver sends back only if there is a program at its other end
+    /// too: that of a server to which nobody sends anything.
+    pub(crate) passing: Option<Controlled>,
 }
 
 impl Link {
     /// `None` where no program can be loaded.
     pub(crate) fn new() -> Option<Self> {
+        let mut link = Self::bare()?;
+        link.passing = Some(Controlled::start(
+            &link.client,
+            "[server]\nlisten = [\"127.0.0.1:11123\"]\nworkers = 1\n\
+             [fast_path]\ninterfaces = [\"client0\", \"client1\"]\n",
+        ));
+        Some(link)
+    }
+
+    /// The same without a program at the client's end.
+    pub(crate) fn bare() -> Option<Self> {
         let server = Host::of_root()?;
         let client = server.neighbour("fast0", "client0");
         address(&server, &client, 0);
-        let passing = Controlled::start(
-            &client,
-            "[server]\nlisten = [\"127.0.0.1:11123\"]\nworkers = 1\n\
-             [fast_path]\ninterfaces = [\"client0\", \"client1\"]\n",
-        );
-        Some(Self { server, client, passing })
+        Some(Self { server, client, passing: None })
+    }
+
+    /// Waits until there is a program at `device` of the client's.
+    pub(crate) fn wait_for_passing(&self, device: &str) {
+        let passing = self.passing.as_ref().unwrap();
+        passing.wait_until("a program", |report| hindrance(report, device).is_empty());
     }
 
     pub(crate) fn answers(&self, addresses: &[&str]) -> bool {
@@ -104,9 +116,18 @@ pub(crate) fn hindrance(report: &Value, interface: &str) -> String {
 
 /// Number of the XDP program at `device` of `host`, if there is one.
 pub(crate) fn program(host: &Host, device: &str) -> Option<u64> {
+    xdp(host, device)["prog"]["id"].as_u64()
+}
+
+/// How it is attached, as linux/if_link.h numbers it.
+pub(crate) fn program_mode(host: &Host, device: &str) -> Option<u64> {
+    xdp(host, device)["mode"].as_u64()
+}
+
+fn xdp(host: &Host, device: &str) -> Value {
     let output = host.command("ip").args(["-json", "link", "show", device]).output().unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    said[0]["xdp"]["prog"]["id"].as_u64()
+    said[0]["xdp"].clone()
 }
 
 /// Writes `config` where `server` looks for it, and has it read.

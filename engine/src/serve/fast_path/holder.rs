@@ -116,6 +116,12 @@ impl Holder {
         self.show(|name| hindered.iter().find(|(own, _)| own == name).map(|(_, why)| why.clone()));
     }
 
+    /// Takes it off everywhere, for good, because of `why`.
+    pub(super) fn give_up(&mut self, why: &dyn std::fmt::Display) {
+        self.held.clear();
+        self.show(|_| Some(format!("the thread that looks after it has ended: {why}; restart")));
+    }
+
     fn explain(&self, one: &Interface, error: &XdpError) -> String {
         match (error, one.program) {
             (XdpError::Occupied, _) if self.patience > 0 => WAITING.to_owned(),
@@ -133,13 +139,7 @@ impl Holder {
     /// Shows how it is at each interface; `hindered` says what is in the way, and what is new is logged.
     fn show(&self, hindered: impl Fn(&str) -> Option<String>) {
         let mode = mode(self.wanted.settings.mode).name();
-        let names = self.wanted.settings.interfaces.iter();
-        let shown = names.map(|name| FastInterface {
-            name: name.clone(),
-            mode: mode.to_owned(),
-            hindrance: hindered(name),
-        });
-        for one in self.driver.show(shown.collect()) {
+        for one in self.driver.show(shown(&self.wanted, hindered)) {
             let name = &one.name;
             match &one.hindrance {
                 None => {
@@ -150,6 +150,21 @@ impl Holder {
             }
         }
     }
+}
+
+/// How it is at each interface that is `wanted`; `hindered` says what is in the way.
+pub(super) fn shown(
+    wanted: &Wanted,
+    hindered: impl Fn(&str) -> Option<String>,
+) -> Vec<FastInterface> {
+    let mode = mode(wanted.settings.mode).name().to_owned();
+    let names = wanted.settings.interfaces.iter();
+    let shown = |name: &String| FastInterface {
+        name: name.clone(),
+        mode: mode.clone(),
+        hindrance: hindered(name),
+    };
+    names.map(shown).collect()
 }
 
 const fn mode(mode: DriverMode) -> Mode {

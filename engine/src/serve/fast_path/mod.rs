@@ -127,7 +127,9 @@ impl FastPath {
             }
             Err(error) => {
                 tracing::warn!("no fast path: {error}; workers answer everything");
-                let driver = Driver::refused(error.to_string());
+                let why = error.to_string();
+                let shown = holder::shown(&wanted, |_| Some(why.clone()));
+                let driver = Driver::refused(why, shown);
                 Self { holder: None, mirror: None, driver: Some(driver) }
             }
         }
@@ -213,17 +215,18 @@ impl Watch {
         let (waiter, stop) = (Waiter::new()?, Arc::<AtomicBool>::default());
         let (sender, orders) = bounded(ORDERS_MAX);
         let (pulse, waker) = (waiter.pulse(), waiter.waker());
-        let watch = Self { holder, waiter, orders, stop: Arc::clone(&stop) };
+        let mut watch = Self { holder, waiter, orders, stop: Arc::clone(&stop) };
         let thread = Thread::start("fast-path", pulse, stop, move || {
             if let Err(error) = watch.run() {
                 tracing::error!("fast-path thread: {error}; workers answer everything");
+                watch.holder.give_up(&error);
             }
         })?;
         Ok((thread, sender, waker))
     }
 
-    /// Returns when it is to end; the program is then nowhere any more.
-    fn run(mut self) -> io::Result<()> {
+    /// Returns when it is to end.
+    fn run(&mut self) -> io::Result<()> {
         confine(Role::Driver, &[]).map_err(io::Error::other)?;
         let news = AddressNews::with_interfaces();
         let refused = |error: &_| tracing::debug!("no news of interfaces: {error}");

@@ -65,10 +65,14 @@ fn explained(cause: io::Error, interface: u32, mode: Mode) -> XdpError {
         Some(libc::EINVAL) if Interface::all().is_ok_and(|all| !is_there(all)) => {
             XdpError::NoInterface
         }
+        // It takes no capability.
+        Some(libc::EPERM | libc::EACCES) => XdpError::Forbidden { step: STEP },
         Some(libc::EOPNOTSUPP) if mode == Mode::Native => XdpError::NoNativeMode,
-        _ => XdpError::of("attach the BPF program", cause),
+        _ => XdpError::of(STEP, cause),
     }
 }
+
+const STEP: &str = "attach the BPF program";
 
 /// What `bpf(BPF_LINK_CREATE)` takes (uapi/linux/bpf.h, `link_create`).
 #[derive(Default)]

@@ -6,6 +6,8 @@
 
 use std::io;
 
+use caps::{CapSet, Capability, has_cap};
+
 /// Why there is no fast path.
 #[derive(Debug, thiserror::Error)]
 pub enum XdpError {
@@ -14,12 +16,32 @@ pub enum XdpError {
         "the fast path is for x86-64: on this machine a BPF program cannot read the snapshot whole"
     )]
     Machine,
-    /// Without the privilege, or forbidden by lockdown or a container.
+    /// Without the privilege.
     #[error(
-        "not permitted to {step}: it takes CAP_BPF and CAP_NET_ADMIN (systemd: AmbientCapabilities=), and a \
-         kernel that is not locked down (cat /sys/kernel/security/lockdown)"
+        "not permitted to {step}: it takes CAP_BPF and CAP_NET_ADMIN (systemd: AmbientCapabilities=; docker: \
+         --cap-add)"
     )]
     NotPermitted {
+        /// What was being done.
+        step: &'static str,
+    },
+    /// Not for want of the privilege.
+    #[error(
+        "forbidden to {step}, whatever the capabilities: by a filter of system calls (systemd: \
+         SystemCallFilter=bpf; docker: --security-opt seccomp=PROFILE), a user namespace, or a kernel that is \
+         locked down (cat /sys/kernel/security/lockdown)"
+    )]
+    Forbidden {
+        /// What was being done.
+        step: &'static str,
+    },
+    /// The system call is not there.
+    #[error(
+        "cannot {step}: there is no bpf(2) here; allow it if a filter of system calls hides it (systemd: \
+         SystemCallFilter=bpf; docker: --security-opt seccomp=PROFILE), else the kernel was built without \
+         CONFIG_BPF_SYSCALL"
+    )]
+    NoSystemCall {
         /// What was being done.
         step: &'static str,
     },
@@ -47,7 +69,7 @@ pub enum XdpError {
     )]
     TooManyEndpoints(usize),
     /// Anything else.
-    #[error("cannot {step}: {cause}")]
+    #[error("cannot {step}: {cause}; interfaces = [] under [fast_path] does without")]
     Other {
         /// What was being done.
         step: &'static str,
@@ -60,8 +82,27 @@ impl XdpError {
     /// What the kernel's answer to `step` means.
     pub(super) fn of(step: &'static str, cause: io::Error) -> Self {
         match cause.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) if may_use_bpf() => Self::Forbidden { step },
             Some(libc::EPERM | libc::EACCES) => Self::NotPermitted { step },
+            Some(libc::ENOSYS) => Self::NoSystemCall { step },
             _ => Self::Other { step, cause },
         }
     }
+
+    /// Whether the reason is where this runs, and not the program: nothing can be said about that here.
+    pub const fn is_of_this_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Machine
+                | Self::NotPermitted { .. }
+                | Self::Forbidden { .. }
+                | Self::NoSystemCall { .. }
+        )
+    }
+}
+
+/// Whether this thread has the capabilities that it takes.
+fn may_use_bpf() -> bool {
+    let has = |one| has_cap(None, CapSet::Effective, one).unwrap_or(false);
+    has(Capability::CAP_SYS_ADMIN) || (has(Capability::CAP_BPF) && has(Capability::CAP_NET_ADMIN))
 }

@@ -141,7 +141,7 @@ impl Program {
 pub(super) fn refused(error: &EbpfError) -> XdpError {
     const STEP: &str = "load the BPF program";
     if let EbpfError::ProgramError(ProgramError::LoadError { verifier_log, io_error }) = error
-        && !matches!(io_error.raw_os_error(), Some(libc::EPERM))
+        && !matches!(io_error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS))
     {
         let text = verifier_log.to_string();
         // What comes after the fault are statistics.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use timeball_responder::{Announcement, Caller, Limiter, Policy, Verdict as Judged, answer, stamp};
 use timeball_sys::reading;
-use timeball_sys::xdp::{Endpoint, Mirror, Program, Verdict, XdpError};
+use timeball_sys::xdp::{Endpoint, Mirror, Program, Verdict};
 use timeball_time::{
     Interval, Leap, NtpShort, NtpTimestamp, Rate, Realtime, ReferenceId, Snapshot, Stratum,
     Timestamp,
@@ -36,7 +36,7 @@ impl Bench {
     pub(crate) fn fresh() -> Option<Self> {
         let mut program = match Program::load() {
             Ok(program) => program,
-            Err(error @ (XdpError::NotPermitted { .. } | XdpError::Machine)) => {
+            Err(error) if error.is_of_this_place() => {
                 eprintln!("skipped: {error}");
                 return None;
             }
