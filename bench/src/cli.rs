@@ -301,6 +301,8 @@ pub(crate) struct DriverOptions {
 pub(crate) enum Drive {
     /// Requests are sent back.
     Echo,
+    /// The same, with a look at the clock.
+    ClockEcho,
     /// They are answered.
     Answer,
 }
@@ -310,6 +312,7 @@ impl Drive {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Echo => "echo",
+            Self::ClockEcho => "clock-echo",
             Self::Answer => "answer",
         }
     }

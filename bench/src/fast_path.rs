@@ -31,13 +31,14 @@ use crate::sitting::{WARM_UP_S, closed_loop};
 /// Measures and prints.
 pub(crate) fn run(options: &FastPathOptions, stop: &AtomicBool) -> Result<(), BenchError> {
     let host = Host::look();
-    let mut rounds: Vec<[Outcome; 3]> = Vec::new();
+    let mut rounds: Vec<[Outcome; SERVERS.len()]> = Vec::new();
     for round in 1..=options.rounds {
         let turn = |server| measure(options, server, stop);
-        let outcomes = [turn(SERVERS[0])?, turn(SERVERS[1])?, turn(SERVERS[2])?];
+        let [first, second, third, fourth] = SERVERS;
+        let outcomes = [turn(first)?, turn(second)?, turn(third)?, turn(fourth)?];
         for (server, outcome) in SERVERS.iter().zip(&outcomes) {
             eprintln!(
-                "round {round}/{}: {:<22} {:>9} answered/s, {:>6} ns per answer",
+                "round {round}/{}: {:<25} {:>9} answered/s, {:>6} ns per answer",
                 options.rounds,
                 server.name(),
                 thousands(outcome.report.answered_per_s()),
@@ -64,23 +65,29 @@ enum Server {
     Driver(Drive),
 }
 
-/// The one all are compared with, the one that cannot be beaten, and ours.
-const SERVERS: [Server; 3] =
-    [Server::Socket(Echo::Recvfrom), Server::Driver(Drive::Echo), Server::Driver(Drive::Answer)];
+/// The one all are compared with, the one that cannot be beaten, the one that cannot be beaten by whoever
+/// tells the time, and ours.
+const SERVERS: [Server; 4] = [
+    Server::Socket(Echo::Recvfrom),
+    Server::Driver(Drive::Echo),
+    Server::Driver(Drive::ClockEcho),
+    Server::Driver(Drive::Answer),
+];
 
 impl Server {
     fn name(self) -> String {
         match self {
             Self::Socket(kind) => format!("echo {}", kind.name()),
             Self::Driver(Drive::Echo) => "echo in the driver".to_owned(),
+            Self::Driver(Drive::ClockEcho) => "echo that reads the clock".to_owned(),
             Self::Driver(Drive::Answer) => "timeball in the driver".to_owned(),
         }
     }
 
     const fn expectation(self) -> Expectation {
         match self {
-            Self::Socket(_) | Self::Driver(Drive::Echo) => Expectation::Echo,
             Self::Driver(Drive::Answer) => Expectation::Server,
+            Self::Socket(_) | Self::Driver(_) => Expectation::Echo,
         }
     }
 
@@ -156,7 +163,7 @@ struct Row {
 }
 
 impl Row {
-    fn of(index: usize, rounds: &[[Outcome; 3]]) -> Self {
+    fn of(index: usize, rounds: &[[Outcome; SERVERS.len()]]) -> Self {
         let costs = |index: usize| -> Vec<f64> {
             rounds.iter().map(|round| round[index].busy_ns_per_answer()).collect()
         };
@@ -229,8 +236,9 @@ pub(crate) fn serve(options: &DriverOptions) -> Result<(), BenchError> {
     let own = all.iter().find(|one| one.name == options.device);
     let index = own.ok_or_else(|| failed(&options.device, "no such device".to_owned()))?.index;
     let refused = |error: xdp::XdpError| failed(&options.device, error.to_string());
-    if options.kind == Drive::Echo {
-        let _echo = xdp::Echo::attach(index, Mode::Native).map_err(refused)?;
+    if options.kind != Drive::Answer {
+        let clock = options.kind == Drive::ClockEcho;
+        let _echo = xdp::Echo::attach(index, Mode::Native, clock).map_err(refused)?;
         park();
     }
     let path = format!("/sys/class/net/{}/address", options.device);

@@ -56,19 +56,6 @@ INLINE struct instant instant(s64 nanos)
 	return (struct instant){ seconds, (u64)nanos - seconds * NANOS_PER_S };
 }
 
-/* The same `elapsed` ns later: mostly within the second, and then without a division. A clock that has gone back gives
- * some time that is not later. */
-INLINE struct instant later(struct instant from, s64 elapsed)
-{
-	s64 nanos = (s64)from.nanos + elapsed;
-	if (nanos < 0)
-		return (struct instant){ from.seconds, 0 };
-	if (nanos < NANOS_PER_S)
-		return (struct instant){ from.seconds, nanos };
-	struct instant over = instant(nanos);
-	return (struct instant){ from.seconds + over.seconds, over.nanos };
-}
-
 /* The timestamp at or just before an instant. */
 INLINE u64 ntp_floor(struct instant at)
 {

@@ -17,14 +17,16 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Sends every client's request that arrives at interface number `interface` back as a reply.
+    /// Sends every client's request that arrives at interface number `interface` back as a reply; with
+    /// `clock`, the clock is read once for each.
     ///
     /// # Errors
     /// [`XdpError`].
-    pub fn attach(interface: u32, mode: Mode) -> Result<Self, XdpError> {
+    pub fn attach(interface: u32, mode: Mode, clock: bool) -> Result<Self, XdpError> {
         let object = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/echo.o"));
         let mut object = Ebpf::load(object).map_err(|error| refused(&error))?;
-        let program = object.program_mut("echo").expect("the object has it");
+        let name = if clock { "clock_echo" } else { "echo" };
+        let program = object.program_mut(name).expect("the object has it");
         let program: &mut Xdp = program.try_into().expect("it is for XDP");
         let explain = |error: ProgramError| refused(&error.into());
         program.load().map_err(explain)?;

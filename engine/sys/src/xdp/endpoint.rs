@@ -4,9 +4,12 @@
 //! says why all four). So each interface that the program is attached to has an endpoint for each address
 //! it may be asked by.
 //!
-//! Must never: be laid out otherwise than `struct endpoint` in bpf/endpoints.h.
+//! Must never: be laid out otherwise than `struct endpoint` and `struct usual` in bpf/endpoints.h.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+
+use timeball_time::seqlock::SeqLock;
 
 /// One place at which requests are answered in the driver.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -19,8 +22,24 @@ pub struct Endpoint {
     pub address: SocketAddr,
 }
 
-/// An endpoint as the program's table has it.
+/// An endpoint as the program's tables have it.
 pub(super) type Key = [u8; 32];
+
+/// How many endpoints the program compares with before it asks the table, as in bpf/endpoints.h.
+const USUAL: usize = 4;
+
+/// The first few endpoints once more, where the program has them at hand.
+pub(super) type Usual = SeqLock<{ USUAL * 4 }>;
+
+/// The first few of `endpoints` as [`Usual`] has them.
+pub(super) fn usual(endpoints: &BTreeSet<Endpoint>) -> [u64; USUAL * 4] {
+    let mut words = [NOBODYS; USUAL * 4];
+    let octets: Vec<u8> = endpoints.iter().take(USUAL).flat_map(Endpoint::key).collect();
+    for (word, octets) in words.iter_mut().zip(octets.as_chunks().0) {
+        *word = u64::from_ne_bytes(*octets);
+    }
+    words
+}
 
 impl Endpoint {
     pub(super) fn key(&self) -> Key {
@@ -37,5 +56,7 @@ impl Endpoint {
     }
 }
 
+/// In the place of a port, what no frame has.
+const NOBODYS: u64 = u64::MAX;
 /// Endpoints that the program's table holds, as in bpf/endpoints.h.
 pub(super) const ENDPOINTS_MAX: usize = 4096;

@@ -19,7 +19,7 @@ pub struct Mirror {
 }
 
 // SAFETY: a sequence lock is `repr(C)` and made of `AtomicU64`.
-unsafe impl Shared for SeqLock<WORDS> {}
+unsafe impl<const N: usize> Shared for SeqLock<N> {}
 
 impl Mirror {
     pub(super) const fn new(block: Mapped<SeqLock<WORDS>>) -> Self {

@@ -13,7 +13,7 @@ use aya::maps::{HashMap, Map, MapData, MapError};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, TestRun, TestRunOptions};
 
-use super::endpoint::{ENDPOINTS_MAX, Key};
+use super::endpoint::{self, ENDPOINTS_MAX, Key, Usual};
 use super::mapped::{Mapped, Shared};
 use super::{Attached, Counts, Endpoint, Mirror, Mode, XdpError};
 
@@ -24,6 +24,7 @@ pub struct Program {
     object: Ebpf,
     processors: usize,
     endpoints: BTreeSet<Endpoint>,
+    usual: Mapped<Usual>,
 }
 
 /// What the program wants done with a frame.
@@ -49,7 +50,8 @@ impl Program {
         let mut loader = EbpfLoader::new();
         let loader = loader.map_max_entries(COUNTS, processors as u32);
         let object = loader.load(OBJECT).map_err(|error| refused(&error))?;
-        let mut program = Self { object, processors, endpoints: BTreeSet::new() };
+        let usual = mapped(&object, USUAL_ENDPOINTS, 1)?;
+        let mut program = Self { object, processors, endpoints: BTreeSet::new(), usual };
         program.xdp_mut().load().map_err(|error| refused(&error.into()))?;
         Ok(program)
     }
@@ -68,7 +70,7 @@ impl Program {
     /// # Errors
     /// [`XdpError`].
     pub fn mirror(&mut self) -> Result<Mirror, XdpError> {
-        self.mapped(PUBLISHED, 1).map(Mirror::new)
+        mapped(&self.object, PUBLISHED, 1).map(Mirror::new)
     }
 
     /// What has become of frames.
@@ -76,7 +78,7 @@ impl Program {
     /// # Errors
     /// [`XdpError`].
     pub fn counts(&self) -> Result<Counts, XdpError> {
-        self.mapped(COUNTS, self.processors).map(Counts::new)
+        mapped(&self.object, COUNTS, self.processors).map(Counts::new)
     }
 
     /// Makes `endpoints` those at which requests are answered. Those that stay are answered at throughout.
@@ -90,6 +92,8 @@ impl Program {
         let map = self.object.map_mut(ENDPOINTS).expect(IN_OBJECT);
         let mut table: HashMap<&mut MapData, Key, u8> = HashMap::try_from(map).expect(IN_OBJECT);
         let explain = |error| map_failed("change which requests are answered", error);
+        // Whoever stays, and is not yet or no longer among these, is in the table.
+        self.usual.values()[0].write(endpoint::usual(&endpoints));
         // What goes makes room for what comes.
         for gone in self.endpoints.difference(&endpoints) {
             table.remove(&gone.key()).map_err(explain)?;
@@ -116,12 +120,6 @@ impl Program {
         Ok((verdict, ran.data_size_out as usize))
     }
 
-    fn mapped<T: Shared>(&self, name: &str, count: usize) -> Result<Mapped<T>, XdpError> {
-        let Some(Map::Array(map)) = self.object.map(name) else { panic!("{IN_OBJECT}") };
-        Mapped::new(map.fd().as_fd(), count)
-            .map_err(|cause| XdpError::of("map the BPF program's memory", cause))
-    }
-
     fn fd(&self) -> Result<BorrowedFd<'_>, XdpError> {
         let fd = self.xdp().fd().map_err(|error| program_failed("use the BPF program", error))?;
         Ok(fd.as_fd())
@@ -135,6 +133,13 @@ impl Program {
         let program = self.object.program_mut(PROGRAM);
         program.and_then(|program| program.try_into().ok()).expect(IN_OBJECT)
     }
+}
+
+/// The memory of the array `name`, which has `count` values.
+fn mapped<T: Shared>(object: &Ebpf, name: &str, count: usize) -> Result<Mapped<T>, XdpError> {
+    let Some(Map::Array(map)) = object.map(name) else { panic!("{IN_OBJECT}") };
+    Mapped::new(map.fd().as_fd(), count)
+        .map_err(|cause| XdpError::of("map the BPF program's memory", cause))
 }
 
 /// Why the kernel did not take the object.
@@ -182,6 +187,7 @@ const PROGRAM: &str = "fast_path";
 const PUBLISHED: &str = "published";
 const COUNTS: &str = "counts";
 const ENDPOINTS: &str = "endpoints";
+const USUAL_ENDPOINTS: &str = "usual_endpoints";
 const IN_OBJECT: &str = "the object in this binary has it: tested";
 
 /// `enum xdp_action` (uapi/linux/bpf.h).

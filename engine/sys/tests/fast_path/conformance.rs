@@ -203,3 +203,34 @@ fn endpoints_come_and_go() {
     assert!(error.to_string().contains("4096"), "{error}");
     assert!(is_answered(&bench, &first), "nothing has changed");
 }
+
+#[test]
+fn each_of_many_endpoints_is_answered_and_their_neighbours_are_not() {
+    let Some(mut bench) = Bench::new() else { return };
+    let [first, ..] = endpoints();
+    let at = |n: u32| Endpoint {
+        address: std::net::SocketAddr::new(std::net::Ipv4Addr::from_bits(n).into(), 123),
+        ..first
+    };
+    let is_answered = |bench: &Bench, endpoint: &Endpoint| {
+        let frame = Frame::to(endpoint, client_of(&first), &request(4, 6, 3));
+        bench.run(&frame.bytes()).is_some()
+    };
+    // More and fewer than are at hand without a look into the table, and none.
+    for many in [1, 3, 4, 5, 9, 2, 0] {
+        bench
+            .program
+            .set_endpoints((0..many).map(|n| at(0x0A00_0001 + n * 2)).collect())
+            .expect("few");
+        for n in 0..20 {
+            assert_eq!(
+                is_answered(&bench, &at(0x0A00_0000 + n)),
+                n % 2 == 1 && n / 2 < many,
+                "{n} of {many}"
+            );
+        }
+        let zeros = Endpoint { station: [0; 6], vlan: None, address: socket("[::]:0") };
+        let frame = Frame::to(&zeros, client_of(&endpoints()[1]), &request(4, 6, 3));
+        assert_eq!(bench.run(&frame.bytes()), None, "{many}");
+    }
+}
