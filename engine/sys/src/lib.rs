@@ -60,7 +60,7 @@ mod wait;
 mod waker;
 pub mod xdp;
 
-pub use addresses::{AddressNews, addresses_by_interface, own_addresses};
+pub use addresses::{AddressNews, InterfaceAddress, interface_addresses, own_addresses};
 pub use carrier::{Backend, Carrier, CarrierError};
 pub use client::{ClientSocket, ConnectError};
 pub use clock::{monotonic, precision, reading, realtime};

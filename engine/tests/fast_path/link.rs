@@ -116,18 +116,19 @@ pub(crate) fn hindrance(report: &Value, interface: &str) -> String {
 
 /// Number of the XDP program at `device` of `host`, if there is one.
 pub(crate) fn program(host: &Host, device: &str) -> Option<u64> {
-    xdp(host, device)["prog"]["id"].as_u64()
+    shown(host, device)["xdp"]["prog"]["id"].as_u64()
 }
 
 /// How it is attached, as linux/if_link.h numbers it.
 pub(crate) fn program_mode(host: &Host, device: &str) -> Option<u64> {
-    xdp(host, device)["mode"].as_u64()
+    shown(host, device)["xdp"]["mode"].as_u64()
 }
 
-fn xdp(host: &Host, device: &str) -> Value {
+/// What `ip` says of `device` of `host`.
+pub(crate) fn shown(host: &Host, device: &str) -> Value {
     let output = host.command("ip").args(["-json", "link", "show", device]).output().unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    said[0]["xdp"].clone()
+    said[0].clone()
 }
 
 /// Writes `config` where `server` looks for it, and has it read.

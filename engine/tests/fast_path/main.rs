@@ -1,6 +1,7 @@
 //! The fast path in the running server: what is answered in the driver and what by workers, through all that
 //! happens to interfaces, configurations and processes.
 
+mod addresses;
 mod answers;
 #[path = "../common/mod.rs"]
 mod common;

@@ -141,7 +141,8 @@ fn page(host: &Host, name: &str) -> String {
     text(&host.command("curl").args(["-s", &url]).output().unwrap())
 }
 
-/// Has `serve`, which is to be run on `host`, meet `error` wherever it calls bpf(2) with `command`, or with any.
+/// Has `serve`, which is to be run on `host`, meet `error` wherever it calls bpf(2) with `command`, or
+/// with any.
 fn forbid(host: &Host, serve: &mut Command, error: &str, command: Option<u32>) {
     let words = program_of(serve);
     *serve = host.command("python3");
@@ -155,8 +156,8 @@ fn program_of(serve: &Command) -> Vec<OsString> {
     serve.get_args().skip_while(|word| *word != program).map(ToOwned::to_owned).collect()
 }
 
-/// Runs what its arguments say from the third on, under a filter: bpf(2) of the command that is the second fails with
-/// the error that is the first.
+/// Runs what its arguments say from the third on, under a filter: bpf(2) of the command that is the
+/// second fails with the error that is the first.
 const FORBID: &str = "\
 import ctypes, errno, os, struct, sys
 refuse, command = 0x50000 | getattr(errno, sys.argv[1]), sys.argv[2]

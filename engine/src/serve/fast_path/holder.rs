@@ -3,7 +3,7 @@
 //! Must never: hold it where it may answer wrongly ([`obstacle`](super::obstacle) says where).
 
 use timeball_sys::xdp::{Attached, Mode, Program, XdpError};
-use timeball_sys::{Interface, addresses_by_interface};
+use timeball_sys::{Interface, interface_addresses};
 
 use super::Wanted;
 use super::obstacle::obstacle;
@@ -94,7 +94,7 @@ impl Holder {
         });
         let free: Vec<_> = wanted.iter().filter(|name| !is_hindered(name)).cloned().collect();
         // Where before whether: it answers from its first frame on.
-        let addresses = addresses_by_interface().unwrap_or_default();
+        let addresses = interface_addresses().unwrap_or_default();
         let table = endpoints(&free, &all, &addresses, &self.wanted.listening);
         if let Err(error) = self.program.set_endpoints(table) {
             self.held.clear();

@@ -5,30 +5,31 @@
 //! is this machine's too, but whether a request for it may come in here is for the kernel to say: such
 //! requests go on to the workers.
 //!
-//! Must never: name an address that is not listened on in UTC.
+//! Must never: name an address that is not listened on in UTC, or one that is not yet, or never will be,
+//! this machine's.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use timeball_sys::Interface;
 use timeball_sys::xdp::Endpoint;
+use timeball_sys::{Interface, InterfaceAddress};
 
 /// The endpoints at the interfaces called `names`, of `all` with their `addresses`, for a server that listens
 /// on `listening`.
 pub(super) fn endpoints(
     names: &[String],
     all: &[Interface],
-    addresses: &[(String, IpAddr)],
+    addresses: &[InterfaceAddress],
     listening: &[SocketAddr],
 ) -> BTreeSet<Endpoint> {
-    let is_common = |name: &str| {
+    let is_common = |index: u32| {
         let of_all = |one: &Interface| one.is_loopback || one.kind.as_deref() == Some("dummy");
-        all.iter().any(|one| one.name == name && of_all(one))
+        all.iter().any(|one| one.index == index && of_all(one))
     };
     let reached = |carrier: &Interface| -> Vec<IpAddr> {
-        let own = |name: &String| *name == carrier.name || is_common(name);
-        let found = addresses.iter().filter(|(name, address)| own(name) && is_of_hosts(*address));
-        found.map(|(_, address)| *address).collect()
+        let own = |index: u32| index == carrier.index || is_common(index);
+        let found = addresses.iter().filter(|one| one.is_assigned && own(one.interface));
+        found.map(|one| one.address).filter(|address| is_of_hosts(*address)).collect()
     };
     let mut endpoints = BTreeSet::new();
     for below in all.iter().filter(|one| names.contains(&one.name)) {
@@ -77,24 +78,32 @@ mod tests {
         }
     }
 
-    fn machine() -> (Vec<Interface>, Vec<(String, IpAddr)>) {
+    fn machine() -> (Vec<Interface>, Vec<InterfaceAddress>) {
         let lo = Interface { is_loopback: true, station: None, ..interface(1, "lo") };
         let vlan = Some("vlan".to_owned());
         let tagged =
             Interface { kind: vlan, below: Some(2), vlan: Some(42), ..interface(4, "eth0.42") };
         let all = vec![lo, interface(2, "eth0"), interface(3, "eth1"), tagged];
         let addresses = [
-            ("lo", "127.0.0.1"),
-            ("lo", "::1"),
-            ("lo", "192.0.2.123"),
-            ("eth0", "198.51.100.1"),
-            ("eth0", "2001:db8::1"),
-            ("eth1", "203.0.113.1"),
-            ("eth0.42", "198.51.100.129"),
+            (1, "127.0.0.1"),
+            (1, "::1"),
+            (1, "192.0.2.123"),
+            (2, "198.51.100.1"),
+            (2, "2001:db8::1"),
+            (2, NOT_YET),
+            (3, "203.0.113.1"),
+            (4, "198.51.100.129"),
         ];
-        let parsed = addresses.map(|(name, address)| (name.to_owned(), address.parse().unwrap()));
+        let parsed = addresses.map(|(interface, address)| InterfaceAddress {
+            interface,
+            address: address.parse().unwrap(),
+            is_assigned: address != NOT_YET,
+        });
         (all, parsed.to_vec())
     }
+
+    /// Looked for at the neighbours.
+    const NOT_YET: &str = "2001:db8::9";
 
     /// Station, VLAN and address of each, for a server that listens on `listening`.
     fn table(names: &[&str], listening: &[&str]) -> Vec<String> {
@@ -130,6 +139,7 @@ mod tests {
     fn what_is_not_listened_on_or_not_there_has_no_place_in_it() {
         let one = ["198.51.100.1:123", "198.51.100.7:123", "127.0.0.1:123"];
         assert_eq!(table(&["eth0", "eth1"], &one), ["2 0 198.51.100.1:123"]);
+        assert_eq!(table(&["eth0"], &[&format!("[{NOT_YET}]:123")]), [""; 0]);
         assert_eq!(table(&["eth9"], &["0.0.0.0:123"]), [""; 0]);
         assert_eq!(table(&["eth0"], &[]), [""; 0]);
         assert_eq!(table(&["lo"], &["0.0.0.0:123"]), [""; 0], "no station");

@@ -28,8 +28,8 @@ pub enum XdpError {
     /// Not for want of the privilege.
     #[error(
         "forbidden to {step}, whatever the capabilities: by a filter of system calls (systemd: \
-         SystemCallFilter=bpf; docker: --security-opt seccomp=PROFILE), a user namespace, or a kernel that is \
-         locked down (cat /sys/kernel/security/lockdown)"
+         SystemCallFilter=bpf; docker: --security-opt seccomp=PROFILE), a user namespace, or a \
+         kernel that is locked down (cat /sys/kernel/security/lockdown)"
     )]
     Forbidden {
         /// What was being done.
