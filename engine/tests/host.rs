@@ -116,13 +116,40 @@ fn workers_are_as_many_as_the_cores_it_may_use() {
 }
 
 #[test]
-fn a_set_of_cores_that_shrinks_while_it_runs_loses_nobody() {
+fn workers_follow_the_cores_that_are_taken_away_and_given_back() {
+    let cores = timeball_sys::allowed_cores();
+    let [first, second, ..] = cores[..] else { return eprintln!("skipped: needs two cores") };
     let host = Host::new();
-    let (server, _) = serve(&host, &["nice", "-n", "0"]);
-    let mut shrink = Command::new("taskset");
-    let shrunk = shrink.args(["-a", "-p", "-c", "0", &server.pid().to_string()]).output().unwrap();
-    assert!(shrunk.status.success(), "{}", text(&shrunk));
-    // Of many addresses, so that every worker has some.
-    let servers: Vec<_> = (1..9).map(|n| format!("127.0.{n}.1")).collect();
-    assert_answers_all(&host, &servers.iter().map(String::as_str).collect::<Vec<_>>());
+    let both = format!("{first},{second}");
+    let (mut server, _) = serve(&host, &["taskset", "-c", &both]);
+    assert_eq!(workers(&server), [first, second]);
+    for (allowed, words, left) in [
+        (second.to_string(), format!("workers on core {second}"), vec![second]),
+        (both, format!("workers on cores {first}, {second}"), vec![first, second]),
+    ] {
+        let mut shrink = Command::new("taskset");
+        shrink.args(["-a", "-p", "-c", &allowed, &server.pid().to_string()]);
+        let shrunk = shrink.output().unwrap();
+        assert!(shrunk.status.success(), "{}", text(&shrunk));
+        server.wait_for(&words);
+        assert_eq!(workers(&server), left, "each on its own core");
+        assert_answers_all(&host, &["127.0.0.1", "::1"]);
+    }
+    let said = server.so_far().iter().filter(|line| line.contains("the process may use"));
+    assert_eq!(said.count(), 2, "once for each change");
+}
+
+/// The cores of the workers of `server`, as the kernel has it.
+fn workers(server: &Daemon) -> Vec<usize> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let status =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let workers = status.filter(|status| status.starts_with("Name:\tworker-"));
+    let core = |status: String| {
+        let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        line.unwrap().trim().parse().expect("one core")
+    };
+    let mut cores: Vec<usize> = workers.map(core).collect();
+    cores.sort_unstable();
+    cores
 }

@@ -170,6 +170,52 @@ fn the_page_is_there_during_reloads_and_through_a_take_over() {
 }
 
 #[test]
+fn counters_never_fall_back_when_another_process_takes_over() {
+    let host = Host::new();
+    let mut server = Controlled::start(&host, LOCAL);
+    let requests = |samples: &_| sum(samples, "timeball_requests_total", "");
+    let first = scrape(&host);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut most, begun) = (0.0, Instant::now());
+            while !done.load(Ordering::Relaxed) && begun.elapsed() < 4 * PATIENCE {
+                host.query(&["127.0.0.1"]);
+                let now = requests(&scrape(&host));
+                assert!(now >= most, "{now} after {most}: Prometheus would count all of it again");
+                most = now;
+            }
+        });
+        for workers in ["", "workers = 1\n", ""] {
+            let config = std::fs::read_to_string(&server.directory.path).unwrap();
+            let config = config.replace("workers = 1\n", "");
+            let config = config.replace("[metrics]\n", &format!("{workers}[metrics]\n"));
+            std::fs::write(&server.directory.path, config).unwrap();
+            let mut command = host.timeball(&["serve", "--take-over"]);
+            command.arg(&server.directory.path);
+            let mut successor = Daemon::start(command);
+            successor.wait_for("took over from process");
+            successor.wait_for("ready");
+            std::mem::swap(&mut server.daemon, &mut successor);
+            assert_eq!(successor.finish().0, Some(0));
+        }
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+    let last = scrape(&host);
+    assert!(requests(&last) >= requests(&first) + 4.0, "{last:#?}");
+    let since = "timeball_counting_since_seconds";
+    assert_eq!(last[since], first[since]);
+    assert!(since_start(&last) > last[since], "the process is younger than its counters");
+}
+
+/// When the process of a scrape began, seconds since 1970.
+fn since_start(samples: &BTreeMap<String, f64>) -> f64 {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    now - samples["timeball_uptime_seconds"]
+}
+
+#[test]
 fn a_stranger_is_refused_and_counted_and_who_is_allowed_is_not() {
     let host = Host::new();
     let (friend, stranger) = (host.neighbour("to-a", "eth0"), host.neighbour("to-b", "eth0"));

@@ -1,4 +1,5 @@
-//! No request is lost while the server reads its configuration again and again, or another takes its place.
+//! No request is lost while the server reads its configuration again and again, another takes its place, or
+//! cores come and go.
 //!
 //! The same at any rate, on a machine that has nothing else to do:
 //!
@@ -32,6 +33,13 @@ fn under_load(host: &Host, mut meanwhile: impl FnMut(usize)) -> Report {
     assert!(output.status.success(), "{}", text(&output));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     serde_json::from_value(json["trials"][0]["report"].clone()).unwrap()
+}
+
+/// All workers together, those that are gone included, have counted what was asked, and the few questions by
+/// which the load generator finds out whether anybody is there.
+fn assert_all_counted(server: &Controlled, report: &Report) {
+    let answered = server.report()["clients"]["answered"].as_u64().unwrap();
+    assert!((report.sent..report.sent + 10).contains(&answered), "{answered}: {report:?}");
 }
 
 fn is_built() -> bool {
@@ -85,18 +93,59 @@ fn one_process_after_the_other_loses_nothing() {
         return;
     }
     let host = Host::new();
-    let Controlled { daemon, socket: _socket, directory } = Controlled::start(&host, HERE);
-    let mut generations = vec![daemon];
-    let report = under_load(&host, |_| {
+    let mut server = Controlled::start(&host, HERE);
+    // As many workers as before, fewer, more.
+    let configs = [HERE.to_owned(), format!("{HERE}workers = 1\n"), HERE.to_owned()];
+    let cores = timeball_sys::allowed_cores().len();
+    let mut most = 0;
+    let report = under_load(&host, |round| {
+        write(&server, &configs[round % configs.len()]);
         let mut command: Command = host.timeball(&["serve", "--take-over"]);
-        command.arg(&directory.path);
+        command.arg(&server.directory.path);
         let mut next = Daemon::start(command);
         next.wait_for("took over from process");
         next.wait_for("ready");
-        let old = generations.pop().unwrap();
+        let old = std::mem::replace(&mut server.daemon, next);
         assert_eq!(old.finish().0, Some(0));
-        generations.push(next);
+        let seen = server.report();
+        let workers = if round % configs.len() == 1 { 1 } else { cores };
+        assert_eq!(seen["carriers"].as_array().unwrap().len(), workers, "{seen:#}");
+        // What those before have answered is told as answered.
+        let answered = seen["clients"]["answered"].as_u64().unwrap();
+        assert!(answered >= most, "{answered} after {most}");
+        most = answered;
     });
     assert_eq!((report.lost, report.answered), (0, report.sent), "{report:?}");
     assert!(report.sent >= 5_000, "{report:?}");
+    assert_all_counted(&server, &report);
+}
+
+#[test]
+fn cores_that_are_taken_away_and_given_back_lose_nothing() {
+    let cores = timeball_sys::allowed_cores();
+    if !is_built() || cores.len() < 2 {
+        return eprintln!("skipped: needs two cores and a server that is built");
+    }
+    let host = Host::new();
+    let server = Controlled::start(&host, HERE);
+    let allow = |cores: &str| {
+        let mut taskset = Command::new("taskset");
+        taskset.args(["-a", "-p", "-c", cores, &server.daemon.pid().to_string()]);
+        let output = taskset.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    };
+    let both = format!("{},{}", cores[0], cores[1]);
+    let workers = |report: &serde_json::Value| report["carriers"].as_array().unwrap().len();
+    allow(&both);
+    server.wait_until("two workers", |report| workers(report) == 2);
+    let report = under_load(&host, |round| {
+        let (set, wanted) =
+            if round % 2 == 0 { (cores[1].to_string(), 1) } else { (both.clone(), 2) };
+        allow(&set);
+        let report = server.wait_until("as many as cores", |report| workers(report) == wanted);
+        // Nobody's counters vanish with him.
+        assert!(report["workers"].as_array().unwrap().len() >= 2, "{report:#}");
+    });
+    assert_eq!((report.lost, report.answered), (0, report.sent), "{report:?}");
+    assert_all_counted(&server, &report);
 }

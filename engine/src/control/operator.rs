@@ -28,6 +28,8 @@ pub(super) enum Message {
         /// Dropped when it is done.
         done: Sender<()>,
     },
+    /// What is to be seen is otherwise, and nothing else.
+    Tell(Box<Witness>),
     /// Another process goes on with the control socket.
     LeaveDoor,
     /// The answer to a demand.
@@ -65,6 +67,11 @@ impl Operator {
         let _ = adopted.recv_timeout(PATIENCE);
     }
 
+    /// Has it tell what `witness` sees.
+    pub(crate) fn tell(&self, witness: Witness) {
+        self.say(Message::Tell(Box::new(witness)));
+    }
+
     /// Has it answer whoever has `ticket`.
     pub(crate) fn answer(&self, ticket: Ticket, outcome: Result<Reloaded, String>) {
         let said = outcome.map_or_else(Said::Error, |done| Said::Reload(Box::new(done)));
@@ -99,6 +106,7 @@ impl Control {
                 }
                 drop(done);
             }
+            Message::Tell(witness) => self.witness = *witness,
             Message::LeaveDoor => self.door.iter_mut().for_each(Door::leave),
             Message::Answer(ticket, said) => {
                 if let Some(door) = &mut self.door {

@@ -74,6 +74,11 @@ impl Tally {
         self.before += before;
     }
 
+    /// What was counted before.
+    pub(crate) const fn before(&self) -> &Totals {
+        &self.before
+    }
+
     /// Turns of the worker: it moves if it lives. (A driver has none.)
     pub(crate) fn turns(&self) -> u64 {
         match &self.counted {
@@ -137,6 +142,23 @@ impl Board {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How often the configuration was read again: put into force, refused.
+    pub(crate) fn reloads(&self) -> (u64, u64) {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (get(&self.reloads), get(&self.reloads_refused))
+    }
+
+    /// Counts on from the `reloads` of a predecessor, and from what it had `lost`: to a full queue, and while
+    /// senders were held back.
+    pub(crate) fn inherit(&self, reloads: (u64, u64), lost: (u64, u64)) {
+        self.reloads.fetch_add(reloads.0, Ordering::Relaxed);
+        self.reloads_refused.fetch_add(reloads.1, Ordering::Relaxed);
+        let mut overflow = self.overflow();
+        (overflow.queue_full, overflow.held_back) =
+            (overflow.queue_full + lost.0, overflow.held_back + lost.1);
+        self.show_overflow(overflow);
+    }
+
     fn stuck(&self) -> Vec<String> {
         self.stuck.lock().map_or_else(|_| Vec::new(), |stuck| stuck.clone())
     }
@@ -147,6 +169,8 @@ impl Board {
 pub(crate) struct Witness {
     /// When the program began.
     pub(crate) started: Instant,
+    /// When counting began, seconds since 1970: with the program, or the first of its predecessors.
+    pub(crate) counting_since_unix_s: f64,
     /// The addresses answered on.
     pub(crate) listening: Vec<String>,
     /// What had to be done otherwise than usual.
@@ -177,6 +201,8 @@ impl Witness {
             all += more;
         }
         let (now, snapshot) = (realtime(), *self.clock.refresh());
+        let uptime_s = self.started.elapsed().as_secs_f64();
+        let (reloads, reloads_refused) = self.board.reloads();
         let sources = status.sources.iter().zip(names.iter()).filter(|(one, _)| is_held(one));
         let fast_path = self.driver.as_ref().map(Driver::report);
         let driver_notes = fast_path.iter().flat_map(fast_path::notes);
@@ -185,7 +211,8 @@ impl Witness {
             program: concat!("timeball ", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: std::process::id(),
             time_unix_s: Interval::from_nanos(snapshot.served(now).nanos()).as_secs_f64(),
-            uptime_s: self.started.elapsed().as_secs_f64(),
+            uptime_s,
+            counting_since_unix_s: self.counting_since_unix_s,
             listening: self.listening.clone(),
             notes: self.notes.iter().cloned().chain(driver_notes).collect(),
             stuck: self.board.stuck(),
@@ -202,9 +229,9 @@ impl Witness {
             clients: work(&all),
             workers: totals.iter().map(work).collect(),
             fast_path,
-            reloads: self.board.reloads.load(Ordering::Relaxed),
-            reloads_refused: self.board.reloads_refused.load(Ordering::Relaxed),
-            census: self.censuses.read(now, self.started.elapsed().as_secs_f64()),
+            reloads,
+            reloads_refused,
+            census: self.censuses.read(now, uptime_s),
         })
     }
 }

@@ -40,6 +40,10 @@ pub struct Report {
     pub time_unix_s: f64,
     /// Since the start.
     pub uptime_s: f64,
+    /// Since when there is counting: the start of the program, or of the first of those that handed over to
+    /// each other.
+    #[serde(default)]
+    pub counting_since_unix_s: f64,
     /// The addresses answered on.
     pub listening: Vec<String>,
     /// What had to be done otherwise than usual at the start.

@@ -2,7 +2,8 @@
 //!
 //! They belong to nobody's life but their own: workers and the control thread work on handles of them, so
 //! that others can take their place without a socket being closed, and what the sockets hold by then is
-//! not lost. Another configuration has those of its addresses that are open already, and opens the
+//! not lost. There may be fewer workers than sockets in a group, since a group cannot shrink; then they share
+//! them out. Another configuration has those of its addresses that are open already, and opens the
 //! others.
 //!
 //! Without any listen address in the config a server must still come up on a machine where it may not have
@@ -109,24 +110,41 @@ impl Listening {
         sockets.map(ControlSocket::try_clone).collect()
     }
 
-    /// What each worker serves: handles of the sockets for UTC of each core, then of those for smeared time;
-    /// with what its replies leave by besides, of `exits`.
+    /// What each worker serves, one on each of `cores`: handles of the sockets for UTC, then of those for
+    /// smeared time; with what its replies leave by besides, of `exits`. Where a group has more sockets than
+    /// there are workers they share them out; where no group has as many there are as many workers as
+    /// sockets.
     ///
     /// # Errors
     /// When the process may open no more file descriptors.
-    pub(super) fn shares(&self, exits: Option<&Exits>) -> io::Result<Vec<Share>> {
+    pub(super) fn shares(&self, cores: &[usize], exits: Option<&Exits>) -> io::Result<Vec<Share>> {
         let mut shares = Vec::new();
         for smeared in [false, true] {
             let places = || self.places.iter().filter(move |place| place.smeared == smeared);
-            let workers = places().map(|place| place.group.sockets.len()).max().unwrap_or(0);
-            for worker in 0..workers {
-                let own = places().filter_map(|place| place.group.sockets.get(worker));
+            let most = places().map(|place| place.group.sockets.len()).max().unwrap_or(0);
+            let workers = cores.len().min(most);
+            for (worker, &core) in cores.iter().enumerate().take(workers) {
+                let of_group = |place: &'_ Place| worker..place.group.sockets.len();
+                let own = places().flat_map(|place| {
+                    of_group(place).step_by(workers).map(|at| &place.group.sockets[at])
+                });
                 let sockets = own.map(ServerSocket::try_clone).collect::<io::Result<_>>()?;
                 let exit = exits.map(|exits| exits.of(shares.len())).transpose()?;
-                shares.push(Share { sockets, exit, smeared });
+                shares.push(Share { core, sockets, exit, smeared });
             }
         }
         Ok(shares)
+    }
+
+    /// Spreads packets over all sockets for workers on `cores`, as `server` has it.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub(super) fn steer(&self, server: &Server, cores: &[usize]) -> Result<(), ListenError> {
+        self.places.iter().filter(|place| place.group.is_whole()).try_for_each(|place| {
+            let options = listen_options(server, self.spread_key, place.group.address);
+            place.group.steer(&ListenOptions { cores: cores.to_vec(), ..options })
+        })
     }
 
     /// The addresses really bound.
@@ -152,7 +170,9 @@ impl Listening {
 /// What one worker serves.
 #[derive(Debug)]
 pub(super) struct Share {
-    /// One of every group.
+    /// Where.
+    pub(super) core: usize,
+    /// Of every group one, or more.
     pub(super) sockets: Vec<ServerSocket>,
     /// What replies leave by besides, and how that is called.
     pub(super) exit: Option<(Exit, String)>,

@@ -9,6 +9,7 @@
 mod almanac;
 mod banner;
 mod clockwork;
+mod cores;
 mod desk;
 mod fast_path;
 mod fixed;
@@ -165,24 +166,30 @@ fn start(args: &Args) -> Result<Running, StartError> {
     let socket = loaded.plan.control.socket.as_deref();
     let predecessor = args.take_over.then(|| Succession::begin(socket)).transpose()?;
     let (succession, inheritance) = predecessor.unzip();
-    let premises = Premises::open(&loaded.plan, &keys, passed, inheritance)?;
+    let mut premises = Premises::open(&loaded.plan, &keys, passed, inheritance)?;
     let door = premises.door.as_ref().map(Door::path);
     let confined = sandbox::enter(&loaded, door)?;
     log.write().map_err(StartError::system("cannot start the thread that writes the log"))?;
-    let page = premises.page.as_ref();
+    let page = premises.page.take();
     let (driver, exits) = (premises.fast_path.driver(), premises.exits.is_some());
     let listening = &premises.listening;
-    let banner = Banner::new(&loaded.plan, listening, door, &confined, page, driver, exits);
+    let banner =
+        Banner::new(&loaded.plan, listening, door, &confined, page.as_ref(), driver, exits);
     let legacy = succession.as_ref().map(Succession::legacy).transpose()?;
     let (given, inherited) = (args.given.clone(), premises.has_door);
     let before = premises.inherited.clone();
     let setting = Setting { given, plan: loaded.plan, keys, confined };
-    let running = Running::start(begun, setting, log, summons, premises, legacy.as_ref())?;
-    if let Some(succession) = succession
-        && let Err(error) = succession.ready(inherited)
-    {
-        running.give_up(inherited);
-        return Err(error);
+    let mut running = Running::start(begun, setting, log, summons, premises, legacy.as_ref())?;
+    if let Some(succession) = succession {
+        match succession.ready(inherited) {
+            Ok(parting) => running.come_into_all(parting, page),
+            Err(error) => {
+                running.give_up(inherited);
+                return Err(error);
+            }
+        }
+    } else {
+        running.go_public(page)?;
     }
     // The threads have what they need; this one needs nothing more.
     drop_privileges(None, &[])?;

@@ -18,6 +18,7 @@ use timeball_responder::{Policy, Totals};
 use timeball_sys::{ControlSocket, ListenError};
 
 use super::clockwork::Change;
+use super::cores::{Cores, named};
 use super::fast_path::Wanted;
 use super::gatekeeper::Gatekeeper;
 use super::handover::kept;
@@ -25,11 +26,11 @@ use super::lan::{Lan, LanSockets};
 use super::listen::Listening;
 use super::premises::{discipline_config, open_door, open_page};
 use super::running::Running;
-use super::running::{flood_watch, policy, prepare_lan, start_page, tallies, watch};
+use super::running::{policy, prepare_lan, start_page, tallies};
 use super::whereabouts::Whereabouts;
 use super::workers::Workers;
 use super::{StartError, fixed, log_import, log_key_warnings, manager, sandbox};
-use crate::config::{ConfigError, KeyFile, Machine, Plan};
+use crate::config::{ConfigError, KeyFile, Machine, Plan, Server};
 use crate::control::{Door, Reloaded};
 use crate::difference::differences;
 use crate::given::Loaded;
@@ -81,7 +82,9 @@ impl Running {
         if self.giving.is_some() {
             return Err(StartError::BeingTakenOver);
         }
-        let mut loaded = self.setting.given.load(&Machine::this())?;
+        // Cores that were taken from the process for now are no reason to find the configuration wrong.
+        let machine = Machine::with_cores(self.cores.with(&self.setting.plan.server.cores));
+        let mut loaded = self.setting.given.load(&machine)?;
         sandbox::admit(&loaded)?;
         let keys = self.read_keys(&loaded)?;
         let mut found =
@@ -169,11 +172,16 @@ impl Running {
         {
             return Ok(None);
         }
+        self.new_workers(&plan.server, listening).map(Some)
+    }
+
+    /// Workers of `server` for the sockets of `listening`, on the cores they may have.
+    fn new_workers(&self, server: &Server, listening: &Listening) -> Result<Workers, StartError> {
         let shares = listening
-            .shares(self.exits.as_ref())
+            .shares(&self.cores.at_work(&server.cores), self.exits.as_ref())
             .map_err(StartError::system("cannot share the sockets"))?;
         let (clock, censuses) = (self.clockwork.reader(), &self.witness.censuses);
-        Ok(Some(Workers::start(&plan.server, shares, &clock, &self.desk, censuses)?))
+        Ok(Workers::start(server, shares, &clock, &self.desk, censuses)?)
     }
 
     fn prepare_lan(
@@ -226,15 +234,48 @@ impl Running {
             self.page = page.inspect_err(|error| tracing::error!("{error}")).ok().flatten();
         }
         self.page.iter().for_each(|page| page.adopt(self.witness.clone()));
-        let page = self.page.as_ref().map(MetricsPage::thread);
-        let others = [self.lan.as_ref(), page, self.fast_path.thread(), self.pilot.as_ref()];
-        let flood = flood_watch(&plan, &listening, &self.desk, &self.witness);
-        let (control, witness) = (&self.control, &self.witness);
-        let watchdog = watch(&self.workers, &self.clockwork, control, others, witness, flood);
-        self.watchdog = tell(watchdog, "the watchdog");
         kept::keep(&listening, &self.listening);
         self.listening = listening;
         (self.setting.plan, self.setting.keys) = (plan, keys);
+        self.watchdog = tell(self.watch(), "the watchdog");
+    }
+
+    /// Has workers go to other cores if others may be used than before.
+    pub(super) fn look_for_cores(&mut self) {
+        let (cores, before) = (Cores::now(), self.cores.clone());
+        if cores == before || self.giving.is_some() {
+            return;
+        }
+        let wanted = &self.setting.plan.server.cores;
+        let (here, there) = (before.at_work(wanted), cores.at_work(wanted));
+        self.cores = cores;
+        if here == there {
+            let more = "hand over to a new process for more workers: timeball serve --take-over";
+            let (cores, here) = (&self.cores, named(&here));
+            return tracing::info!(
+                "the process may use {cores} now; workers stay on {here}; {more}"
+            );
+        }
+        match self.move_workers(&there) {
+            Ok(()) => tracing::info!(
+                "the process may use {} now ({before} before): workers on {}",
+                self.cores,
+                named(&there)
+            ),
+            Err(error) => tracing::error!("workers stay where the kernel has put them: {error}"),
+        }
+    }
+
+    /// Starts workers on `cores` in the place of those at work.
+    fn move_workers(&mut self, cores: &[usize]) -> Result<(), StartError> {
+        let workers = self.new_workers(&self.setting.plan.server, &self.listening)?;
+        self.listening.steer(&self.setting.plan.server, cores)?;
+        self.watchdog.take().into_iter().for_each(Thread::finish);
+        self.relieve_workers(workers);
+        self.control.tell(self.witness.clone());
+        self.page.iter().for_each(|page| page.adopt(self.witness.clone()));
+        self.watchdog = tell(self.watch(), "the watchdog");
+        Ok(())
     }
 
     /// Lets `workers` go on alone.

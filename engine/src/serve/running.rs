@@ -14,16 +14,17 @@ use std::time::Instant;
 
 use timeball_discipline::Legacy;
 use timeball_responder::{Access, Limits, Policy, Totals};
-use timeball_sys::Exits;
-use timeball_time::Reader;
+use timeball_sys::{Exits, realtime};
+use timeball_time::{Interval, Reader};
 use timeball_wire::Keys;
 
 use super::clockwork::{Clockwork, Timekeeper};
+use super::cores::Cores;
 use super::desk::Desk;
 use super::fast_path::Steward;
 use super::flood::FloodWatch;
 use super::gatekeeper::Gatekeeper;
-use super::handover::{Giving, Word};
+use super::handover::{Account, Giving, Parting, Word};
 use super::lan::{Lan, LanSockets};
 use super::listen::Listening;
 use super::log::Log;
@@ -59,6 +60,8 @@ pub(super) struct Running {
     /// The sockets, of which others have handles.
     pub(super) listening: Listening,
     pub(super) workers: Workers,
+    /// What the process may use, as far as is known.
+    pub(super) cores: Cores,
     pub(super) clockwork: Timekeeper,
     pub(super) lan: Option<Thread>,
     pub(super) fast_path: Steward,
@@ -81,7 +84,8 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts every thread, and returns when all of them can do their work.
+    /// Starts every thread but those of [`Running::go_public`], and returns when all of them can do their
+    /// work.
     ///
     /// # Errors
     /// The first [`StartError`]; the process is then to be ended.
@@ -93,8 +97,7 @@ impl Running {
         premises: Premises,
         legacy: Option<&Legacy>,
     ) -> Result<Self, StartError> {
-        let Premises { listening, lan, door, page, exits, whereabouts, mut fast_path, .. } =
-            premises;
+        let Premises { listening, lan, door, exits, whereabouts, mut fast_path, .. } = premises;
         let (exits, pilot) = exits.unzip();
         let Setting { plan, keys, .. } = &setting;
         // A predecessor may have steered meanwhile.
@@ -106,8 +109,9 @@ impl Running {
         fast_path.take_mirror().into_iter().for_each(|mirror| clockwork.keep_in(mirror));
         let clock = clockwork.reader();
         let mut gatekeeper = Gatekeeper::new(&plan.access, &Gatekeeper::default());
+        let cores = Cores::now();
         let shares = listening
-            .shares(exits.as_ref())
+            .shares(&cores.at_work(&plan.server.cores), exits.as_ref())
             .map_err(StartError::system("cannot share the sockets"))?;
         let censuses = Censuses::secret().map_err(StartError::system("no randomness"))?;
         let desk = Arc::new(Desk::new(policy(plan, gatekeeper.table(&board), keys, &censuses)));
@@ -116,7 +120,6 @@ impl Running {
         let clockwork =
             clockwork.start().map_err(StartError::system("cannot start the discipline thread"))?;
         let fast_path = fast_path.start()?;
-        clockwork.count(tallies(&workers, fast_path.driver()));
         let lan = prepare_lan(plan, lan, &keys.keys, &desk, &clockwork)
             .and_then(|lan| lan.map(Lan::start).transpose())
             .map_err(StartError::system("cannot start the LAN thread"))?;
@@ -127,32 +130,83 @@ impl Running {
         let witness = witness(begun, &setting, &listening, &workers, heard);
         let control = start_control(&listening, &witness, door, &desk, &summons)
             .map_err(StartError::system("cannot start the control thread"))?;
-        let page = start_page(plan, page, &witness)?;
-        let telling = page.as_ref().map(MetricsPage::thread);
-        let others = [lan.as_ref(), telling, fast_path.thread(), pilot.as_ref()];
-        let flood = flood_watch(plan, &listening, &desk, &witness);
-        let watchdog = watch(&workers, &clockwork, &control, others, &witness, flood)
-            .map_err(StartError::system("cannot start the watchdog"))?;
         Ok(Self {
             setting,
             log,
             listening,
             workers,
+            cores,
             clockwork,
             lan,
             fast_path,
             desk,
             gatekeeper,
             control,
-            page,
+            page: None,
             exits,
             pilot,
-            watchdog: Some(watchdog),
+            watchdog: None,
             witness,
             summons,
             door: estate,
             giving: None,
         })
+    }
+
+    /// Starts the threads by which others learn of the server, its page of metrics on `sockets`: last, so
+    /// that they are told what a predecessor has counted too.
+    ///
+    /// # Errors
+    /// When the system refuses a thread or a file descriptor.
+    pub(super) fn go_public(&mut self, sockets: Option<MetricsSockets>) -> Result<(), StartError> {
+        self.clockwork.count(tallies(&self.workers, self.fast_path.driver()));
+        self.page = start_page(&self.setting.plan, sockets, &self.witness)?;
+        self.watchdog =
+            Some(self.watch().map_err(StartError::system("cannot start the watchdog"))?);
+        Ok(())
+    }
+
+    /// Has a thread of its own see that all others go on.
+    pub(super) fn watch(&self) -> io::Result<Thread> {
+        let page = self.page.as_ref().map(MetricsPage::thread);
+        let others = [self.lan.as_ref(), page, self.fast_path.thread(), self.pilot.as_ref()];
+        let own = [self.clockwork.thread(), self.control.thread()].into_iter();
+        let threads = own.chain(others.into_iter().flatten()).map(Patient::of);
+        let flood = flood_watch(&self.setting.plan, &self.listening, &self.desk, &self.witness);
+        Watchdog::start(self.workers.patients().chain(threads), &self.witness, flood)
+    }
+
+    /// Serves alone from here on, and goes public on `page`: the predecessor at the other end of `parting`
+    /// ends.
+    pub(super) fn come_into_all(&mut self, parting: Parting, page: Option<MetricsSockets>) {
+        let server = &self.setting.plan.server;
+        // Workers beyond those of the predecessor had nothing to do yet.
+        if let Err(error) = self.listening.steer(server, &self.cores.at_work(&server.cores)) {
+            tracing::error!("requests are spread as before: {error}");
+        }
+        if let Some(account) = parting.account() {
+            self.inherit(&account);
+        }
+        if let Err(error) = self.go_public(page) {
+            tracing::error!("{error}");
+        }
+    }
+
+    /// Goes on counting where a predecessor has stopped.
+    fn inherit(&mut self, account: &Account) {
+        self.workers.succeed(&account.totals());
+        self.witness.tallies = self.workers.tallies();
+        self.witness.board.inherit(account.reloads, account.lost);
+        self.witness.counting_since_unix_s = account.since_unix_s;
+        self.control.tell(self.witness.clone());
+    }
+
+    /// What has been counted besides the workers' work.
+    fn account(&self) -> Account {
+        let board = &self.witness.board;
+        let overflow = board.overflow();
+        let lost = (overflow.queue_full, overflow.held_back);
+        Account::new(self.witness.counting_since_unix_s, board.reloads(), lost)
     }
 
     /// Does what it is called for until it is to end, and ends cleanly.
@@ -171,6 +225,7 @@ impl Running {
                     self.control.answer(ticket, outcome.map_err(|error| error.to_string()));
                 }
                 Ok(Call::Demand(Demand::TakeOver(stream))) => self.begin_giving(stream),
+                Ok(Call::Idle) => self.look_for_cores(),
                 Ok(Call::Successor) => {
                     if let Some(door) = self.hear_successor() {
                         return self.leave(door);
@@ -225,13 +280,21 @@ impl Running {
         None
     }
 
-    /// Leaves everything to the successor.
-    fn leave(self, door: bool) -> ExitCode {
+    /// Leaves everything to the successor, and at the end tells it what was counted.
+    fn leave(mut self, door: bool) -> ExitCode {
         tracing::info!("another process has taken over; ending");
         if door {
             self.control.leave_door();
         }
-        self.finish(Workers::relieve)
+        // It looks after the queues from here on.
+        self.watchdog.take().into_iter().for_each(Thread::finish);
+        let (account, giving) = (self.account(), self.giving.take());
+        self.finish(|workers| {
+            let totals = workers.relieve();
+            // If it does not take it, it says so itself.
+            let _ = giving.map(|giving| giving.account(&account.with_totals(&totals)));
+            totals
+        })
     }
 
     /// Ends because the predecessor goes on; with its `door` or not.
@@ -283,6 +346,7 @@ fn witness(
     let (censuses, clock, board, driver) = heard;
     Witness {
         started: begun,
+        counting_since_unix_s: Interval::from_nanos(realtime().nanos()).as_secs_f64(),
         listening: listening.names(),
         notes: listening.notes.clone(),
         carriers: workers.carriers().map(str::to_owned).collect(),
@@ -331,20 +395,6 @@ pub(super) fn start_page(
     let wanted = plan.metrics.as_ref().zip(sockets);
     let start = |(settings, sockets)| MetricsPage::start(settings, sockets, witness.clone());
     wanted.map(start).transpose().map_err(StartError::system("cannot start the metrics thread"))
-}
-
-/// Has a thread of its own see that all others go on.
-pub(super) fn watch(
-    workers: &Workers,
-    clockwork: &Timekeeper,
-    control: &Operator,
-    more: [Option<&Thread>; 4],
-    witness: &Witness,
-    flood: FloodWatch,
-) -> io::Result<Thread> {
-    let others = [clockwork.thread(), control.thread()].into_iter();
-    let others = others.chain(more.into_iter().flatten()).map(Patient::of);
-    Watchdog::start(workers.patients().chain(others), witness, flood)
 }
 
 /// Who looks after the queues of the workers.

@@ -36,6 +36,8 @@ pub(super) enum Call {
     Reload,
     /// Somebody wants something.
     Demand(Demand),
+    /// Nothing; there is time to look whether anything is otherwise.
+    Idle,
     /// A process that is taking over has something to say, or should have had by now.
     Successor,
 }
@@ -61,11 +63,12 @@ impl Summons {
         Demands::new(self.demands.0.clone(), self.waiter.waker())
     }
 
-    /// Waits for the next call, and for the other end of a hand-over that is under way.
+    /// Waits for the next call, though not for long, and for the other end of a hand-over that is under way.
     ///
     /// # Errors
     /// When the kernel refuses to wait.
     pub(super) fn next(&mut self, giving: Option<&Giving>) -> io::Result<Call> {
+        let idle = monotonic() + IDLE;
         loop {
             if let Some(call) = self.signalled() {
                 return Ok(call);
@@ -75,11 +78,13 @@ impl Summons {
             }
             let signals = self.signals.iter().map(|(_, pipe)| pipe.as_fd());
             let fds: Vec<BorrowedFd<'_>> = signals.chain(giving.map(AsFd::as_fd)).collect();
-            let idle = monotonic() + IDLE;
             let deadline = giving.map_or(idle, |giving| idle.min(giving.deadline));
             let late = self.waiter.wait(deadline, &fds)?.deadline;
             if giving.is_some() && (late || self.waiter.is_ready(self.signals.len())) {
                 return Ok(Call::Successor);
+            }
+            if late {
+                return Ok(Call::Idle);
             }
         }
     }
@@ -106,4 +111,5 @@ fn is_full(mut pipe: &UnixStream) -> bool {
 
 /// The control thread takes more than this for a sign that the server has too much to do.
 const DEMANDS_MAX: usize = 16;
-const IDLE: Interval = Interval::from_secs(60);
+/// A process from which cores were taken has its workers where it may within a second.
+const IDLE: Interval = Interval::from_millis(400);

@@ -31,6 +31,8 @@ use crate::report::{Censuses, Tally};
 #[derive(Debug)]
 pub(super) struct Workers {
     threads: Vec<Thread>,
+    /// What was done at places where there is no worker now.
+    resting: Vec<Tally>,
     end: Arc<End>,
 }
 
@@ -52,7 +54,6 @@ struct Thread {
 
 /// What a worker thread needs, moved into it.
 struct Job {
-    core: usize,
     server: Server,
     share: Share,
     clock: Reader,
@@ -90,8 +91,8 @@ pub(super) enum StartError {
 }
 
 impl Workers {
-    /// Starts a worker for each of `shares`, core after core of `server`, all with the time of `clock` and
-    /// the policy of `desk`, each with a census of `censuses`, and returns when all can answer.
+    /// Starts a worker of `server` for each of `shares`, all with the time of `clock` and the policy of
+    /// `desk`, each with a census of `censuses`, and returns when all can answer.
     ///
     /// # Errors
     /// The first [`StartError`]; those already started have ended again.
@@ -102,9 +103,10 @@ impl Workers {
         desk: &Desk,
         censuses: &Censuses,
     ) -> Result<Self, StartError> {
-        let mut workers = Self { threads: Vec::with_capacity(shares.len()), end: Arc::default() };
-        for (&core, share) in server.cores.iter().cycle().zip(shares) {
-            match workers.start_one(core, server, share, clock, desk, censuses) {
+        let threads = Vec::with_capacity(shares.len());
+        let mut workers = Self { threads, resting: Vec::new(), end: Arc::default() };
+        for share in shares {
+            match workers.start_one(server, share, clock, desk, censuses) {
                 Ok(thread) => workers.threads.push(thread),
                 Err(error) => {
                     workers.relieve();
@@ -117,7 +119,6 @@ impl Workers {
 
     fn start_one(
         &self,
-        core: usize,
         server: &Server,
         share: Share,
         clock: &Reader,
@@ -125,9 +126,8 @@ impl Workers {
         censuses: &Censuses,
     ) -> Result<Thread, StartError> {
         let (started, report) = bounded(1);
-        let counters = Arc::default();
+        let (core, counters) = (share.core, Arc::default());
         let job = Job {
-            core,
             server: server.clone(),
             share,
             clock: clock.clone(),
@@ -149,9 +149,10 @@ impl Workers {
         self.threads.iter().map(|thread| thread.carrier.as_str())
     }
 
-    /// Each worker's counters, to be read at any time.
+    /// Each worker's counters, to be read at any time; then those of places where there is none now.
     pub(super) fn tallies(&self) -> Vec<Tally> {
-        self.threads.iter().map(|thread| thread.tally.clone()).collect()
+        let working = self.threads.iter().map(|thread| &thread.tally);
+        working.chain(&self.resting).cloned().collect()
     }
 
     /// By which it can be seen that each goes on.
@@ -163,7 +164,7 @@ impl Workers {
         })
     }
 
-    /// Lets every worker finish what its sockets hold, and returns what each has done.
+    /// Lets every worker finish what its sockets hold, and returns what was done at each place.
     pub(super) fn finish(self) -> Vec<Totals> {
         self.end.stop.store(true, Ordering::Release);
         for thread in &self.threads {
@@ -174,7 +175,8 @@ impl Workers {
             let _ = thread.handle.join();
             thread.tally.totals()
         };
-        self.threads.into_iter().map(finish).collect()
+        let done = self.threads.into_iter().map(finish);
+        done.chain(self.resting.iter().map(Tally::totals)).collect()
     }
 
     /// The same when others serve the sockets already: workers answer what they have taken, and go.
@@ -183,11 +185,14 @@ impl Workers {
         self.finish()
     }
 
-    /// Counts what those before have done as done by these.
+    /// Counts what those before have done as done at the same places: no place's counters ever fall back, nor
+    /// do they jump.
     pub(super) fn succeed(&mut self, before: &[Totals]) {
-        for (place, totals) in before.iter().enumerate() {
-            let last = self.threads.len() - 1;
-            self.threads[place.min(last)].tally.add(*totals);
+        let places = before.len().saturating_sub(self.threads.len());
+        self.resting.resize_with(places.max(self.resting.len()), || Tally::of(Arc::default()));
+        let working = self.threads.iter_mut().map(|thread| &mut thread.tally);
+        for (tally, totals) in working.chain(&mut self.resting).zip(before) {
+            tally.add(*totals);
         }
     }
 }
@@ -195,7 +200,8 @@ impl Workers {
 /// The life of one worker thread.
 fn work(job: Job) {
     let will = LastWill;
-    let Job { core, server, share, clock, policy, counters, clerk, end, started } = job;
+    let Job { server, share, clock, policy, counters, clerk, end, started } = job;
+    let core = share.core;
     let carrier = match prepare(core, &server, share.sockets, share.exit) {
         Ok((carrier, why)) => {
             let report = Started { waker: carrier.waker(), carrier: why };

@@ -76,7 +76,13 @@ impl Scribe {
         loop {
             match records.recv_deadline(self.hour + HOUR) {
                 Ok(Message::Record(record)) => self.write(&record),
-                Ok(Message::Workers(workers)) => self.workers = workers,
+                Ok(Message::Workers(workers)) => {
+                    if self.workers.is_empty() {
+                        // Others have told of that.
+                        workers.iter().for_each(|worker| self.told += *worker.before());
+                    }
+                    self.workers = workers;
+                }
                 Err(RecvTimeoutError::Timeout) => self.tell_work(),
                 Err(RecvTimeoutError::Disconnected) => return self.tell_work(),
             }

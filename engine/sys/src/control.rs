@@ -87,7 +87,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::server::{ListenOptions, listen};
+    use crate::group::listen;
+    use crate::server::ListenOptions;
 
     #[test]
     fn the_answer_comes_from_the_address_and_port_asked() {

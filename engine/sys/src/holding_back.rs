@@ -122,7 +122,8 @@ mod tests {
     use socket2::{Domain, Socket, Type};
 
     use super::*;
-    use crate::server::{ListenOptions, listen};
+    use crate::group::listen;
+    use crate::server::ListenOptions;
 
     fn client(source: IpAddr) -> UdpSocket {
         let address = SocketAddr::new(source, 0);

@@ -16,9 +16,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{SockRef, Type};
 
-use crate::server::{
-    ListenError, ListenGroup, ListenOptions, ServerSocket, explained, gather, granted,
-};
+use crate::group::{ListenGroup, Seats, gather};
+use crate::server::{ListenError, ListenOptions, ServerSocket, explained, granted};
 
 /// A descriptor that was passed on.
 #[derive(Debug)]
@@ -85,8 +84,9 @@ pub fn listen_by(socket: OwnedFd, options: &ListenOptions) -> Result<ListenGroup
     match cause {
         ListenError::AddressInUse(_) | ListenError::PermissionDenied(_) if options.workers == 1 => {
             let receive_buffer_bytes = granted(&first, address)?;
-            let (sockets, spread) = (vec![first], options.spread);
-            Ok(ListenGroup { sockets, control: None, address, receive_buffer_bytes, spread })
+            let (sockets, control, seats) = (vec![first], None, Seats::usual(1));
+            let spread = options.spread;
+            Ok(ListenGroup { sockets, control, seats, address, receive_buffer_bytes, spread })
         }
         ListenError::AddressInUse(_) => Err(ListenError::Unshared(address)),
         other => Err(other),
@@ -99,16 +99,20 @@ pub fn listen_by(socket: OwnedFd, options: &ListenOptions) -> Result<ListenGroup
 /// [`ListenError::AddressInUse`] when somebody keeps one.
 pub fn wait_until_alone(address: SocketAddr, own: &[BorrowedFd<'_>]) -> Result<(), ListenError> {
     let explain = |cause| explained(address, "looking who has the port", cause);
-    let own: Vec<u64> =
-        own.iter().map(|&fd| inode(fd)).collect::<io::Result<_>>().map_err(explain)?;
     let deadline = Instant::now() + PATIENCE;
-    while holders(address).map_err(explain)?.iter().any(|holder| !own.contains(holder)) {
+    while holders_beside(address, own).map_err(explain)? {
         if Instant::now() > deadline {
             return Err(ListenError::AddressInUse(address));
         }
         std::thread::sleep(LOOK_AGAIN);
     }
     Ok(())
+}
+
+/// Whether anybody has a socket at `address` but those that are `own`.
+pub(crate) fn holders_beside(address: SocketAddr, own: &[BorrowedFd<'_>]) -> io::Result<bool> {
+    let own: Vec<u64> = own.iter().map(|&fd| inode(fd)).collect::<io::Result<_>>()?;
+    Ok(holders(address)?.iter().any(|holder| !own.contains(holder)))
 }
 
 /// The UDP sockets bound to `address` and no other, by their inodes.

@@ -1,7 +1,6 @@
-//! The sockets of one listen address: one per worker and one for control, in one SO_REUSEPORT group.
+//! One socket of a server, and how it is made; `group.rs` has those of an address together.
 //!
-//! All are bound before the first is served, so that no datagram is steered to a worker that does
-//! not exist yet. Each asks for what the packet path needs and nothing else: arrival stamps, the
+//! It asks for what the packet path needs and nothing else: arrival stamps, the
 //! address asked (unless only one is possible), the don't-fragment bit. `PROBE` path-MTU discovery
 //! sets that bit and ignores what ICMP claims, so a forged "fragmentation needed" cannot touch us;
 //! without it the kernel would also draw an IP identification per reply, 7 to 9 % of a core.
@@ -15,8 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::client::family;
-use crate::cmsg::{TIMESTAMPING_NEW, TIMESTAMPNS_NEW};
-use crate::control::ControlSocket;
+use crate::cmsg::TIMESTAMPNS_NEW;
 use crate::headers::HOPS;
 use crate::sockopt;
 use crate::steering::{self, Hears, Spread};
@@ -64,21 +62,6 @@ impl ListenOptions {
             exclusive: true,
         }
     }
-}
-
-/// The sockets of one listen address, in the order of the workers.
-#[derive(Debug)]
-pub struct ListenGroup {
-    /// One per worker.
-    pub sockets: Vec<ServerSocket>,
-    /// Where what no worker can answer arrives, if that was asked for.
-    pub control: Option<ControlSocket>,
-    /// Address and port really bound.
-    pub address: SocketAddr,
-    /// Receive buffer the kernel granted, in the unit of [`ListenOptions::receive_buffer_bytes`].
-    pub receive_buffer_bytes: usize,
-    /// How datagrams find their worker.
-    pub spread: Spread,
 }
 
 /// One bound, non-blocking socket of a server.
@@ -143,96 +126,6 @@ pub enum ListenError {
     },
 }
 
-/// Makes, binds and steers the sockets of one listen address.
-///
-/// # Errors
-/// [`ListenError`]; whatever was bound is closed again.
-pub fn listen(options: &ListenOptions) -> Result<ListenGroup, ListenError> {
-    if options.exclusive {
-        check_free(options.address)?;
-    }
-    gather(Vec::with_capacity(options.workers), options)
-}
-
-/// The group that begins with `sockets`; the others are bound beside them.
-pub(crate) fn gather(
-    mut sockets: Vec<ServerSocket>,
-    options: &ListenOptions,
-) -> Result<ListenGroup, ListenError> {
-    let mut address = options.address;
-    for _ in sockets.len()..options.workers.max(1) {
-        let socket = ServerSocket::bind(address, options.receive_buffer_bytes)?;
-        address = socket.address;
-        sockets.push(socket);
-    }
-    // Steering names the sockets by the order they joined in, and passes over all later ones.
-    let control = options
-        .control
-        .then(|| ServerSocket::bind(address, CONTROL_BUFFER_BYTES).map(ControlSocket::from))
-        .transpose()?;
-    if sockets.len() > 1 || control.is_some() || options.send_apart {
-        let first = sockets[0].as_fd();
-        steering::attach(first, address, sockets.len(), options)
-            .map_err(|cause| explained(address, "steering packets to workers", cause))?;
-    }
-    for socket in sockets.iter_mut().filter(|_| options.send_apart) {
-        let sender = ServerSocket::bind(address, 0)?.socket;
-        // Reports of departures, for those datagrams that ask for one.
-        let stamps = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_OPT_TSONLY;
-        sockopt::set(sender.as_fd(), libc::SOL_SOCKET, TIMESTAMPING_NEW, stamps as i32)
-            .map_err(|cause| explained(address, "asking for departure stamps", cause))?;
-        socket.sender = Some(sender);
-    }
-    let receive_buffer_bytes = granted(&sockets[0], address)?;
-    Ok(ListenGroup { sockets, control, address, receive_buffer_bytes, spread: options.spread })
-}
-
-impl ListenGroup {
-    /// Every socket of it, in an order that [`ListenGroup::adopt`] knows: those of the workers, then
-    /// those they send by, then the one for control.
-    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let senders = self.sockets.iter().filter_map(|socket| socket.sender.as_ref());
-        let receivers = self.sockets.iter().map(AsFd::as_fd);
-        receivers.chain(senders.map(AsFd::as_fd)).chain(self.control.iter().map(AsFd::as_fd))
-    }
-
-    /// Whether each of its workers has a socket to send by, and there is one for control.
-    pub fn is_whole(&self) -> bool {
-        self.control.is_some() && self.sockets.iter().all(|socket| socket.sender.is_some())
-    }
-
-    /// A group of sockets that another process has opened, by `options` of which only those count that can
-    /// still be chosen: how datagrams are spread, and the receive buffer. `fds` are [`ListenGroup::fds`] of a
-    /// group with a socket to send by for each of its workers, and with one for control.
-    ///
-    /// # Errors
-    /// [`ListenError`]; among others if there are not so many.
-    pub fn adopt(fds: Vec<OwnedFd>, options: &ListenOptions) -> Result<Self, ListenError> {
-        let address = options.address;
-        let explain = |step| move |cause| explained(address, step, cause);
-        let workers = options.workers;
-        if fds.len() != 2 * workers + 1 {
-            let cause = io::Error::other(format!("{} sockets for {workers} workers", fds.len()));
-            return Err(explain("taking sockets over")(cause));
-        }
-        let mut sockets: Vec<Socket> = fds.into_iter().map(Socket::from).collect();
-        let control = sockets.pop().map(|socket| ServerSocket { socket, sender: None, address });
-        let senders = sockets.split_off(workers);
-        let paired = sockets.into_iter().zip(senders);
-        let own = |(socket, sender)| ServerSocket { socket, sender: Some(sender), address };
-        let sockets: Vec<_> = paired.map(own).collect();
-        for socket in &sockets {
-            set_receive_buffer(&socket.socket, options.receive_buffer_bytes)
-                .map_err(explain("sizing the buffer"))?;
-        }
-        steering::attach(sockets[0].as_fd(), address, workers, options)
-            .map_err(explain("steering packets to workers"))?;
-        let receive_buffer_bytes = granted(&sockets[0], address)?;
-        let control = control.map(ControlSocket::from);
-        Ok(Self { sockets, control, address, receive_buffer_bytes, spread: options.spread })
-    }
-}
-
 /// The receive buffer that `socket` really has, in the unit in which one is asked for.
 pub(crate) fn granted(socket: &ServerSocket, address: SocketAddr) -> Result<usize, ListenError> {
     let granted = sockopt::get(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF)
@@ -264,6 +157,26 @@ impl ServerSocket {
         let bound = socket.local_addr().map_err(explain("reading the bound address"))?;
         let address = bound.as_socket().unwrap_or(address);
         Ok(Self { socket, sender: None, address })
+    }
+
+    /// One that is bound to `address` already.
+    pub(crate) const fn of(socket: Socket, sender: Option<Socket>, address: SocketAddr) -> Self {
+        Self { socket, sender, address }
+    }
+
+    /// Has its replies leave by `sender`.
+    pub(crate) fn send_by(&mut self, sender: Socket) {
+        self.sender = Some(sender);
+    }
+
+    /// The socket for sending only, if it has one.
+    pub(crate) fn apart(&self) -> Option<BorrowedFd<'_>> {
+        self.sender.as_ref().map(Socket::as_fd)
+    }
+
+    /// The one it receives by.
+    pub(crate) fn into_socket(self) -> Socket {
+        self.socket
     }
 
     /// Makes a bound socket that was opened elsewhere the same as one of ours at `options.address`.
@@ -341,9 +254,6 @@ impl From<ServerSocket> for std::net::UdpSocket {
     }
 }
 
-/// Control messages are few; a flood of them is to cost little memory.
-const CONTROL_BUFFER_BYTES: usize = 64 << 10;
-
 fn open(address: SocketAddr) -> io::Result<Socket> {
     let kind = Type::DGRAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))?;
@@ -389,7 +299,7 @@ fn set_packet_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 }
 
 /// By force where permitted (CAP_NET_ADMIN), else as much as `net.core.rmem_max` allows.
-fn set_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+pub(crate) fn set_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
     let size = i32::try_from(bytes).unwrap_or(i32::MAX / 2);
     sockopt::set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, size)
         .or_else(|_| socket.set_recv_buffer_size(bytes))
@@ -410,6 +320,7 @@ pub(crate) fn explained(address: SocketAddr, step: &'static str, cause: io::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::listen;
 
     fn options(address: &str) -> ListenOptions {
         ListenOptions::new(address.parse().expect("an address"))

@@ -17,6 +17,7 @@ use std::os::fd::BorrowedFd;
 
 use timeball_wire::Mode;
 
+use crate::group::Seats;
 use crate::server::ListenOptions;
 use crate::sockopt;
 
@@ -32,26 +33,24 @@ pub enum Spread {
     Kernel,
 }
 
-/// Attaches the program of `options` to the group `fd` belongs to.
+/// Attaches the program of `options` to the group `fd` belongs to, whose sockets have these `seats`.
 pub(crate) fn attach(
     fd: BorrowedFd<'_>,
     address: SocketAddr,
-    workers: usize,
+    seats: &Seats,
     options: &ListenOptions,
 ) -> io::Result<()> {
-    let workers = u32::try_from(workers).map_err(io::Error::other)?;
     let (v4, key) = (address.is_ipv4(), options.spread_key);
-    // The control plane's socket comes after the workers'.
-    let mut program = if options.control { to_control(workers) } else { Vec::new() };
+    let mut program = if options.control { to_control(seats.control) } else { Vec::new() };
     match options.spread {
-        Spread::Cpu => program.extend(by_cpu(workers, &options.cores)),
+        Spread::Cpu => program.extend(by_cpu(&seats.workers, &options.cores)),
         Spread::SourceAddress => program.extend(source(v4, key)),
         Spread::Kernel => {
             program.extend(source(v4, key));
             program.extend(mixed_in(if v4 { V4_PORTS } else { V6_PORTS }));
         }
     }
-    program.extend(chosen(workers));
+    program.extend(chosen(&seats.workers));
     let filter = program_of(&program)?;
     sockopt::set_raw(fd, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &filter)
 }
@@ -90,12 +89,11 @@ fn mixed_in(offset: i32) -> Vec<libc::sock_filter> {
 }
 
 /// The worker pinned to the receiving core; for a core without one, its number.
-fn by_cpu(workers: u32, cores: &[usize]) -> Vec<libc::sock_filter> {
+fn by_cpu(seats: &[u32], cores: &[usize]) -> Vec<libc::sock_filter> {
     let mut program = vec![load(libc::SKF_AD_OFF + libc::SKF_AD_CPU)];
-    for (worker, &core) in (0..workers).zip(cores.iter().take(CORES_MAX)) {
+    for (&seat, &core) in seats.iter().zip(cores.iter().take(CORES_MAX)) {
         // Equal: go on to the return; else jump over it.
-        program.push(statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, core as u32));
-        program.push(statement(libc::BPF_RET | libc::BPF_K, 0, 0, worker));
+        program.extend([is(core as u32, 0, 1), result(seat)]);
     }
     program
 }
@@ -113,8 +111,22 @@ fn shifted(bits: u32) -> [libc::sock_filter; 3] {
     [copy_to_x(), constant(libc::BPF_RSH, bits), with_x(libc::BPF_XOR)]
 }
 
-fn chosen(workers: u32) -> [libc::sock_filter; 2] {
-    [constant(libc::BPF_MOD, workers), statement(libc::BPF_RET | libc::BPF_A, 0, 0, 0)]
+/// The seat of the worker that the accumulator comes to, modulo their number. Seats are in rows without gaps
+/// that begin ever further behind their workers' numbers: one row, and one more for each time the group grew.
+fn chosen(seats: &[u32]) -> Vec<libc::sock_filter> {
+    let mut program = vec![constant(libc::BPF_MOD, seats.len() as u32)];
+    let behind = |worker: usize| seats[worker] - worker as u32;
+    for worker in (1..seats.len()).rev().filter(|&worker| behind(worker) != behind(worker - 1)) {
+        let from = statement(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 2, worker as u32);
+        program.extend([from, constant(libc::BPF_ADD, behind(worker)), to_accumulator()]);
+    }
+    program.push(to_accumulator());
+    program
+}
+
+/// The end: the socket whose seat is in the accumulator.
+const fn to_accumulator() -> libc::sock_filter {
+    statement(libc::BPF_RET | libc::BPF_A, 0, 0, 0)
 }
 
 /// What a socket takes of what reaches its port.
@@ -219,7 +231,7 @@ mod tests {
     use socket2::{Domain, Socket, Type};
 
     use super::*;
-    use crate::server::listen;
+    use crate::group::listen;
 
     const WORKERS: usize = 4;
     const PORTS: usize = 5;

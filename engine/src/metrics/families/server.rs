@@ -12,6 +12,14 @@ pub(super) static FAMILIES: &[Family] = &[
         out.only(seen.report.uptime_s);
     }),
     gauge(
+        "timeball_counting_since_seconds",
+        "",
+        "When counters began at 0, seconds since 1970: with the server, or with the first of those \
+         that have handed over to each other since. (What is counted of the clock, the sources and \
+         the fast path, and who the clients are, begins with each process.)",
+        |seen, out| out.only(seen.report.counting_since_unix_s),
+    ),
+    gauge(
         "timeball_ready",
         "",
         "1 if a client would believe what it is told now, as /ready says; else 0.",

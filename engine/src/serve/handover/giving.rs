@@ -12,7 +12,7 @@ use timeball_discipline::Legacy;
 use timeball_sys::{FDS_MAX, monotonic, send_with_fds};
 use timeball_time::{Interval, Monotonic, Timestamp};
 
-use super::{DONE, Estate, Offer, PREPARED, READY, Testament, VERSION};
+use super::{Account, DONE, Estate, Offer, PREPARED, READY, Testament, VERSION};
 use crate::serve::listen::Listening;
 use crate::serve::manager;
 
@@ -60,6 +60,8 @@ impl Giving {
             address: place.group.address,
             smeared: place.smeared,
             workers: place.group.sockets.len(),
+            seats: place.group.seats.workers.clone(),
+            control_seat: place.group.seats.control,
         });
         let estate = Estate {
             version: VERSION,
@@ -126,6 +128,16 @@ impl Giving {
     pub(in crate::serve) fn done(&mut self, pid: u32) -> io::Result<()> {
         manager::tell(&[sd_notify::NotifyState::MainPid(pid)]);
         writeln!(self.stream, "{DONE}")
+    }
+
+    /// Gives it what was counted, once nothing is counted here any more.
+    ///
+    /// # Errors
+    /// When it is gone, or does not take it.
+    pub(in crate::serve) fn account(self, account: &Account) -> io::Result<()> {
+        self.stream.set_nonblocking(false)?;
+        let line = serde_json::to_string(account).expect("plain values only");
+        writeln!(&self.stream, "{line}")
     }
 }
 

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use timeball_sys::{ListenGroup, Passed, listen_by, wait_until_alone};
+use timeball_sys::{ListenGroup, Passed, Seats, listen_by, wait_until_alone};
 
 use crate::config::Server;
 use crate::serve::listen::{Listening, Place, listen_options};
@@ -90,7 +90,8 @@ pub(in crate::serve) fn listening(
             let fds: Vec<_> = sockets.into_iter().map(|(_, passed)| passed.fd).collect();
             let own: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
             wait_until_alone(address, &own)?;
-            let group = ListenGroup::adopt(fds, &options)?;
+            let group = ListenGroup::adopt(fds, Seats::usual(options.workers), &options)?;
+            group.steer(&options)?;
             places.push(place(address, group));
         } else {
             let names = sockets.into_iter().map(|(_, passed)| passed.name);
@@ -169,7 +170,10 @@ pub(in crate::serve) fn keep(now: &Listening, before: &Listening) {
         let address = place.group.address;
         forget(Role::all(place.group.sockets.len()).map(|role| role.name(address)), "left it");
     }
-    let whole = || now.places().iter().filter(|place| place.group.is_whole());
+    let whole = || {
+        let places = now.places().iter().filter(|place| place.group.is_whole());
+        places.filter(|place| place.group.seats.is_usual())
+    };
     let sockets: usize = whole().map(|place| place.group.fds().count()).sum();
     if sockets > room {
         return tracing::warn!(

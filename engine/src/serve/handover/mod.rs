@@ -12,13 +12,21 @@
 //!             ◀────────────  legacy  what it serves, what it knows of the clock
 //!   (workers, discipline, control)
 //!   ready ─────────────────────────▶
-//!             ◀────────────────  done  finishes the batches it has, and ends
+//!   (steering)◀────────────────  done  finishes the batches it has
+//!             ◀─────────────  account  what it has counted; it ends
+//!   (page of metrics)
 //! ```
+//!
+//! There may be more workers than before, or fewer: the groups of sockets stay as they are and get further
+//! sockets for those who are more, to which nothing is steered before `done`; those who are fewer serve more
+//! than one socket each. What workers know of single clients (limits, census) does not go along: it would be
+//! as old as the last poll by the time it is of use, and a limit begins with a full allowance.
 //!
 //! Until `done` is said the predecessor can go on alone, and does, if the successor dies, hangs or gives up.
 //!
 //! Must never: let both steer the kernel clock, or neither hold the sockets.
 
+mod account;
 mod giving;
 pub(super) mod kept;
 mod taking;
@@ -28,11 +36,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use timeball_discipline::{Legacy, state};
+use timeball_sys::Seats;
 use timeball_time::Snapshot;
 
 use super::memory;
+pub(super) use account::Account;
 pub(super) use giving::{Giving, Word};
-pub(super) use taking::{Inheritance, Succession};
+pub(super) use taking::{Inheritance, Parting, Succession};
 
 /// What the predecessor has to give; the sockets follow in this order, that of the control socket last.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,12 +65,19 @@ struct Offer {
     address: SocketAddr,
     smeared: bool,
     workers: usize,
+    /// Those of its sockets in the kernel's list, as [`Seats`].
+    seats: Vec<u32>,
+    control_seat: u32,
 }
 
 impl Offer {
     /// How many sockets that are: to receive by, to send by, and one for control.
     const fn sockets(&self) -> usize {
         2 * self.workers + 1
+    }
+
+    fn seats(&self) -> Seats {
+        Seats { workers: self.seats.clone(), control: self.control_seat }
     }
 }
 
@@ -86,7 +103,7 @@ impl Testament {
 }
 
 /// Of what is said here; another is refused.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const PREPARED: &str = "prepared";
 /// Followed by the successor's process, and by whether it has the control socket.
 const READY: &str = "ready";

@@ -2,7 +2,7 @@
 //!
 //! Must never: go on when the predecessor has not left.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use timeball_discipline::Legacy;
-use timeball_sys::{ListenGroup, receive_with_fds};
+use timeball_sys::{ListenError, ListenGroup, receive_with_fds};
 
-use super::{DONE, Estate, PREPARED, READY, Testament, VERSION};
+use super::{Account, DONE, Estate, PREPARED, READY, Testament, VERSION};
 use crate::config::Server;
 use crate::control::{Door, ask_take_over};
 use crate::serve::StartError;
@@ -25,6 +25,10 @@ pub(in crate::serve) struct Succession {
     stream: UnixStream,
     pid: u32,
 }
+
+/// The predecessor's last word.
+#[derive(Debug)]
+pub(in crate::serve) struct Parting(UnixStream);
 
 /// What was given.
 #[derive(Debug)]
@@ -77,44 +81,59 @@ impl Succession {
     }
 
     /// Says that this process serves, with the control socket or another, and waits for the predecessor to
-    /// leave.
+    /// leave: from then on this process is the server.
     ///
     /// # Errors
     /// When it does not: then this process has to.
-    pub(in crate::serve) fn ready(self, door: bool) -> Result<(), StartError> {
+    pub(in crate::serve) fn ready(self, door: bool) -> Result<Parting, StartError> {
         let door = if door { "door" } else { "no door" };
         let word = format!("{READY} {} {door}", std::process::id());
         writeln!(&self.stream, "{word}").map_err(silent)?;
         match line(&self.stream, &mut Vec::new()).map_err(silent)?.as_str() {
             DONE => {
                 tracing::info!("took over from process {}", self.pid);
-                Ok(())
+                Ok(Parting(self.stream))
             }
             other => Err(failed(format!("it says {other:?}"))),
         }
     }
 }
 
+impl Parting {
+    /// What the predecessor has counted, once it has come to an end; `None`, and a line why, if it does not
+    /// say.
+    pub(in crate::serve) fn account(self) -> Option<Account> {
+        let mut line = String::new();
+        let read = BufReader::new(self.0.take(ACCOUNT_MAX)).read_line(&mut line);
+        let account = read.and_then(|_| serde_json::from_str(&line).map_err(io::Error::from));
+        let lost = |error: &io::Error| tracing::warn!("counters begin anew: {error}");
+        account.inspect_err(lost).ok()
+    }
+}
+
 impl Inheritance {
-    /// The sockets as those of `server`, which has them or not.
+    /// The sockets as those of `server`, which has them or not, and may have more workers or fewer.
     ///
     /// # Errors
-    /// When there are not as many as `server` has workers.
+    /// [`ListenError`].
     pub(in crate::serve) fn listening(&mut self, server: &Server) -> Result<Listening, StartError> {
-        let mut places = Vec::new();
+        let (mut places, mut notes) = (Vec::new(), Vec::new());
         for offer in &self.estate.places {
-            let (given, wanted) = (offer.workers, server.cores.len());
-            if given != wanted {
-                let (asked, remedy) = (offer.asked, "restart it instead, or set `workers`");
-                let cause = format!("it has {given} workers at {asked} and this one {wanted}");
-                return Err(failed(format!("{cause}; {remedy}")));
-            }
             let fds = self.sockets.by_ref().take(offer.sockets()).collect();
             let options = listen_options(server, self.estate.spread_key, offer.address);
-            let group = Arc::new(ListenGroup::adopt(fds, &options)?);
+            let mut group = ListenGroup::adopt(fds, offer.seats(), &options)?;
+            if group.sockets.len() < options.workers {
+                let alone = group.is_alone().map_err(StartError::system("who has the port"))?;
+                let taken = || Err(ListenError::AddressInUse(offer.address));
+                let outcome = if alone { group.grow(&options) } else { taken() };
+                notes.extend(outcome.err().map(|error| fewer(offer, &error)));
+            }
+            let group = Arc::new(group);
             places.push(Place { asked: offer.asked, smeared: offer.smeared, group });
         }
-        Ok(Listening::at(places, self.estate.spread_key))
+        let mut listening = Listening::at(places, self.estate.spread_key);
+        listening.notes = notes;
+        Ok(listening)
     }
 
     /// The control socket, if it is the one at `path`, or any will do.
@@ -123,6 +142,12 @@ impl Inheritance {
         let listener = self.sockets.next().map(UnixListener::from)?;
         path.is_none_or(|path| *path == own).then(|| Door::adopt(listener, own))
     }
+}
+
+/// Why there are not as many sockets as workers were wanted.
+fn fewer(offer: &super::Offer, error: &ListenError) -> String {
+    let super::Offer { address, workers, .. } = offer;
+    format!("{address}: {workers} workers as before, until a restart: no sockets for more: {error}")
 }
 
 /// One line, and what comes with it.
@@ -151,3 +176,5 @@ fn silent(cause: io::Error) -> StartError {
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Of a few hundred octets for each address.
 const LINE_MAX: usize = 1 << 16;
+/// Of a few thousand octets for each worker.
+const ACCOUNT_MAX: u64 = 1 << 24;
