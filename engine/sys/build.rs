@@ -45,7 +45,7 @@ fn compile(clang: &str, sources: &Path, name: &str, out: &Path) -> bool {
     output.status.success()
 }
 
-/// What answers requests, what makes them, and what only sends them back.
-const OBJECTS: [&str; 3] = ["fast_path", "generator", "echo"];
+/// What answers requests, what makes them, what only sends them back, and what answering is made of.
+const OBJECTS: [&str; 4] = ["fast_path", "generator", "echo", "parts"];
 /// In the order in which they are asked; the first is the one that made the object that is shipped.
 const COMPILERS: &[&str] = &["clang-14", "clang"];

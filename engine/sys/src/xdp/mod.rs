@@ -16,6 +16,8 @@ mod endpoint;
 mod error;
 pub(crate) mod mapped;
 mod mirror;
+#[cfg(feature = "baseline")]
+mod parts;
 mod program;
 
 pub use attach::{Attached, Mode};
@@ -25,4 +27,6 @@ pub use echo::Echo;
 pub use endpoint::Endpoint;
 pub use error::XdpError;
 pub use mirror::Mirror;
+#[cfg(feature = "baseline")]
+pub use parts::{PARTS, Parts, REQUEST_LEN};
 pub use program::{Program, Verdict};

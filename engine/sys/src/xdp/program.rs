@@ -42,14 +42,18 @@ impl Program {
     /// # Errors
     /// [`XdpError`].
     pub fn load() -> Result<Self, XdpError> {
+        Self::with(&mut EbpfLoader::new(), OBJECT)
+    }
+
+    /// The same from an object that holds more than the program.
+    pub(super) fn with(loader: &mut EbpfLoader<'_>, object: &[u8]) -> Result<Self, XdpError> {
         if cfg!(not(target_arch = "x86_64")) {
             return Err(XdpError::Machine);
         }
         let processors = aya::util::nr_cpus()
             .map_err(|(_, cause)| XdpError::of("count the processors", cause))?;
-        let mut loader = EbpfLoader::new();
         let loader = loader.map_max_entries(COUNTS, processors as u32);
-        let object = loader.load(OBJECT).map_err(|error| refused(&error))?;
+        let object = loader.load(object).map_err(|error| refused(&error))?;
         let usual = mapped(&object, USUAL_ENDPOINTS, 1)?;
         let mut program = Self { object, processors, endpoints: BTreeSet::new(), usual };
         program.xdp_mut().load().map_err(|error| refused(&error.into()))?;
@@ -125,6 +129,12 @@ impl Program {
         Ok(fd.as_fd())
     }
 
+    /// What was loaded with the program.
+    #[cfg(feature = "baseline")]
+    pub(super) const fn object(&mut self) -> &mut Ebpf {
+        &mut self.object
+    }
+
     fn xdp(&self) -> &Xdp {
         self.object.program(PROGRAM).and_then(|program| program.try_into().ok()).expect(IN_OBJECT)
     }
@@ -159,7 +169,7 @@ pub(super) fn refused(error: &EbpfError) -> XdpError {
     XdpError::of(STEP, system_error(error))
 }
 
-fn program_failed(step: &'static str, error: ProgramError) -> XdpError {
+pub(super) fn program_failed(step: &'static str, error: ProgramError) -> XdpError {
     XdpError::of(step, system_error(&error))
 }
 
@@ -191,4 +201,4 @@ const USUAL_ENDPOINTS: &str = "usual_endpoints";
 const IN_OBJECT: &str = "the object in this binary has it: tested";
 
 /// `enum xdp_action` (uapi/linux/bpf.h).
-const XDP_TX: u32 = 3;
+pub(super) const XDP_TX: u32 = 3;

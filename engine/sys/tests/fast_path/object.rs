@@ -20,7 +20,7 @@ fn the_objects_that_are_shipped_are_what_the_pinned_compiler_makes_of_the_source
         return;
     }
     let flags = fs::read_to_string(sources.join("flags")).expect("the flags");
-    for name in ["fast_path", "generator", "echo"] {
+    for name in ["fast_path", "generator", "echo", "parts"] {
         let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).with_extension("o");
         let mut command = Command::new("clang-14");
         command.current_dir(&sources).args(flags.lines());
