@@ -35,7 +35,8 @@ pub(crate) enum Command {
     Accuracy(AccuracyOptions),
     /// How fast the load generator itself sends, by the capacity of a server (root).
     Generator(GeneratorOptions),
-    /// What an answer costs when it is given in the network driver (root).
+    /// Answers in the network driver: what one costs, how true it is, what is left of them under too much,
+    /// and through changes of the server (root).
     FastPath(FastPathOptions),
     /// Time from the start of a server without configuration to its first answer.
     Start(StartOptions),
@@ -274,14 +275,37 @@ pub(crate) struct GeneratorOptions {
 /// Options of `fast-path`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct FastPathOptions {
+    /// What of it.
+    #[arg(value_enum, default_value_t = Figure::Price)]
+    pub(crate) figure: Figure,
     #[command(flatten)]
     pub(crate) common: CommonOptions,
-    /// Rounds; every server has its turn in each.
+    /// The timeball program [default: the one beside this program]. `price` needs none.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) timeball: Option<PathBuf>,
+    /// Requests a second [default: offset 1000000, changes 100000].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// Rounds; everything has its turn in each.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) rounds: u32,
     /// Seconds of each load.
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     pub(crate) duration: f64,
+}
+
+/// What is to be known of the fast path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Figure {
+    /// Time of the server's core per answer, beside plain echoes in the driver and by sockets.
+    Price,
+    /// Error of the served time, with the clock read by the generator's programs where frames leave and
+    /// arrive.
+    Offset,
+    /// Goodput when more is offered than can be served, beside the sockets.
+    Overload,
+    /// Requests lost while the server reloads, is taken over, and is started again.
+    Changes,
 }
 
 /// Options of the hidden `driver`.

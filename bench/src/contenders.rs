@@ -14,6 +14,7 @@ use timeball_load::Expectation;
 use crate::cli::{Echo, ServerOptions};
 use crate::error::BenchError;
 use crate::load;
+use crate::place::Place;
 use crate::process;
 use crate::server::{Scratch, Seat, Server};
 
@@ -51,6 +52,15 @@ pub(crate) struct Dress {
     /// Whether every request and reply is signed with AES-CMAC.
     pub(crate) signed: bool,
 }
+
+/// Plain requests answered in the driver of the server's device; the worker knows the key.
+static IN_DRIVER: Dress = Dress {
+    name: "in the driver",
+    server: "backend = \"mmsg\"\n",
+    sections: "[fast_path]\ninterfaces = [\"{device}\"]\n\
+               [control]\ncontrol_socket = \"{directory}/control\"\n",
+    signed: false,
+};
 
 /// Every way of serving. Another one is another row.
 static DRESSES: [Dress; 6] = [
@@ -158,6 +168,24 @@ pub(crate) fn signed(options: &ServerOptions) -> Vec<Server> {
     dressed(options, true)
 }
 
+/// timeball that answers plain requests in the driver, on a `veth` whose other end takes frames from there.
+pub(crate) fn in_driver(program: PathBuf) -> Server {
+    let contender = Contender::Timeball { program, dress: &IN_DRIVER };
+    Server { name: format!("timeball {}", IN_DRIVER.name), contender }
+}
+
+/// The same by sockets, with the cheapest of them.
+pub(crate) fn by_sockets(program: PathBuf) -> Server {
+    let dress = &DRESSES[0];
+    let contender = Contender::Timeball { program, dress };
+    Server { name: format!("timeball {}", dress.name), contender }
+}
+
+/// Whether it is [`in_driver`].
+pub(crate) fn is_in_driver(server: &Server) -> bool {
+    matches!(&server.contender, Contender::Timeball { dress, .. } if std::ptr::eq(*dress, &IN_DRIVER))
+}
+
 fn dressed(options: &ServerOptions, signed: bool) -> Vec<Server> {
     let Some(program) = options.timeball_program() else {
         eprintln!("timeball: program not found, left out (build it, or give --timeball PATH)");
@@ -195,10 +223,10 @@ pub(crate) fn peers(options: &ServerOptions) -> Result<Vec<Server>, BenchError> 
 }
 
 impl Contender {
-    /// The command that has it serve at `address` in `seat`; its files are written to `directory`.
+    /// The command that has it serve at `address` of `place` in `seat`; its files are written to `directory`.
     pub(crate) fn command(
         &self,
-        address: SocketAddr,
+        (place, address): (&Place, SocketAddr),
         seat: &Seat,
         directory: &Scratch,
     ) -> Result<Vec<String>, BenchError> {
@@ -213,6 +241,10 @@ impl Contender {
                 // It pins and raises its worker itself; the rest of it stays off the worker's core.
                 words = process::confinement(None, None);
                 let mut text = dress.config(address, seat);
+                if let Place::Veth(pair) = place {
+                    text = text.replace("{device}", pair.server_device());
+                }
+                text = text.replace("{directory}", &directory.path().to_string_lossy());
                 if dress.signed {
                     let keys = directory.write("keys", &format!("{}\n", load::key_line()))?;
                     text.push_str(&format!("[keys]\nfile = \"{keys}\"\n"));

@@ -94,15 +94,14 @@ impl Way {
 
     /// The same load, this way.
     fn spec(self, base: &Spec) -> Spec {
-        let (frames, in_kernel, segments) = match self {
-            Self::Sockets(segments) => (false, false, segments),
-            Self::Frames(segments) => (true, false, segments),
-            Self::InKernel => (false, true, 1),
-        };
-        let is_forged = frames || in_kernel;
-        let (network, prefix_len) =
-            if is_forged { FORGED } else { (base.network, base.prefix_len) };
-        Spec { network, prefix_len, frames, in_kernel, segments, ..base.clone() }
+        let (network, prefix_len) = FORGED;
+        match self {
+            Self::Sockets(segments) => Spec { segments, ..base.clone() },
+            Self::Frames(segments) => {
+                Spec { network, prefix_len, frames: true, segments, ..base.clone() }
+            }
+            Self::InKernel => base.clone().in_kernel(),
+        }
     }
 
     fn name(self) -> String {

@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use timeball_load::{Expectation, Load, Options, Path, Population, Report, Senders};
+use timeball_time::Timestamp;
 use timeball_wire::{Algorithm, Key, KeyId};
 
 use crate::busy::Busy;
 use crate::cli::LoadOptions;
 use crate::error::BenchError;
+use crate::namespace::FORGED;
 use crate::place::Place;
 use crate::process;
 
@@ -42,6 +44,8 @@ pub(crate) struct Spec {
     pub(crate) expectation: Expectation,
     /// With [`key_line`]'s key.
     pub(crate) signed: bool,
+    /// When to begin, in nanoseconds since 1970; at once if `None`.
+    pub(crate) start_at_ns: Option<i64>,
     /// The generator's core.
     pub(crate) core: usize,
     /// The core whose busy time is read.
@@ -107,6 +111,13 @@ pub(crate) fn this_program() -> Result<String, BenchError> {
 }
 
 impl Spec {
+    /// The same load by programs in the kernel, from addresses that nobody has.
+    pub(crate) const fn in_kernel(mut self) -> Self {
+        (self.network, self.prefix_len) = FORGED;
+        (self.in_kernel, self.frames, self.segments) = (true, false, 1);
+        self
+    }
+
     fn options(&self) -> Result<Options, BenchError> {
         let population = Population::new(self.network, self.prefix_len, self.clients)?;
         let duration = |seconds: f64| {
@@ -122,6 +133,7 @@ impl Spec {
         options.stamp_one_in = self.stamp_one_in;
         options.timeout = duration(self.timeout_s)?;
         options.expectation = self.expectation;
+        options.start_at = self.start_at_ns.map(Timestamp::from_nanos);
         options.key = self.signed.then(|| Key::new(KEY_ID, Algorithm::Aes128Cmac, &KEY)).flatten();
         if self.frames {
             options.path = Path::Frames { next_hop: None };

@@ -8,7 +8,7 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::BenchError;
 
@@ -84,6 +84,24 @@ impl Running {
         })
     }
 
+    /// Sends the child a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) -> Result<(), BenchError> {
+        let words = ["kill", "-s", name, &self.child.id().to_string()].map(str::to_owned);
+        output(&words).map(drop)
+    }
+
+    /// Until the child has ended by itself.
+    pub(crate) fn await_end(&mut self) -> Result<(), BenchError> {
+        let begun = Instant::now();
+        while begun.elapsed() < END_MAX {
+            if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(self.failed("it goes on for longer than it should".to_owned()))
+    }
+
     fn failed(&self, cause: String) -> BenchError {
         BenchError::Program { command: self.words.join(" "), cause }
     }
@@ -121,6 +139,8 @@ fn command(words: &[String]) -> Command {
     command
 }
 
+/// A server that is told to end, or has a successor, has so long.
+const END_MAX: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Set in the environment, servers may write to our stderr.

@@ -114,7 +114,7 @@ impl Server {
     ) -> Result<Seated, BenchError> {
         let address = place.address(self.fixed_port())?;
         let directory = Scratch::make()?;
-        let own = self.contender.command(address, &seat, &directory)?;
+        let own = self.contender.command((place, address), &seat, &directory)?;
         let words: Vec<String> = place.server_prefix().into_iter().chain(own).collect();
         let mut process = Running::start(&words, false)?;
         let spec = Spec {
@@ -162,6 +162,31 @@ impl Seated {
         self.process.ended()
     }
 
+    /// Has it change; returns when that is done, but for a reload, which goes on meanwhile.
+    pub(crate) fn change(&mut self, change: Change) -> Result<(), BenchError> {
+        match change {
+            Change::Reload => {
+                let config = self.words.last().expect("its configuration comes last");
+                let text = std::fs::read_to_string(config).attempting(|| config.clone())?;
+                std::fs::write(config, text + RULE).attempting(|| config.clone())?;
+                self.process.signal("HUP")
+            }
+            Change::TakeOver => {
+                let mut words = self.words.clone();
+                words.insert(words.len() - 1, "--take-over".to_owned());
+                let successor = Running::start(&words, false)?;
+                let mut predecessor = std::mem::replace(&mut self.process, successor);
+                predecessor.await_end()
+            }
+            Change::Restart => {
+                self.process.signal("TERM")?;
+                self.process.await_end()?;
+                self.process = Running::start(&self.words, false)?;
+                Ok(())
+            }
+        }
+    }
+
     /// The command that started it, and what is in the files that were written for it.
     pub(crate) fn recipe(&self) -> String {
         let mut text = shell_words(&self.words);
@@ -171,6 +196,18 @@ impl Seated {
         }
         text
     }
+}
+
+/// What may happen to a timeball that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Change {
+    /// It reads its configuration again, which has one more access rule now.
+    Reload,
+    /// A new process takes over.
+    TakeOver,
+    /// It ends at SIGTERM, and is started anew.
+    Restart,
 }
 
 /// The child's side of an echo: serves until killed.
@@ -238,6 +275,8 @@ impl Drop for Scratch {
     }
 }
 
+/// About somebody who does not ask.
+const RULE: &str = "[[access]]\nnetwork = \"192.0.2.0/24\"\nallow = []\n";
 /// Tries to get a first answer, of this many seconds each: thirty seconds in all, because NTPsec takes its
 /// time.
 const PROBES: usize = 300;

@@ -6,14 +6,16 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use timeball_load::{Expectation, Load};
+use timeball_time::Interval;
 
 use crate::cli::CommonOptions;
 use crate::error::BenchError;
 use crate::load::{self, Outcome, Spec};
 use crate::place::Place;
-use crate::server::{Seat, Seated, Server};
+use crate::server::{Change, Seat, Seated, Server};
 
 /// One server, freshly started and answering.
 #[derive(Debug)]
@@ -69,6 +71,32 @@ impl<'a> Sitting<'a> {
         }
     }
 
+    /// Offers a load through a change of the server, which begins so long `after` the load does.
+    pub(crate) fn offer_through(
+        &mut self,
+        spec: &Spec,
+        change: Change,
+        after: Duration,
+    ) -> Result<Outcome, BenchError> {
+        let start = timeball_sys::realtime() + Interval::from_secs(START_S);
+        let end = start + Interval::from_nanos((spec.duration_s * 1e9) as i64);
+        let spec = Spec { start_at_ns: Some(start.nanos()), ..spec.clone() };
+        let (place, stop) = (self.place, self.stop);
+        std::thread::scope(|scope| {
+            let load = scope.spawn(move || load::offer(place, &spec, stop));
+            std::thread::sleep(Duration::from_secs(START_S as u64) + after);
+            let changed = self.seated.change(change);
+            let is_over = timeball_sys::realtime() >= end;
+            let outcome = load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            changed?;
+            if is_over {
+                let cause = "it took longer than the load that was to show what it costs";
+                return Err(BenchError::Usage(format!("{change:?}: {cause}")));
+            }
+            Ok(outcome)
+        })
+    }
+
     /// How the server was started.
     pub(crate) fn recipe(&self) -> String {
         self.seated.recipe()
@@ -107,11 +135,14 @@ pub(crate) fn closed_loop(place: &Place, common: &CommonOptions) -> Spec {
         timeout_s: TIMEOUT_S,
         expectation: Expectation::Server,
         signed: false,
+        start_at_ns: None,
         core: common.client_core,
         server_core: common.server_core,
     }
 }
 
+/// The generator is ready within this, in seconds.
+const START_S: i64 = 1;
 /// How long a server's capacity is measured where only other figures are wanted, in seconds.
 pub(crate) const CAPACITY_S: f64 = 1.0;
 /// Load before one that is measured: caches, frequency, neighbour entries; seconds.

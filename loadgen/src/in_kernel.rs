@@ -41,6 +41,7 @@ pub(crate) fn prepare(options: &Options, link: Link, salt: u64) -> Result<Driver
         request,
         reply_mode: kind.reply_mode() as u8,
         moments,
+        batch: options.batch as u32,
         requests_max: options.requests_max,
         room: options.room(Part::WHOLE),
         is_echo: options.expectation == crate::Expectation::Echo,

@@ -36,7 +36,7 @@ pub struct Options {
     pub duration: Duration,
     /// Packets after which offering ends earlier.
     pub requests_max: u32,
-    /// Requests handed to the kernel at once, 1 to [`Options::BATCH_MAX`].
+    /// Requests handed to the kernel at once, 1 to [`Options::BATCH_MAX`]; in the kernel, to the device.
     pub batch: usize,
     /// Requests of one client that are handed over as one message when they are due together, 1 to
     /// [`SEGMENTS_MAX`]. More than 1 makes the generator faster by as much, and the clients take

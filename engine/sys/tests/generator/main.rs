@@ -45,6 +45,7 @@ fn options(target: &str, network: (&str, u8), moments: Moments) -> DriverOptions
         request,
         reply_mode: 4,
         moments,
+        batch: 64,
         requests_max: u32::MAX,
         room: 1 << 12,
         is_echo: false,

@@ -112,7 +112,7 @@ impl Driver {
             data_in: Some(&frame[..len]),
             ctx_in: Some(&context),
             repeat: u32::MAX,
-            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            attrs: TestRunAttrs::new().xdp_live_frames(self.options.batch),
             ..TestRunOptions::new()
         };
         let program = xdp(&self.programs, "offer")?;
@@ -219,7 +219,4 @@ fn context(len: u32, interface: u32) -> [u8; 24] {
 
 const OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/generator.o"));
 const FRAME_LEN_MAX: usize = 128;
-/// Frames between two looks of the kernel at whatever else its core has to do. Those of the last bulk of a
-/// batch wait for its end.
-const BATCH: u32 = 64;
 const NANOS_PER_S: i64 = 1_000_000_000;

@@ -34,6 +34,9 @@ pub struct DriverOptions {
     pub reply_mode: u8,
     /// When requests are sent.
     pub moments: Moments,
+    /// Frames between two looks of the kernel at whatever else its core has to do, 1 to 256. Those of a batch
+    /// leave sixteen by sixteen and at its end: the fewer, the nearer to its time does each leave.
+    pub batch: u32,
     /// Requests after which no more are sent.
     pub requests_max: u32,
     /// Room for so many requests in flight, at least 1.

@@ -1,4 +1,4 @@
-//! `fast-path`: what an answer costs when it is given in the driver.
+//! `fast-path price`: what an answer costs when it is given in the driver.
 //!
 //! Over a `veth` whose two ends are each served by a kernel thread of its own, pinned to the server's core
 //! and to the clients', so that the server's core does nothing but serve. The load is made in the kernel,
@@ -14,26 +14,25 @@ use std::sync::atomic::AtomicBool;
 use serde::Serialize;
 use timeball_load::table::{Table, micros, percent, thousands};
 use timeball_load::{Expectation, Load};
-use timeball_sys::xdp::{self, Endpoint, Mode, Program};
-use timeball_sys::{Interface, precision, realtime};
-use timeball_time::{Interval, Leap, Publisher, ReferenceId, Snapshot, Stratum};
 
-use crate::cli::{Drive, DriverOptions, Echo, FastPathOptions};
-use crate::error::{Attempt, BenchError};
-use crate::host::Host;
+use super::{Findings, threaded};
+use crate::cli::{Drive, Echo, FastPathOptions};
+use crate::error::BenchError;
 use crate::load::{self, Outcome, Spec};
-use crate::namespace::{FORGED, Pair, SERVER};
+use crate::namespace::SERVER;
 use crate::place::Place;
 use crate::process::{Running, confinement};
 use crate::rounds::Spread;
 use crate::sitting::{WARM_UP_S, closed_loop};
 
-/// Measures and prints.
-pub(crate) fn run(options: &FastPathOptions, stop: &AtomicBool) -> Result<(), BenchError> {
-    let host = Host::look();
+/// Every server in turns.
+pub(super) fn measure(
+    options: &FastPathOptions,
+    stop: &AtomicBool,
+) -> Result<Findings, BenchError> {
     let mut rounds: Vec<[Outcome; SERVERS.len()]> = Vec::new();
     for round in 1..=options.rounds {
-        let turn = |server| measure(options, server, stop);
+        let turn = |server| price(options, server, stop);
         let [first, second, third, fourth] = SERVERS;
         let outcomes = [turn(first)?, turn(second)?, turn(third)?, turn(fourth)?];
         for (server, outcome) in SERVERS.iter().zip(&outcomes) {
@@ -48,12 +47,7 @@ pub(crate) fn run(options: &FastPathOptions, stop: &AtomicBool) -> Result<(), Be
         rounds.push(outcomes);
     }
     let rows: Vec<Row> = (0..SERVERS.len()).map(|index| Row::of(index, &rounds)).collect();
-    if options.common.json {
-        println!("{:#}", serde_json::json!({ "host": host, "fast_path": rows }));
-    } else {
-        println!("{}\n{}\n\n{}", host.text(), host.command.join(" "), text(&rows, options));
-    }
-    Ok(())
+    Findings::new(&rows, text(&rows, options))
 }
 
 /// Who answers.
@@ -113,15 +107,13 @@ impl Server {
 }
 
 /// One server, freshly started, warmed up, measured, and stopped, on a network of its own.
-fn measure(
+fn price(
     options: &FastPathOptions,
     server: Server,
     stop: &AtomicBool,
 ) -> Result<Outcome, BenchError> {
     let common = &options.common;
-    let pair = Pair::make()?;
-    pair.thread_arrivals(common.server_core, NETWORK_PRIORITY)?;
-    pair.thread_replies(common.client_core, NETWORK_PRIORITY)?;
+    let pair = threaded(common)?;
     let target = SocketAddr::new(SERVER, PORT);
     let mut words = pair.server_prefix();
     words.extend(confinement(Some(&common.server_core.to_string()), None));
@@ -130,14 +122,10 @@ fn measure(
     let place = Place::Veth(pair);
     let spec = |duration_s| Spec {
         target,
-        network: FORGED.0,
-        prefix_len: FORGED.1,
         load: Load::Closed { window: server.window(common.window) },
         duration_s,
-        segments: 1,
-        in_kernel: true,
         expectation: server.expectation(),
-        ..closed_loop(&place, common)
+        ..closed_loop(&place, common).in_kernel()
     };
     // The load begins with one request that must be answered, for which it waits.
     load::offer(&place, &spec(WARM_UP_S), stop)?;
@@ -229,50 +217,5 @@ fn text(rows: &[Row], options: &FastPathOptions) -> String {
     )
 }
 
-/// The child's side of what is in the driver: answers until killed.
-pub(crate) fn serve(options: &DriverOptions) -> Result<(), BenchError> {
-    let failed = |what: &str, cause: String| BenchError::Usage(format!("{what}: {cause}"));
-    let all = Interface::all().attempting(|| "looking at the interfaces".to_owned())?;
-    let own = all.iter().find(|one| one.name == options.device);
-    let index = own.ok_or_else(|| failed(&options.device, "no such device".to_owned()))?.index;
-    let refused = |error: xdp::XdpError| failed(&options.device, error.to_string());
-    if options.kind != Drive::Answer {
-        let clock = options.kind == Drive::ClockEcho;
-        let _echo = xdp::Echo::attach(index, Mode::Native, clock).map_err(refused)?;
-        park();
-    }
-    let path = format!("/sys/class/net/{}/address", options.device);
-    let text = std::fs::read_to_string(&path).attempting(|| format!("reading {path}"))?;
-    let station: timeball_sys::traffic::MacAddress =
-        text.trim().parse().map_err(|error| failed(&path, format!("{error}")))?;
-    let endpoint = Endpoint { station: station.octets(), vlan: None, address: options.address };
-    let mut program = Program::load().map_err(refused)?;
-    program.set_endpoints([endpoint].into()).map_err(refused)?;
-    let mut publisher = Publisher::new(local_clock());
-    publisher.set_mirror(Some(Box::new(program.mirror().map_err(refused)?)));
-    let _attached = program.attach(index, Mode::Native).map_err(refused)?;
-    park();
-}
-
-/// This machine's clock, as it is.
-fn local_clock() -> Snapshot {
-    Snapshot {
-        leap: Leap::None,
-        stratum: Stratum::new(10),
-        reference_id: ReferenceId::LOCAL,
-        root_dispersion: Interval::from_millis(1),
-        ..Snapshot::unsynchronised(realtime(), precision())
-    }
-}
-
-/// Everything is done elsewhere.
-fn park() -> ! {
-    loop {
-        std::thread::park();
-    }
-}
-
 const PORT: u16 = 123;
-/// Of the kernel threads that serve the ends of the `veth`: below nobody's on their cores.
-const NETWORK_PRIORITY: u8 = 10;
 const SOCKET_WINDOW: u32 = 64;
