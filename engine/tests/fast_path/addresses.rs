@@ -1,4 +1,4 @@
-//! Which addresses are answered for in the driver, while they come, grow old and turn out to be somebody else's.
+//! Which addresses are answered for in the driver: while they come, grow old, turn out to be taken.
 
 use std::time::{Duration, Instant};
 

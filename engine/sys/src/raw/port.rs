@@ -7,6 +7,9 @@
 //! A queue takes frames of one socket only. So a port is made while there are privileges, bound when the
 //! queue is free, and given back by the worker that had it: see [`super::exits`].
 //!
+//! What the kernel does not take at once (a driver whose queue is full, a device that has gone down) is
+//! withdrawn, so that it can go by its socket and never leaves late.
+//!
 //! Must never: hand the kernel a frame twice, or write to one that it has; block.
 
 use core::sync::atomic::Ordering;
@@ -105,24 +108,18 @@ impl Port {
         if bound == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// How many frames can be written now, at most [`CHUNK`]; takes back those that have left, and hands
-    /// over again what the kernel left lying.
+    /// How many frames can be written now, at most [`CHUNK`]; takes back those that have left.
     #[inline]
     pub(super) fn room(&mut self) -> usize {
         let (first, count) = self.complete.waiting();
         for at in 0..count {
-            let address = self.complete.read(first.wrapping_add(at));
-            let slot = address as usize / FRAME;
-            debug_assert!(slot < FRAMES && self.free.len() < FRAMES);
-            if slot < FRAMES && self.free.len() < FRAMES {
-                self.free.push(slot as u16);
-            }
+            self.take_back(self.complete.read(first.wrapping_add(at)));
         }
         self.complete.consumer().store(first.wrapping_add(count), Ordering::Release);
-        if self.left_lying() > 0 && self.kick().is_err() {
-            return 0;
-        }
-        if self.left_lying() > 0 { 0 } else { self.free.len().min(CHUNK) }
+        // What has been withdrawn the kernel passes over when it is called: all at once, or one each time. A
+        // driver that was busy has that long to recover.
+        let is_open = self.left_lying() == 0 || (self.kick().is_ok() && self.left_lying() == 0);
+        if is_open { self.free.len().min(CHUNK) } else { 0 }
     }
 
     /// The memory of the next frame, of `len` octets; there must be room.
@@ -137,34 +134,59 @@ impl Port {
         &mut frame.0[..len]
     }
 
-    /// Hands over the frames written since the last time, and says how many: all that the kernel has
-    /// taken, or will before it takes others; none if it would not look at them.
+    /// Hands over the frames written since the last time, and says how many of them the kernel has taken:
+    /// the first ones. The others are free again.
     pub(super) fn send(&mut self) -> usize {
         let begin = self.transmit.producer().load(Ordering::Relaxed);
+        self.hand_over(begin);
+        let mut is_seen = false;
+        for _ in 0..KICKS {
+            match self.kick() {
+                Ok(()) if self.left_lying() == 0 => break,
+                Ok(()) => is_seen = true,
+                Err(_) => break,
+            }
+        }
+        let count = self.loaded.len();
+        let left = self.withdraw();
+        if left == count && !is_seen {
+            // It has not looked at the ring, and looks only when called: the places are ours again, too.
+            self.transmit.producer().store(begin, Ordering::Release);
+        }
+        self.loaded.clear();
+        count - left
+    }
+
+    /// Makes the frames written the kernel's, from the entry of number `begin` on.
+    fn hand_over(&mut self, begin: u32) {
         let mut end = begin;
         for descriptor in &self.loaded {
             self.transmit.write(end, *descriptor);
             end = end.wrapping_add(1);
         }
         self.transmit.producer().store(end, Ordering::Release);
-        for _ in 0..KICKS {
-            match self.kick() {
-                Ok(()) if self.left_lying() == 0 => break,
-                Ok(()) => {}
-                // It has not looked at the ring, and looks only when called: what it has not seen can be
-                // taken back.
-                Err(_) if self.left_lying() == end.wrapping_sub(begin) => {
-                    self.transmit.producer().store(begin, Ordering::Release);
-                    let slot = |frame: &Descriptor| (frame.address / FRAME as u64) as u16;
-                    self.free.extend(self.loaded.drain(..).map(|frame| slot(&frame)));
-                    return 0;
-                }
-                Err(_) => break,
-            }
+    }
+
+    /// Takes the frames back that the kernel has not taken, and says how many they were. It may know already
+    /// how far the ring is filled, so the places stay filled: with what it passes over.
+    fn withdraw(&mut self) -> usize {
+        let (first, count) = self.transmit.waiting();
+        for at in 0..count {
+            let at = first.wrapping_add(at);
+            self.take_back(self.transmit.read(at).address);
+            self.transmit.write(at, NOWHERE);
         }
-        let count = self.loaded.len();
-        self.loaded.clear();
-        count
+        count as usize
+    }
+
+    /// The frame at `address` is ours again. (Some kernels complete what they pass over, too.)
+    #[inline]
+    fn take_back(&mut self, address: u64) {
+        let slot = address as usize / FRAME;
+        debug_assert!(address == NOWHERE.address || slot < FRAMES && self.free.len() < FRAMES);
+        if slot < FRAMES && self.free.len() < FRAMES {
+            self.free.push(slot as u16);
+        }
     }
 
     /// Frames handed over that the kernel has not taken.
@@ -201,9 +223,89 @@ fn offsets(halves: &[u32]) -> Offsets {
     Offsets { producer: word(0), consumer: word(1), entries: word(2), flags: word(3) }
 }
 
+/// An entry that the kernel passes over: it lies beyond all frames.
+const NOWHERE: Descriptor = Descriptor { address: 1 << 40, len: 0, options: 0 };
 /// As many as fit the send buffer of such a socket: a power of two.
 const FRAMES: usize = 256;
 /// Entries of the ring that is not used.
 const FILL: i32 = 64;
 /// Calls to get a chunk taken: one takes 32 frames.
 const KICKS: u32 = 2;
+
+#[cfg(test)]
+#[path = "../../tests/network/namespace.rs"]
+mod namespace;
+
+#[cfg(test)]
+mod tests {
+    use super::namespace::{in_namespace, ip};
+    use super::*;
+
+    /// Frames that have left by loopback.
+    fn left() -> io::Result<u64> {
+        let devices = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+        let line = devices.lines().find_map(|line| line.trim().strip_prefix("lo:"));
+        // Eight figures of what was received come first, and octets before packets.
+        let packets = line.and_then(|line| line.split_whitespace().nth(9)?.parse().ok());
+        packets.ok_or_else(|| io::Error::other(devices))
+    }
+
+    fn write(port: &mut Port, frames: usize) {
+        for _ in 0..frames {
+            port.frame(64).fill(0);
+        }
+    }
+
+    /// Waits until the kernel has passed over what was withdrawn.
+    fn opens(port: &mut Port) -> bool {
+        (0..CHUNK + 2).any(|_| port.room() > 0)
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_take_is_free_again_and_never_leaves_late() {
+        in_namespace(|| {
+            let mut port = Port::open(1, 0)?;
+            port.bind()?;
+            // It does not look at what a device is given that is down.
+            ip("link set lo down")?;
+            write(&mut port, 5);
+            assert_eq!((port.send(), port.free.len(), port.left_lying()), (0, FRAMES, 0));
+            ip("link set lo up")?;
+            let before = left()?;
+            // As after a driver that was busy: it knows of them, and has not taken them.
+            for _ in 0..100 {
+                write(&mut port, CHUNK);
+                port.hand_over(port.transmit.producer().load(Ordering::Relaxed));
+                assert_eq!((port.withdraw(), port.free.len()), (CHUNK, FRAMES));
+                port.loaded.clear();
+                assert!(opens(&mut port), "it passes over them");
+            }
+            assert_eq!(left()?, before, "none has left");
+            for _ in 0..2 * FRAMES / CHUNK {
+                assert!(opens(&mut port));
+                write(&mut port, CHUNK);
+                assert_eq!(port.send(), CHUNK);
+            }
+            assert_eq!(left()?, before + 2 * FRAMES as u64);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn without_completions_there_is_no_room_until_they_come() {
+        in_namespace(|| {
+            let mut port = Port::open(1, 0)?;
+            port.bind()?;
+            let mut sent = 0;
+            // Not asked for, completions wait in their ring.
+            while port.free.len() >= CHUNK {
+                write(&mut port, CHUNK);
+                sent += port.send();
+            }
+            assert_eq!((sent, port.free.len()), (FRAMES, 0));
+            assert!(opens(&mut port));
+            assert_eq!(port.free.len(), FRAMES);
+            Ok(())
+        });
+    }
+}
