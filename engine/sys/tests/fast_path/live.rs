@@ -6,6 +6,7 @@
 //! has a program.
 
 use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use timeball_sys::traffic::{Link, MacAddress, Traffic, TrafficOptions, Way};
@@ -137,6 +138,84 @@ fn converse(mode: Mode, target: SocketAddr, client: IpAddr) {
     let answered = program.counts().expect("mapped").tally().answered();
     assert_eq!(answered, BATCHES * BATCH as u64, "{mode:?} {target}");
 }
+
+#[test]
+fn requests_with_a_tag_are_answered_with_it() {
+    in_namespace(|| {
+        ip("link add client address 02:00:00:00:00:0c type veth \
+            peer name server address 02:00:00:00:00:0e")?;
+        ip("link set client up")?;
+        ip("link set server up")?;
+        let of =
+            |address: &str| Endpoint { station: SERVER, vlan: Some(77), address: socket(address) };
+        let endpoints = [of("192.0.2.1:123"), of("[2001:db8::1]:123")];
+        let Some((program, _publisher)) = serving(&endpoints) else { return Ok(()) };
+        for mode in [Mode::Native, Mode::Generic] {
+            let _ends = ["client", "server"].map(|name| attach(&program, name, mode));
+            for (endpoint, client) in
+                endpoints.iter().zip(["203.0.113.9:40123", "[2001:db8:9::9]:40123"])
+            {
+                let mut frame = Frame::to(endpoint, socket(client), &request(4, 6, 5));
+                let answer = exchange(&frame)?;
+                let answer = Frame::read(&answer).expect("right in every checksum");
+                assert_eq!(answer.tag, frame.tag, "{mode:?}");
+                assert_eq!((answer.to, answer.from), (frame.from, frame.to), "{mode:?}");
+                let header = Header::parse(&answer.payload).expect("a reply");
+                let nonce = u64::from_be_bytes(frame.payload[40..].try_into().expect("8 octets"));
+                assert_eq!(header.origin.to_bits(), nonce, "{mode:?}");
+                // Another VLAN's is another's.
+                let answered = || program.counts().expect("mapped").tally().answered();
+                let (before, own) = (answered(), frame.tag);
+                frame.tag = Some(78);
+                send(&frame)?;
+                frame.tag = own;
+                exchange(&frame)?;
+                assert_eq!(answered(), before + 1, "{mode:?}");
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Sends `frame` out of `client`, and returns the reply's frame.
+fn exchange(frame: &Frame) -> std::io::Result<Vec<u8>> {
+    let said = run(frame, "answer")?;
+    let octets = (0..said.len() / 2).map(|at| u8::from_str_radix(&said[2 * at..][..2], 16));
+    Ok(octets.collect::<Result<_, _>>().unwrap_or_else(|_| panic!("no answer: {said}")))
+}
+
+/// Sends `frame` out of `client`.
+fn send(frame: &Frame) -> std::io::Result<()> {
+    run(frame, "none").map(drop)
+}
+
+fn run(frame: &Frame, answer: &str) -> std::io::Result<String> {
+    let octets: String = frame.bytes().iter().map(|octet| format!("{octet:02x}")).collect();
+    let output = Command::new("python3").args(["-c", ON_WIRE, &octets, answer]).output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Sends the frame that is its first argument, and prints the one that comes back from its target, with
+/// the tag that the kernel has taken off it (packet(7), PACKET_AUXDATA).
+const ON_WIRE: &str = "\
+import socket, struct, sys
+frame = bytes.fromhex(sys.argv[1])
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+s.bind(('client', 0))
+s.settimeout(30)
+s.setsockopt(263, 8, 1)
+s.send(frame)
+while sys.argv[2] == 'answer':
+    octets, notes, _, _ = s.recvmsg(2048, 256)
+    for _, kind, note in notes:
+        status, _, _, _, _, tag, protocol = struct.unpack('=IIIHHHH', note[:20])
+        if kind == 8 and status & 16:
+            octets = octets[:12] + struct.pack('>HH', protocol, tag) + octets[12:]
+    if octets[:6] == frame[6:12] and octets[6:12] == frame[:6]:
+        print(octets.hex())
+        break
+";
 
 #[test]
 fn a_second_program_is_refused_and_a_closed_link_makes_room() {

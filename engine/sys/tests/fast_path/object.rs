@@ -1,8 +1,10 @@
 //! The objects that are shipped are those that the sources make.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
+
+use crate::bench::Bench;
 
 /// The compiler that made the objects; others make others.
 const PINNED: &str = "Debian clang version 14.0.6";
@@ -38,8 +40,7 @@ const CALLS: [u32; 3] = [1, 8, 125];
 
 #[test]
 fn the_program_makes_no_call_that_linux_6_1_does_not_have() {
-    let object =
-        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("bpf/fast_path.o")).expect("shipped");
+    let object = fs::read(object_path()).expect("shipped");
     let program = section(&object, "xdp");
     // An instruction is eight octets; 0x85 is a call, and source register 0 says that it is the kernel's.
     let calls = program.chunks(8).filter(|instruction| instruction[0] == 0x85);
@@ -53,6 +54,30 @@ fn the_program_makes_no_call_that_linux_6_1_does_not_have() {
     seen.dedup();
     assert_eq!(seen, CALLS);
 }
+
+#[test]
+fn the_verifier_is_done_with_the_program_after_a_tenth_of_what_it_would_look_at() {
+    // Where it cannot be loaded, that says so.
+    if Bench::fresh().is_none() {
+        return;
+    }
+    let mut object = aya::Ebpf::load_file(object_path()).expect("shipped");
+    let program = object.program_mut("fast_path").expect("in the object");
+    let program: &mut aya::programs::Xdp = program.try_into().expect("for XDP");
+    program.load().expect("accepted");
+    let looked_at = program.info().expect("loaded").verified_instruction_count();
+    let looked_at = looked_at.expect("told since Linux 5.16");
+    println!("{looked_at} of {VERIFIED_MAX}");
+    assert!((1..VERIFIED_MAX / 10).contains(&looked_at), "{looked_at} instructions looked at");
+}
+
+fn object_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("bpf/fast_path.o")
+}
+
+/// Instructions after which a verifier gives up, on all ways through a program together:
+/// BPF_COMPLEXITY_LIMIT_INSNS, the same since Linux 5.2.
+const VERIFIED_MAX: u32 = 1_000_000;
 
 /// The contents of a section of a 64-bit little-endian ELF file.
 fn section<'a>(object: &'a [u8], name: &str) -> &'a [u8] {
