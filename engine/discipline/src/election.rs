@@ -95,7 +95,9 @@ pub(crate) struct Election {
 /// Holds an election at `now`.
 ///
 /// Sources that have not had their chance count as possible dissenters in what is claimed; with
-/// `wait_for_all` nobody is elected against them either.
+/// `wait_for_all` nobody is elected against them either. But those that are asked at leisure (without
+/// iburst) take minutes for theirs, and once only such are missing those that were asked in a burst do not
+/// wait for them, if so many agree that one of these is right whatever they will say.
 pub(crate) fn elect(
     sources: &[Source],
     now: Timestamp<Free>,
@@ -111,7 +113,14 @@ pub(crate) fn elect(
         .collect();
     let awaited = sources.iter().filter(|s| s.is_pending() || s.is_cut_off()).count();
     let all = candidates.len() + awaited;
-    let electorate = if wait_for_all { all } else { candidates.len() };
+    let liars = liars_max(all);
+    let leisurely = sources.iter().filter(|s| s.is_pending() && !s.config().iburst).count();
+    let has_prompt = candidates.iter().any(|one| sources[one.index].config().iburst);
+    let electorate = match wait_for_all {
+        true if has_prompt && leisurely > 0 && leisurely == awaited => 2 * liars + 1,
+        true => all,
+        false => candidates.len(),
+    };
     let selection = select(&candidates, electorate, peer);
     let mut tallies = vec![Tally::Reject; sources.len()];
     for (candidate, &tally) in candidates.iter().zip(&selection.tallies) {
@@ -120,8 +129,8 @@ pub(crate) fn elect(
     let reference = refer(sources, &candidates, &selection, now)
         .and_then(|reference| reference.claiming(&candidates, all, now));
     let peer = selection.survivors.first().map(|&at| candidates[at].index);
-    let has_majority = candidates.len() > liars_max(all);
-    Election { reference, peer, tallies, usable: candidates.len(), awaited, has_majority }
+    let (usable, has_majority) = (candidates.len(), candidates.len() > liars);
+    Election { reference, peer, tallies, usable, awaited, has_majority }
 }
 
 fn candidate(index: usize, source: &Source, now: Timestamp<Free>) -> Option<Candidate> {

@@ -56,6 +56,27 @@ fn a_liar_that_answers_first_is_not_followed_before_the_others_had_their_chance(
 }
 
 #[test]
+fn who_is_asked_at_leisure_holds_nobody_back_who_has_answered_enough() {
+    for (count, leisurely, synchronised) in [
+        (2, 1, 0..20),
+        (4, 2, 0..20),
+        (6, 3, 0..20),
+        // Of these, those who have answered could all be wrong.
+        (3, 2, 100..200),
+        (5, 3, 100..200),
+    ] {
+        let mut config = config(count);
+        let last = count - leisurely..;
+        config.sources[last].iter_mut().for_each(|source| source.iburst = false);
+        let servers = (0..count).map(|_| Server::default()).collect();
+        let mut world = World::new(8, config, ClockModel::default(), servers);
+        world.run_to(400);
+        let at = world.synchronised_at().unwrap();
+        assert!(synchronised.contains(&at), "{leisurely} of {count}: {at}");
+    }
+}
+
+#[test]
 fn liars_do_not_win_when_the_honest_fall_silent() {
     let mut world = with_liars(5, 1);
     world.run_to(2_000);
