@@ -110,10 +110,6 @@ fn workers(plan: &Plan, receive_buffer_bytes: usize) -> String {
         cores.join(", "),
         receive_buffer_bytes / 1024
     );
-    if receive_buffer_bytes < server.receive_buffer_bytes {
-        let wanted = server.receive_buffer_bytes;
-        let _ = write!(text, " (asked for {}: raise net.core.rmem_max)", wanted / 1024);
-    }
     if let Some(priority) = server.worker_priority {
         let _ = write!(text, "; SCHED_FIFO priority {priority}");
     }

@@ -20,6 +20,7 @@ use timeball_sys::{
     ControlSocket, Exit, Exits, ListenError, ListenGroup, ListenOptions, ServerSocket, listen,
 };
 
+use super::shortage;
 use crate::config::{Listen, Server};
 
 /// The open sockets, and what had to be done otherwise than usual.
@@ -75,7 +76,11 @@ impl Listening {
         for &address in &server.listen_smeared {
             places.push(opening.place(address, true)?);
         }
-        Ok(Self { places, spread_key: self.spread_key, notes })
+        let mut listening = Self { places, spread_key: self.spread_key, notes };
+        let short = shortage::of(server, listening.receive_buffer_bytes());
+        listening.notes.retain(|note| !short.contains(note));
+        listening.notes.extend(short);
+        Ok(listening)
     }
 
     /// A wildcard among these that has come beside addresses of `before` with its port: in its group would be

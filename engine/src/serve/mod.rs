@@ -30,6 +30,7 @@ mod reload;
 mod resolver;
 mod running;
 mod sandbox;
+mod shortage;
 mod state_file;
 mod summons;
 mod watchdog;
