@@ -243,7 +243,9 @@ impl Running {
     /// Has workers go to other cores if others may be used than before.
     pub(super) fn look_for_cores(&mut self) {
         let (cores, before) = (Cores::now(), self.cores.clone());
-        if cores == before || self.giving.is_some() {
+        // Whoever changes that thread by thread is to be done with it.
+        let lasts = std::mem::replace(&mut self.cores_seen, cores.clone()) == cores;
+        if !lasts || cores == before || self.giving.is_some() {
             return;
         }
         let wanted = &self.setting.plan.server.cores;

@@ -60,8 +60,9 @@ pub(super) struct Running {
     /// The sockets, of which others have handles.
     pub(super) listening: Listening,
     pub(super) workers: Workers,
-    /// What the process may use, as far as is known.
+    /// What the process may use, as workers go by it; and as it was seen last.
     pub(super) cores: Cores,
+    pub(super) cores_seen: Cores,
     pub(super) clockwork: Timekeeper,
     pub(super) lan: Option<Thread>,
     pub(super) fast_path: Steward,
@@ -135,6 +136,7 @@ impl Running {
             log,
             listening,
             workers,
+            cores_seen: cores.clone(),
             cores,
             clockwork,
             lan,

@@ -111,5 +111,5 @@ fn is_full(mut pipe: &UnixStream) -> bool {
 
 /// The control thread takes more than this for a sign that the server has too much to do.
 const DEMANDS_MAX: usize = 16;
-/// A process from which cores were taken has its workers where it may within a second.
-const IDLE: Interval = Interval::from_millis(400);
+/// A process from which cores were taken has its workers where it may within a second: it looks twice.
+const IDLE: Interval = Interval::from_millis(300);
