@@ -189,6 +189,33 @@ fn a_reload_that_needs_what_is_out_of_reach_is_refused_with_the_place() {
     }
 }
 
+/// As root it owns everything in /etc: what is read there would be quoted in what is wrong with it.
+#[test]
+fn what_others_keep_in_etc_is_out_of_reach_of_a_server_that_is_root() {
+    let host = Host::new();
+    let server = Controlled::start(&host, "");
+    if !server.report()["sandbox"]["in_force"].to_string().contains("landlock") {
+        return eprintln!("skipped: no landlock here");
+    }
+    let config = fs::read_to_string(&server.directory.path).unwrap();
+    let keys = "[keys]\nfile = \"/etc/passwd\"\n";
+    fs::write(&server.directory.path, config + keys).unwrap();
+    let outcome = text(&server.ask("reload", &[]));
+    assert!(outcome.contains("/etc/passwd is out of reach"), "{outcome}");
+    assert!(outcome.contains("timeball serve --take-over"), "the remedy: {outcome}");
+    // By a line that includes a file; on another host, for this one's port is taken.
+    let (host, file) = (Host::new(), Scratch::file("ntp.conf", "server 127.127.1.0\n"));
+    let mut command = host.timeball(&["serve", "--ntp-conf"]);
+    command.arg(&file.path);
+    let mut server = Daemon::start(command);
+    server.wait_for("ready");
+    fs::write(&file.path, "server 127.127.1.0\nincludefile /etc/passwd\n").unwrap();
+    server.signal("HUP");
+    let said = server.wait_for("/etc/passwd cannot be read");
+    assert!(said.contains("not reloaded") && said.contains("timeball serve --take-over"), "{said}");
+    assert!(!server.so_far().iter().any(|line| line.contains("/bin/")), "nothing is quoted of it");
+}
+
 #[test]
 fn the_unit_for_systemd_is_rated_as_well_as_the_manual_says() {
     let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/systemd/timeball.service");

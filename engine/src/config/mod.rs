@@ -40,6 +40,7 @@ pub use plan::{
     LogLevel, Machine, Plan, PollRange, Server, Source, Spread, Steering, Transmit, UringReplies,
     Words,
 };
+pub(crate) use problem::permit;
 pub use problem::{ConfigError, Position, Problem, Problems};
 pub use sandbox::SandboxMode;
 pub(crate) use section::nearest;

@@ -31,13 +31,21 @@ impl ConfigError {
     pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Self {
         let (cause, remedy) = match error.kind() {
             io::ErrorKind::NotFound => ("no such file".into(), "check the path"),
-            io::ErrorKind::PermissionDenied => {
-                ("permission denied".into(), "make it readable for this user")
-            }
+            io::ErrorKind::PermissionDenied => ("permission denied".into(), permit()),
             io::ErrorKind::IsADirectory => ("is a directory".into(), "name a file in it"),
             _ => (format!("cannot be read: {error}"), "check the file and the disk it is on"),
         };
         Self::Unreadable { path: path.to_owned(), cause, remedy }
+    }
+}
+
+/// What to do about a file that may not be read.
+pub(crate) fn permit() -> &'static str {
+    if timeball_sys::sandbox::places().is_some() {
+        "make it readable for this user; a file that is new, or was replaced, may be out of reach of the \
+         sandbox: hand over to a new process (timeball serve --take-over)"
+    } else {
+        "make it readable for this user"
     }
 }
 

@@ -14,6 +14,7 @@ use super::entry::Entry;
 use super::finding::{Finding, Place};
 use super::words::Words;
 use super::{chrony, ntp};
+use crate::config::permit;
 
 /// Reads files of one dialect.
 pub(super) struct Reader {
@@ -156,7 +157,7 @@ impl Reader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 let cause = format!("{} cannot be read: {error}", file.display());
-                entry.wrong(cause, "make it readable for this user");
+                entry.wrong(cause, permit());
                 None
             }
         }

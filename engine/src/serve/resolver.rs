@@ -6,6 +6,7 @@
 //!
 //! Must never: block whoever asks.
 
+use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::thread;
@@ -72,9 +73,20 @@ impl Resolver {
 }
 
 fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
-    let addresses = names::look_up(name)?;
+    let addresses = names::look_up(name).map_err(|error| match File::open(CONFIGURATION) {
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
+            io::Error::other(format!("{error}; {REPLACED}"))
+        }
+        _ => error,
+    })?;
     if addresses.is_empty() {
         return Err(io::Error::other("the name has no address"));
     }
     Ok(addresses)
 }
+
+const CONFIGURATION: &str = "/etc/resolv.conf";
+/// Only where the server is root: see `timeball_sys::sandbox`.
+const REPLACED: &str = "/etc/resolv.conf was replaced since the start and is out of reach of a \
+                        server that is root: set `user`, or hand over to a new process (timeball \
+                        serve --take-over)";

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use timeball_sys::sandbox::{Guard, Mode, Places, SandboxError, begin};
+use timeball_sys::sandbox::{Guard, Mode, Places, SandboxError, begin, reach_of};
 
 use super::StartError;
 use crate::config::SandboxMode;
@@ -55,12 +55,17 @@ pub(crate) fn places(loaded: &Loaded, door: Option<&Path>) -> Places {
     let statistics = plan.statistics.as_ref().map(|statistics| statistics.directory.clone());
     let notify = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
     Places {
-        settings: directories(included.chain(keys).chain(given)),
-        lists: directories(plan.clock.leap_file.as_deref().into_iter()),
+        settings: reach(included.chain(keys).chain(given)),
+        lists: reach(plan.clock.leap_file.as_deref().into_iter()),
         kept: unique(directories(kept.map(PathBuf::as_path)).into_iter().chain(statistics)),
         sockets: directories(plan.control.socket.as_deref().or(door).into_iter()),
         abstract_sockets: notify.starts_with('@'),
     }
+}
+
+/// What is to be within reach so that `files` can be read.
+fn reach<'p>(files: impl Iterator<Item = &'p Path>) -> Vec<PathBuf> {
+    unique(files.filter_map(|file| reach_of(&std::path::absolute(file).ok()?)))
 }
 
 /// Where `files` lie.

@@ -5,6 +5,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
+use crate::privileges::effective_user;
+
 /// The user at the other end of `stream`, if it is root or the one this process runs as; else `None`.
 ///
 /// # Errors
@@ -21,10 +23,7 @@ pub fn peer_user(stream: &impl AsFd) -> io::Result<Option<u32>> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    // JUSTIFICATION: std does not say what this process may do.
-    // SAFETY: takes nothing and touches no memory.
-    let own = unsafe { libc::geteuid() };
-    Ok((peer.uid == 0 || peer.uid == own).then_some(peer.uid))
+    Ok((peer.uid == 0 || peer.uid == effective_user()).then_some(peer.uid))
 }
 
 #[cfg(test)]

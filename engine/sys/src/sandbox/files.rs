@@ -1,8 +1,9 @@
 //! What files, ports and other processes can be reached (Landlock).
 //!
 //! A rule goes with a directory, not with a name, and holds for all that is in it at any time: files that
-//! are replaced whole, as ours are and /etc/resolv.conf is, stay within reach only so. What a kernel does not
-//! know yet is left out.
+//! are replaced whole, as ours are and /etc/resolv.conf is, stay within reach only so. Where that would bring
+//! others' secrets within reach, because the server is root, rules go with single files; one that is replaced
+//! is then out of reach until another process takes over. What a kernel does not know yet is left out.
 //!
 //! Must never: grant the right to start a program; be opened wider by what is configured later.
 
@@ -15,6 +16,7 @@ use landlock::{
 };
 
 use super::Role;
+use crate::privileges::is_root;
 
 /// The files a server may need, by what for; each is a directory, or a single file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -39,9 +41,10 @@ impl Places {
 
     /// Whether `path` may be read.
     pub fn reads(&self, path: &Path) -> bool {
-        let system = SYSTEM.iter().chain(&LOOKUPS).map(Path::new);
-        let own = [&self.settings, &self.lists, &self.kept, &self.sockets].into_iter().flatten();
-        own.map(PathBuf::as_path).chain(system).any(|place| path.starts_with(place))
+        let mut own =
+            [&self.settings, &self.lists, &self.kept, &self.sockets].into_iter().flatten();
+        let mut system = SYSTEM.into_iter().chain(lookups());
+        own.any(|place| path.starts_with(place)) || system.any(|place| path.starts_with(place))
     }
 }
 
@@ -58,7 +61,7 @@ pub(super) fn begin(places: &Places) -> Result<String, Unconfined> {
         .scope(reach)?
         .create()?
         .add_rules(path_beneath_rules(SYSTEM, read()))?
-        .add_rules(path_beneath_rules(LOOKUPS, read()))?
+        .add_rules(path_beneath_rules(lookups(), read()))?
         .add_rules(path_beneath_rules(&places.settings, read()))?
         .add_rules(path_beneath_rules(&places.lists, read()))?
         .add_rules(path_beneath_rules(&places.kept, write()))?
@@ -78,7 +81,7 @@ pub(super) fn narrow(places: &Places, role: Role) -> Result<String, Unconfined> 
             .add_rules(path_beneath_rules(["/proc"], read()))?
             .add_rules(path_beneath_rules(&places.sockets, write()))?,
         Role::LookUp => rules
-            .add_rules(path_beneath_rules(LOOKUPS, read()))?
+            .add_rules(path_beneath_rules(lookups(), read()))?
             .add_rules(path_beneath_rules(SYSTEM, read()))?,
         Role::Reader => rules
             .add_rules(path_beneath_rules(["/usr/share"], read()))?
@@ -145,10 +148,43 @@ const DOMAIN: u16 = 53;
 const SYSTEM: [&str; 8] =
     ["/lib", "/lib64", "/proc", "/sys", "/usr/lib", "/usr/lib64", "/usr/share", "/dev/urandom"];
 
-/// What resolvers read. Of /etc all: files there are replaced by others of their name, and a rule goes with
-/// the file; its permissions still hold.
-const LOOKUPS: [&str; 8] = [
-    "/etc",
+/// What resolvers read.
+fn lookups() -> impl Iterator<Item = &'static str> {
+    let of_etc: &[&str] = if is_root() { &FILES_OF_ETC } else { &["/etc"] };
+    of_etc.iter().chain(&LOOKUPS).copied()
+}
+
+/// What has to be within reach so that `file` can be read, by its absolute path: its directory, so that it
+/// may be replaced by another of its name; or it alone where a server that is root could read others'
+/// secrets.
+pub fn reach_of(file: &Path) -> Option<PathBuf> {
+    let directory = file.parent()?;
+    let has_secrets = SECRETIVE.iter().any(|place| directory == Path::new(place));
+    Some(if has_secrets && is_root() { file } else { directory }.to_owned())
+}
+
+/// Directories in which others keep what nobody else may read.
+const SECRETIVE: [&str; 3] = ["/", "/etc", "/root"];
+
+/// Of /etc what resolvers read: all that a server may which is root, and could read /etc/shadow. Of others
+/// the permissions hold, and all of /etc is within reach, since files there are replaced by others of their
+/// name.
+const FILES_OF_ETC: [&str; 11] = [
+    "/etc/gai.conf",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/localtime",
+    "/etc/nsswitch.conf",
+    "/etc/protocols",
+    "/etc/resolv.conf",
+    "/etc/resolvconf",
+    "/etc/services",
+];
+
+/// Beside /etc.
+const LOOKUPS: [&str; 7] = [
     "/run/NetworkManager",
     "/run/connman",
     "/run/nscd",

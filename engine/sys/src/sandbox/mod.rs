@@ -15,7 +15,7 @@ mod filter;
 use std::io;
 use std::sync::OnceLock;
 
-pub use self::files::Places;
+pub use self::files::{Places, reach_of};
 
 use crate::privileges::{Capability, PrivilegeError, drop_privileges};
 
