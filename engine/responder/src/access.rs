@@ -103,6 +103,18 @@ impl Access {
             SocketAddr::V6(v6) => families.v6.find(v6.ip().to_bits()),
         })
     }
+
+    /// All tables laid out one after another ([`Trie::lay_out`]), and where each begins: for IPv4, IPv6, and
+    /// both again for packets from port 123.
+    pub(crate) fn lay_out(&self) -> (Vec<[u64; 2]>, [u32; 4]) {
+        let mut words = Vec::new();
+        let mut place = |families: &Families| {
+            (families.v4.lay_out(&mut words), families.v6.lay_out(&mut words))
+        };
+        let (v4, v6) = place(&self.others);
+        let (ntp_v4, ntp_v6) = self.ntp_port.as_ref().map_or((v4, v6), place);
+        (words, [v4, v6, ntp_v4, ntp_v6])
+    }
 }
 
 impl Default for Access {

@@ -36,6 +36,8 @@ pub use histogram::{BATCH_BOUNDS, Batches, Distribution, RESIDENCE_BOUNDS_NS, Re
 pub use keyed_hash::HashKey;
 pub use limiter::{Limiter, LimiterTally};
 pub use limits::{LimitMode, LimitSettings, Limits, SITE_CLIENTS};
-pub use policy::{Policy, PolicyReceiver, PolicySender, policy_exchange, worker_exchange};
+pub use policy::{
+    Policy, PolicyReceiver, PolicySender, PolicyWords, policy_exchange, worker_exchange,
+};
 pub use timeball_wire::Network;
 pub use worker::Worker;

@@ -123,6 +123,21 @@ impl Limits {
     pub(crate) const fn key(&self) -> HashKey {
         self.key
     }
+
+    /// Mode (0 off, 1 observed, 2 on), leak, interval and tolerance of a client and of a site in ticks of
+    /// 2^16 ns, and the two halves of the key.
+    pub(crate) const fn to_words(self) -> [u64; 8] {
+        let mode = match self.mode {
+            LimitMode::Off => 0,
+            LimitMode::Observe => 1,
+            LimitMode::On => 2,
+        };
+        let Budget { interval, tolerance } = self.client;
+        let Budget { interval: site_interval, tolerance: site_tolerance } = self.site;
+        let leak = self.leak().get() as u64;
+        let [first, second] = self.key.0;
+        [mode, leak, interval, tolerance, site_interval, site_tolerance, first, second]
+    }
 }
 
 /// A rate and a burst (the generic cell rate algorithm: ITU-T I.371), in [`Ticks`].

@@ -26,6 +26,29 @@ pub struct Policy {
     pub limits: Limits,
 }
 
+/// A policy but for its keys, for a reader that can follow no pointers and calls nobody: the program in the
+/// driver.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PolicyWords {
+    /// Where the rules for IPv4 and IPv6 begin in `rules`, and those for packets from port 123, two a word;
+    /// mode and leak of the limits; interval and tolerance of a client and of a site; the key of the hash.
+    pub head: [u64; 10],
+    /// Nodes of tries.
+    pub rules: Vec<[u64; 2]>,
+}
+
+impl Policy {
+    /// The same rules and limits as words.
+    pub fn to_words(&self) -> PolicyWords {
+        let (rules, roots) = self.access.lay_out();
+        let [v4, v6, ntp_v4, ntp_v6] = roots.map(u64::from);
+        let mut head = [0; 10];
+        head[..2].copy_from_slice(&[v4 | v6 << 32, ntp_v4 | ntp_v6 << 32]);
+        head[2..].copy_from_slice(&self.limits.to_words());
+        PolicyWords { head, rules }
+    }
+}
+
 /// The control plane's end: where a new policy is left for one worker.
 #[derive(Debug)]
 pub struct PolicySender {

@@ -100,6 +100,37 @@ impl Trie {
         }
     }
 
+    /// Adds the trie to `words` for a reader that follows no pointers, two words a node, and returns where it
+    /// begins: each node is in its parent's slot, and a slot with a value is a node without slots.
+    ///
+    /// The first word is what the node skips; from the lowest bit of the second: the place of its first slot
+    /// or its value (32 bits), `from`, `start`, `width` and `outside` (8 bits each).
+    pub(crate) fn lay_out(&self, words: &mut Vec<[u64; 2]>) -> u32 {
+        let root = words.len();
+        words.push([0; 2]);
+        // Nodes that are still to be laid out, and where.
+        let mut open = vec![(0, root)];
+        while let Some((number, place)) = open.pop() {
+            let node = &self.nodes[number];
+            let mut next = node.slots;
+            if node.width > 0 {
+                next = words.len() as u32;
+                let first = node.slots as usize;
+                for slot in &self.slots[first..first + (1 << node.width)] {
+                    if slot.0 & Slot::NODE != 0 {
+                        open.push(((slot.0 & !Slot::NODE) as usize, words.len()));
+                    }
+                    words.push([0, u64::from(slot.0 & !Slot::NODE)]);
+                }
+            }
+            let places = [node.from, node.start, node.width, node.outside].map(u64::from);
+            let [from, start, width, outside] = places;
+            let second = u64::from(next) | from << 32 | start << 40 | width << 48 | outside << 56;
+            words[place] = [node.skipped, second];
+        }
+        root as u32
+    }
+
     /// Adds the node for `prefixes`, sorted, which agree in the bits before `from`, and those below it;
     /// `outside` is the value around them.
     fn build(&mut self, prefixes: &[(Prefix, u8)], from: u8, outside: u8) -> u32 {

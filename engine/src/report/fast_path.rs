@@ -1,13 +1,13 @@
 //! What is answered in network drivers: where, how much, and why not.
 //!
-//! Must never: count an answer twice; what the program answers no worker sees.
+//! Must never: count a request twice; what the program answers or drops no worker sees.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use timeball_responder::Totals;
+use timeball_responder::{DropReason, LimiterTally, Totals};
 use timeball_sys::xdp::{Counts, Outcome, Tally};
 use timeball_wire::IoTally;
 
@@ -66,11 +66,22 @@ impl Driver {
         changed
     }
 
-    /// What was answered, as a worker would have counted it.
+    /// What was answered and what was dropped, as a worker would have counted it.
     pub(crate) fn totals(&self) -> Totals {
         let tally = self.tally();
+        let mut dropped = [0; DropReason::ALL.len()];
+        for (reason, outcome) in DROPPED {
+            dropped[reason as usize] = tally.of(outcome);
+        }
         Totals {
-            received: tally.answered(),
+            received: tally.answered() + dropped.iter().sum::<u64>(),
+            dropped,
+            limiter: LimiterTally {
+                leaked: tally.of(Outcome::Leaked),
+                observed: tally.of(Outcome::Observed),
+                forgotten: tally.of(Outcome::Forgotten),
+                ..LimiterTally::default()
+            },
             unsynchronised: tally.of(Outcome::Unsynchronised),
             // By version, from 1.
             answered: [0, 0, tally.of(Outcome::AnsweredV3), tally.of(Outcome::AnsweredV4)],
@@ -82,7 +93,7 @@ impl Driver {
     /// How it is now.
     pub(crate) fn report(&self) -> FastPath {
         let tally = self.tally();
-        let passed_on = Outcome::ALL.into_iter().filter(|outcome| !ANSWERS.contains(outcome));
+        let passed_on = Outcome::PASSED_ON.into_iter();
         FastPath {
             refused: self.refused.clone(),
             interfaces: self.interfaces.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -96,8 +107,12 @@ impl Driver {
     }
 }
 
-/// Outcomes of frames that were answered.
-const ANSWERS: [Outcome; 3] = [Outcome::AnsweredV3, Outcome::AnsweredV4, Outcome::Unsynchronised];
+/// What the driver drops, by the workers' names.
+const DROPPED: [(DropReason, Outcome); 3] = [
+    (DropReason::Access, Outcome::Access),
+    (DropReason::Version, Outcome::Version),
+    (DropReason::Limited, Outcome::Limited),
+];
 
 /// The fast path in words: a line for each interface, and one about frames.
 pub(super) fn text(report: &Report) -> String {

@@ -1,4 +1,5 @@
-//! The policy in force, and everybody who goes by it: workers, the control thread, the LAN thread.
+//! The policy in force, and everybody who goes by it: workers, the control thread, the LAN thread, the
+//! program in the driver.
 //!
 //! There is one policy at a time. It is replaced whole when the configuration is read again, and amended
 //! by the gatekeeper when the addresses behind names have changed; one that still works for an earlier
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timeball_responder::{
     Access, Policy, PolicyReceiver, PolicySender, policy_exchange, worker_exchange,
 };
+use timeball_sys::xdp::Guard;
 
 /// Where policies are given out.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ struct Papers {
     policy: Arc<Policy>,
     edition: Edition,
     receivers: Vec<PolicySender>,
+    guard: Option<Guard>,
 }
 
 /// Which configuration a policy belongs to.
@@ -31,7 +34,7 @@ impl Desk {
     /// A desk that gives out `policy`.
     pub(super) fn new(policy: Policy) -> Self {
         let (policy, edition) = (Arc::new(policy), Edition::default());
-        Self(Mutex::new(Papers { policy, edition, receivers: Vec::new() }))
+        Self(Mutex::new(Papers { policy, edition, receivers: Vec::new(), guard: None }))
     }
 
     /// One more who goes by the policy, but limits nobody; it is forgotten when it is dropped.
@@ -42,6 +45,13 @@ impl Desk {
     /// One more worker, which remembers its clients as the policy says; likewise.
     pub(super) fn join_as_worker(&self) -> PolicyReceiver {
         self.enter(worker_exchange)
+    }
+
+    /// Keeps the program in the driver at the policy, by its `guard`.
+    pub(super) fn keep_in(&self, guard: Guard) {
+        let mut papers = self.papers();
+        papers.guard = Some(guard);
+        papers.tell_driver();
     }
 
     fn enter(&self, exchange: fn(Arc<Policy>) -> (PolicySender, PolicyReceiver)) -> PolicyReceiver {
@@ -82,8 +92,17 @@ impl Desk {
 impl Papers {
     fn give_out(&mut self, policy: Policy) {
         self.policy = Arc::new(policy);
+        self.tell_driver();
         self.receivers.retain(|receiver| !receiver.is_orphan());
         self.receivers.iter().for_each(|receiver| receiver.send(Arc::clone(&self.policy)));
+    }
+
+    fn tell_driver(&mut self) {
+        let Some(guard) = &mut self.guard else { return };
+        let words = self.policy.to_words();
+        if let Err(error) = guard.write(words.head, &words.rules) {
+            tracing::warn!("fast path: {error}; workers answer everything");
+        }
     }
 }
 

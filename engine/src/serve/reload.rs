@@ -207,7 +207,7 @@ impl Running {
         self.log.set(plan.log_level);
         // Threads that are about to end are not stuck.
         self.watchdog.take().into_iter().for_each(Thread::finish);
-        // Before rules that take the time from somebody, or addresses that are for another time.
+        // Before workers have addresses that are for another time.
         self.fast_path.change(Wanted::of(&plan, &listening));
         let edition = self.desk.replace(ready.policy);
         let board = Arc::clone(&self.witness.board);

@@ -116,6 +116,7 @@ impl Running {
             .map_err(StartError::system("cannot share the sockets"))?;
         let censuses = Censuses::secret().map_err(StartError::system("no randomness"))?;
         let desk = Arc::new(Desk::new(policy(plan, gatekeeper.table(&board), keys, &censuses)));
+        fast_path.take_guard().into_iter().for_each(|guard| desk.keep_in(guard));
         let workers = Workers::start(&plan.server, shares, &clock, &desk, &censuses)?;
         let pilot = pilot.map(pilot::start).transpose()?;
         let clockwork =

@@ -29,14 +29,30 @@ enum outcome {
 	LEAP,
 	/* Given to the workers: no snapshot was published yet, or one is being written all the time. */
 	NO_TIME,
+	/* Given to the workers: there is no policy, or another one by now, or rules lie too deep. */
+	RULES,
+	/* Given to the workers: over its limit, of which it may be told. */
+	KISSABLE,
+	/* Dropped from here on: the workers would not answer either. A rule gives it no time, or only with a key. */
+	ACCESS,
+	/* A rule gives it no time in this version. */
+	VERSION,
+	/* It is over its limit. */
+	LIMITED,
+	/* Beside an outcome from here on. Over its limit, and answered by chance. */
+	LEAKED,
+	/* Would have been over its limit, were limits on. */
+	OBSERVED,
+	/* A client's place in the ledger was needed for another. */
+	FORGOTTEN,
 	OUTCOMES,
 };
 
-/* Two cache lines, so that no two processors write to one. */
+/* Three cache lines, so that no two processors write to one. */
 struct row {
-	u64 of[16];
+	u64 of[24];
 };
-_Static_assert(OUTCOMES <= 16, "they fit a row");
+_Static_assert(OUTCOMES <= 24, "they fit a row");
 
 struct {
 	MAP_NUMBER(type, MAP_ARRAY);
@@ -50,6 +66,6 @@ INLINE void count(enum outcome outcome)
 {
 	u32 self = processor();
 	struct row *row = map_lookup(&counts, &self);
-	if (row)
+	if (row && outcome < OUTCOMES)
 		row->of[outcome]++;
 }

@@ -1,7 +1,7 @@
 /*
  * Plain client requests are answered where the frame arrives; everything else goes on as it came.
  *
- *   shape -> endpoint -> guard -> kind -> checksums -> snapshot -> clock -> reply
+ *   shape -> endpoint -> source -> kind -> rules -> checksums -> snapshot -> clock -> limits -> reply
  *
  * Four shapes of frame can hold such a request: IPv4 or IPv6, with a VLAN tag or without. Each is a copy of
  * one function with constant offsets, which is what a verifier understands best and a processor runs
@@ -72,6 +72,8 @@ INLINE enum outcome answer(void *frame, void *end, struct shape shape, u16 vlan)
 	struct udp *udp = frame + shape.udp;
 	struct ntp *ntp = (void *)(udp + 1);
 	struct snapshot view;
+	struct view policy;
+	int held;
 
 	if ((void *)(ntp + 1) > end)
 		return OTHER;
@@ -99,6 +101,11 @@ INLINE enum outcome answer(void *frame, void *end, struct shape shape, u16 vlan)
 	if ((ntp->flags & 7) != MODE_CLIENT || (version != 3 && version != 4))
 		return KIND;
 
+	struct source source = shape.is_v6 ? source_v6(v6->source) : source_v4(v4->source);
+	u32 judged = admit(&policy, source, udp->source, version, &held);
+	if (judged != ADMITTED)
+		return judged;
+
 	u64 sum = envelope(udp, shape.is_v6 ? addresses_v6(v6) : addresses_v4(v4));
 	if ((!shape.is_v6 && !is_whole_v4(v4)) || !is_whole_udp(udp, sum + payload(ntp), shape.is_v6))
 		return CHECKSUM;
@@ -111,6 +118,9 @@ INLINE enum outcome answer(void *frame, void *end, struct shape shape, u16 vlan)
 		return NO_TIME;
 	if (is_leap_near(&view, served_ns))
 		return LEAP;
+	judged = pace(&policy, source, held, now);
+	if (judged != ADMITTED)
+		return judged;
 
 	turn_round_ethernet(ethernet);
 	if (shape.is_v6)
@@ -153,7 +163,9 @@ SECTION("xdp") int fast_path(struct xdp_md *context)
 	enum outcome outcome = look((void *)(long)context->data, (void *)(long)context->data_end);
 
 	count(outcome);
-	return outcome == ANSWERED_V3 || outcome == ANSWERED_V4 ? XDP_TX : XDP_PASS;
+	if (outcome == ANSWERED_V3 || outcome == ANSWERED_V4)
+		return XDP_TX;
+	return outcome == ACCESS || outcome == VERSION || outcome == LIMITED ? XDP_DROP : XDP_PASS;
 }
 
 /* True, and enough: nothing called here asks for the GPL. */

@@ -33,7 +33,6 @@ SHARED_ARRAY(tally, tallies);  /* the loader makes it one for each core */
 static u64 (*const tai)(void) = (void *)208;
 
 enum {
-	XDP_DROP = 1,
 	/* More fragments to come, or not the first one. */
 	FRAGMENT = 0x3FFF,
 	NANOS_PER_S = 1000000000,

@@ -15,6 +15,8 @@ typedef unsigned long long u64;
 typedef long long s64;
 
 #define INLINE static inline __attribute__((always_inline))
+/* A function that the verifier looks at by itself, for any arguments. */
+#define APART __attribute__((noinline))
 #define SECTION(name) __attribute__((section(name), used))
 /* Nothing is read or written on the other side of this line than where it stands. */
 #define IN_ORDER() __asm__ volatile("" ::: "memory")
@@ -31,7 +33,7 @@ struct xdp_md {
 	u32 egress_ifindex;
 };
 
-enum verdict { XDP_PASS = 2, XDP_TX = 3 };
+enum verdict { XDP_DROP = 1, XDP_PASS = 2, XDP_TX = 3 };
 
 /* A map is declared as a structure of pointers whose types the loader reads from BTF. */
 #define MAP_NUMBER(name, value) int(*name)[value]
@@ -41,6 +43,7 @@ enum { MAP_HASH = 1, MAP_ARRAY = 2 };
 enum { MAP_MMAPABLE = 1 << 10 };
 
 static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
+static u32 (*const random)(void) = (void *)7;
 static u32 (*const processor)(void) = (void *)8;
 /* CLOCK_BOOTTIME in nanoseconds. */
 static u64 (*const boottime)(void) = (void *)125;

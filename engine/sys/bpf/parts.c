@@ -74,6 +74,33 @@ PART(checksums)
 	return is_whole_v4(ip) && is_whole_udp(udp, sum, 0) ? XDP_TX : XDP_PASS;
 }
 
+PART(access)
+{
+	REQUEST();
+	struct view policy;
+	int held;
+	return admit(&policy, source_v4(ip->source), udp->source, 4, &held) == ADMITTED ? XDP_TX : XDP_PASS;
+}
+
+/* Of the same client again and again. */
+PART(limits)
+{
+	struct view policy;
+	if (!take_policy(&policy) || !context->data)
+		return XDP_PASS;
+	return pace(&policy, source_v4(0x097100CB), LIMITED_RATE, 1) == ADMITTED ? XDP_TX : XDP_PASS;
+}
+
+/* Of another of a million each time; drawing it is in the price. */
+PART(limits_of_many)
+{
+	struct view policy;
+	u32 client = random() & 0xFFFFF;
+	if (!take_policy(&policy) || !context->data)
+		return XDP_PASS;
+	return pace(&policy, source_v4(client), LIMITED_RATE, 1) == ADMITTED ? XDP_TX : XDP_PASS;
+}
+
 PART(snapshot)
 {
 	struct snapshot view;

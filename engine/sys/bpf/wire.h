@@ -93,6 +93,8 @@ enum {
 	/* As far as a datagram of this kernel's would go. */
 	HOPS = 64,
 	UDP_LEN = sizeof(struct udp) + sizeof(struct ntp),
+	/* Where servers live. */
+	NTP_PORT = 123,
 };
 
 /* Adds four 16-bit words to a sum that is folded later. */

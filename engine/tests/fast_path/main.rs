@@ -5,6 +5,7 @@ mod addresses;
 mod answers;
 #[path = "../common/mod.rs"]
 mod common;
+mod guard;
 mod life;
 mod link;
 mod refusal;

@@ -9,9 +9,10 @@ use crate::config::kind::{Choice, Flag, Presence, Section, Setting, Texts};
 pub(in crate::config) static FAST_PATH: Section = Section {
     name: "fast_path",
     about: "Plain requests answered in the network driver, by an XDP program that reads the workers' own \
-            time; all other packets go to the workers. Netfilter does not see what is answered there, nor \
-            does tcpdump on this machine. Needs Linux 6.1, and CAP_BPF and CAP_NET_ADMIN at the start; \
-            without, workers answer everything, and one line says why.",
+            time; all other packets go to the workers. [[access]] and [limits] hold there as well. \
+            Netfilter does not see what is answered there, nor does tcpdump on this machine. Needs Linux \
+            6.1, and CAP_BPF and CAP_NET_ADMIN at the start; without, workers answer everything, and one \
+            line says why.",
     presence: Presence::Always,
     settings: &[&INTERFACES, &DRIVER_MODE, &REPLACE_FOREIGN],
 };

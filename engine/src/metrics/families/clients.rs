@@ -11,7 +11,7 @@ pub(super) static FAMILIES: &[Family] = &[
     counter(
         "timeball_requests_total",
         "worker",
-        "Datagrams received; worker `driver`: those that the fast path has answered.",
+        "Datagrams received; worker `driver`: those that the fast path has answered or dropped.",
         |seen, out| {
             each_and_driver(seen, |worker, work| {
                 out.add(&[("worker", worker)], work.received as f64);
@@ -64,7 +64,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "worker, reason",
         "Datagrams not answered, by reason (docs/src/operating.md lists them).",
         |seen, out| {
-            each(seen, |worker, work| {
+            each_and_driver(seen, |worker, work| {
                 for reason in DropReason::ALL {
                     let count = work.unanswered_by_reason.get(reason.name()).copied().unwrap_or(0);
                     out.add(&[("worker", worker), ("reason", reason.name())], count as f64);
@@ -104,19 +104,19 @@ pub(super) static FAMILIES: &[Family] = &[
         "timeball_limited_answered_total",
         "worker",
         "Requests over their client's limit that were answered all the same, by chance: one in four.",
-        |seen, out| noted(seen, out, "limited_answered_by_chance"),
+        |seen, out| noted_and_driver(seen, out, "limited_answered_by_chance"),
     ),
     counter(
         "timeball_limited_observed_total",
         "worker",
         "Requests that would have been over their client's limit, were limits on.",
-        |seen, out| noted(seen, out, "limited_if_it_were_on"),
+        |seen, out| noted_and_driver(seen, out, "limited_if_it_were_on"),
     ),
     counter(
         "timeball_clients_forgotten_total",
         "worker",
         "Clients whose place in the table of limits was needed for others.",
-        |seen, out| noted(seen, out, "clients_forgotten"),
+        |seen, out| noted_and_driver(seen, out, "clients_forgotten"),
     ),
     counter(
         "timeball_overloaded_batches_total",
@@ -229,6 +229,10 @@ fn each(seen: &Seen<'_>, mut with: impl FnMut(&str, &Work)) {
 
 fn noted(seen: &Seen<'_>, out: &mut Exposition, name: &str) {
     each(seen, |worker, work| out.add(&[("worker", worker)], work.noted(name) as f64));
+}
+
+fn noted_and_driver(seen: &Seen<'_>, out: &mut Exposition, name: &str) {
+    each_and_driver(seen, |worker, work| out.add(&[("worker", worker)], work.noted(name) as f64));
 }
 
 fn share_of_first(talkers: &Talkers) -> f64 {

@@ -20,7 +20,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "timeball_fast_path_passed_total",
         "reason",
         "Frames that the driver gave on to the kernel and the workers, by reason (docs/src/operating.md \
-         lists them). Those it answered are counted above, as worker `driver`.",
+         lists them). Those it answered or dropped are counted above, as worker `driver`.",
         |seen, out| {
             for (reason, &count) in
                 seen.report.fast_path.iter().flat_map(|FastPath { passed_on, .. }| passed_on)

@@ -44,7 +44,7 @@ impl Holder {
 
     /// Whether it is at every interface where it is wanted.
     pub(super) fn is_content(&self) -> bool {
-        self.wanted.refused.is_some() || self.held.len() == self.wanted.settings.interfaces.len()
+        self.held.len() == self.wanted.settings.interfaces.len()
     }
 
     /// Takes other programs off, if that is wanted. Needs `CAP_NET_ADMIN`.
@@ -76,10 +76,9 @@ impl Holder {
         let named = |name: &str| all.iter().find(|one| one.name == name);
         let mut hindered: Vec<(String, String)> = Vec::new();
         for name in &self.wanted.settings.interfaces {
-            let why = match (self.wanted.refused, named(name)) {
-                (Some(refused), _) => Some(refused.to_owned()),
-                (None, Some(one)) => obstacle(one, &all),
-                (None, None) => Some(XdpError::NoInterface.to_string()),
+            let why = match named(name) {
+                Some(one) => obstacle(one, &all),
+                None => Some(XdpError::NoInterface.to_string()),
             };
             hindered.extend(why.map(|why| (name.clone(), why)));
         }

@@ -9,6 +9,9 @@
 //! Sockets are bound and workers serve all the while. A request is answered by the program or goes on to
 //! them, so nothing here has an instant at which it must happen.
 //!
+//! Rules and limits are the program's, too: it has the policy of the desk, like every worker. The sizes of
+//! its tables are laid down when it is loaded.
+//!
 //! Must never: keep the server from serving, or answer what its configuration withholds.
 
 mod holder;
@@ -22,9 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use timeball_responder::{LimitMode, Restrictions};
 use timeball_sys::sandbox::{Role, confine};
-use timeball_sys::xdp::{Mirror, Program, XdpError};
+use timeball_sys::xdp::{Guard, Mirror, Program, XdpError};
 use timeball_sys::{AddressNews, Interface, Waiter, Waker, monotonic};
 use timeball_time::Interval;
 
@@ -42,8 +44,8 @@ pub(super) struct Wanted {
     settings: config::FastPath,
     /// Where the time is given in UTC.
     listening: Vec<SocketAddr>,
-    /// Why it is not to be, all the same.
-    refused: Option<&'static str>,
+    /// How many clients it is to remember on each processor.
+    clients: usize,
 }
 
 impl Wanted {
@@ -53,7 +55,7 @@ impl Wanted {
         Self {
             settings: plan.fast_path.clone(),
             listening: utc.map(|place| place.group.address).collect(),
-            refused: refusal(plan),
+            clients: plan.limits.clients,
         }
     }
 }
@@ -64,11 +66,8 @@ pub(crate) fn notes(plan: &Plan) -> Vec<String> {
     if !settings.is_on() {
         return Vec::new();
     }
-    if let Some(refused) = refusal(plan) {
-        return vec![format!("workers answer everything: {refused}")];
-    }
     // Loaded and gone again, this leaves no trace.
-    if let Err(error) = load() {
+    if let Err(error) = load(plan.limits.clients) {
         return vec![format!("workers answer everything: {error}")];
     }
     let all = Interface::all().unwrap_or_default();
@@ -87,18 +86,7 @@ pub(crate) fn notes(plan: &Plan) -> Vec<String> {
         };
         Some(format!("workers answer everything that comes by {name}: {why}"))
     };
-    let limited = (plan.limits.mode == LimitMode::On).then(|| UNLIMITED.to_owned());
-    settings.interfaces.iter().filter_map(note).chain(limited).collect()
-}
-
-/// Why the driver must not answer for a server of `plan`, if so.
-fn refusal(plan: &Plan) -> Option<&'static str> {
-    let withheld =
-        [Restrictions::NO_TIME, Restrictions::KEYED_ONLY, Restrictions::CURRENT_VERSION_ONLY];
-    let withholds = |rule: &config::Access| {
-        withheld.into_iter().any(|restriction| rule.restrictions.contains(restriction))
-    };
-    plan.access.iter().any(withholds).then_some(WITHHELD)
+    settings.interfaces.iter().filter_map(note).collect()
 }
 
 /// What is had of it once there are no privileges any more, before its thread runs.
@@ -108,6 +96,8 @@ pub(super) struct FastPath {
     holder: Option<Holder>,
     /// The copy of the snapshot that the program reads.
     mirror: Option<Mirror>,
+    /// Where the policy is put that the program goes by.
+    guard: Option<Guard>,
     driver: Option<Driver>,
 }
 
@@ -116,21 +106,22 @@ impl FastPath {
     /// program is still there. What cannot be had is logged, and shown by [`FastPath::driver`].
     pub(super) fn open(wanted: Wanted, beside: bool) -> Self {
         if !wanted.settings.is_on() {
-            return Self { holder: None, mirror: None, driver: None };
+            return Self { holder: None, mirror: None, guard: None, driver: None };
         }
-        match load() {
-            Ok((program, mirror, driver)) => {
+        match load(wanted.clients) {
+            Ok((program, mirror, guard, driver)) => {
                 let mut holder = Holder::new(program, wanted, driver.clone(), beside);
                 holder.make_room();
                 holder.look();
-                Self { holder: Some(holder), mirror: Some(mirror), driver: Some(driver) }
+                let (holder, mirror) = (Some(holder), Some(mirror));
+                Self { holder, mirror, guard: Some(guard), driver: Some(driver) }
             }
             Err(error) => {
                 tracing::warn!("no fast path: {error}; workers answer everything");
                 let why = error.to_string();
                 let shown = holder::shown(&wanted, |_| Some(why.clone()));
                 let driver = Driver::refused(why, shown);
-                Self { holder: None, mirror: None, driver: Some(driver) }
+                Self { holder: None, mirror: None, guard: None, driver: Some(driver) }
             }
         }
     }
@@ -145,6 +136,12 @@ impl FastPath {
         self.mirror.take()
     }
 
+    /// Where the policy is to be put for the program, if there is one; once. Without a policy it answers
+    /// nothing.
+    pub(super) const fn take_guard(&mut self) -> Option<Guard> {
+        self.guard.take()
+    }
+
     /// Starts the thread that looks after it.
     ///
     /// # Errors
@@ -156,10 +153,10 @@ impl FastPath {
     }
 }
 
-fn load() -> Result<(Program, Mirror, Driver), XdpError> {
-    let mut program = Program::load()?;
-    let (mirror, counts) = (program.mirror()?, program.counts()?);
-    Ok((program, mirror, Driver::of(counts)))
+fn load(clients: usize) -> Result<(Program, Mirror, Guard, Driver), XdpError> {
+    let mut program = Program::guarded(clients)?;
+    let (mirror, guard, counts) = (program.mirror()?, program.guard()?, program.counts()?);
+    Ok((program, mirror, guard, Driver::of(counts)))
 }
 
 /// The thread that looks after it, from outside.
@@ -248,9 +245,6 @@ impl Watch {
     }
 }
 
-const UNLIMITED: &str = "the driver does not limit anybody: [limits] holds for what workers answer";
-const WITHHELD: &str =
-    "[[access]] rules withhold the time from some, and the driver does not know them";
 /// For what news may have missed.
 const LOOK_GAP: Interval = Interval::from_secs(10);
 /// While something is missing: no news tells that another program has gone.

@@ -31,11 +31,27 @@ pub enum Outcome {
     Leap,
     /// To the workers: no snapshot could be read.
     NoTime,
+    /// To the workers: no policy could be read, or rules lie too deep.
+    Rules,
+    /// To the workers: a client over its limit that may be told so.
+    Kissable,
+    /// Dropped: a rule gives its source no time, or only with a key.
+    Access,
+    /// Dropped: a rule gives its source no time in this version.
+    Version,
+    /// Dropped: a client over its limit.
+    Limited,
+    /// Counted beside the answers: over the limit, by chance.
+    Leaked,
+    /// Counted beside the answers: over the limit, were limits on.
+    Observed,
+    /// Counted beside the answers: a client's place in the ledger was needed for another.
+    Forgotten,
 }
 
 impl Outcome {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 17] = [
         Self::Other,
         Self::AnsweredV3,
         Self::AnsweredV4,
@@ -45,6 +61,26 @@ impl Outcome {
         Self::Checksum,
         Self::Leap,
         Self::NoTime,
+        Self::Rules,
+        Self::Kissable,
+        Self::Access,
+        Self::Version,
+        Self::Limited,
+        Self::Leaked,
+        Self::Observed,
+        Self::Forgotten,
+    ];
+
+    /// Those of frames that went on to the kernel, and perhaps to the workers.
+    pub const PASSED_ON: [Self; 8] = [
+        Self::Other,
+        Self::Source,
+        Self::Kind,
+        Self::Checksum,
+        Self::Leap,
+        Self::NoTime,
+        Self::Rules,
+        Self::Kissable,
     ];
 
     /// The name used in reports.
@@ -59,14 +95,22 @@ impl Outcome {
             Self::Checksum => "checksum",
             Self::Leap => "leap",
             Self::NoTime => "no_time",
+            Self::Rules => "rules",
+            Self::Kissable => "kissable",
+            Self::Access => "access",
+            Self::Version => "version",
+            Self::Limited => "limited",
+            Self::Leaked => "leaked",
+            Self::Observed => "observed",
+            Self::Forgotten => "forgotten",
         }
     }
 }
 
-/// One processor's counters: two cache lines.
+/// One processor's counters: three cache lines.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct Row([AtomicU64; 16]);
+pub(super) struct Row([AtomicU64; 24]);
 
 // SAFETY: `repr(C)` and made of `AtomicU64`.
 unsafe impl Shared for Row {}

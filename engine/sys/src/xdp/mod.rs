@@ -1,8 +1,9 @@
 //! The fast path: plain client requests answered in the driver, by a BPF program that reads the snapshot.
 //!
 //! [`Program`] is loaded once and attached to any number of interfaces. [`Mirror`] is the copy of the
-//! snapshot it reads, kept by the publisher; [`Endpoint`]s say which requests are ours; [`Counts`] what
-//! became of frames. What the program does not answer it leaves as it came, for the workers.
+//! snapshot it reads, kept by the publisher; [`Endpoint`]s say which requests are ours; [`Guard`] keeps the
+//! rules and limits that it goes by; [`Counts`] say what became of frames. What the program neither answers
+//! nor may ignore it leaves as it came, for the workers.
 //!
 //! The program is C, in `engine/sys/bpf/`: one noun a file, `fast_path.c` the order of it.
 //!
@@ -14,6 +15,7 @@ mod counts;
 mod echo;
 mod endpoint;
 mod error;
+mod guard;
 pub(crate) mod mapped;
 mod mirror;
 #[cfg(feature = "baseline")]
@@ -26,6 +28,7 @@ pub use counts::{Counts, Outcome, Tally};
 pub use echo::Echo;
 pub use endpoint::Endpoint;
 pub use error::XdpError;
+pub use guard::{Guard, POLICY_WORDS, RULES_MAX, TooManyRules};
 pub use mirror::Mirror;
 #[cfg(feature = "baseline")]
 pub use parts::{PARTS, Parts, REQUEST_LEN};

@@ -11,7 +11,7 @@ use aya::programs::Xdp;
 use aya::{EbpfLoader, TestRun, TestRunOptions};
 
 use super::program::{program_failed, refused};
-use super::{Endpoint, Mirror, Program, XdpError};
+use super::{Endpoint, Mirror, POLICY_WORDS, Program, XdpError};
 
 /// The parts, loaded.
 #[derive(Debug)]
@@ -31,7 +31,8 @@ impl Parts {
         let mut loader = EbpfLoader::new();
         let object = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/parts.o"));
         let mut program =
-            Program::with(loader.override_global("request_frame", &padded, true), object)?;
+            Program::with(loader.override_global("request_frame", &padded, true), object, CLIENTS)?;
+        program.guard()?.write(POLICY, &[RULE]).expect("there is room for one");
         program.set_endpoints([endpoint].into())?;
         for name in PARTS {
             let part = program.object().program_mut(name).expect(IN_OBJECT);
@@ -69,18 +70,28 @@ impl Parts {
 }
 
 /// The parts by their names in bpf/parts.c.
-pub const PARTS: [&str; 10] = [
+pub const PARTS: [&str; 13] = [
     "nothing",
     "request",
     "clock",
     "ours",
     "ours_by_hash",
     "checksums",
+    "access",
+    "limits",
+    "limits_of_many",
     "snapshot",
     "reply",
     "tally",
     "whole",
 ];
+
+/// Clients that each processor remembers; so many ask in `limits_of_many`.
+const CLIENTS: usize = 1 << 20;
+/// Limits (mode, leak, a client's interval and tolerance in ticks) that nobody reaches, and a rule by which
+/// they are for all.
+const POLICY: [u64; POLICY_WORDS] = [0, 0, 2, 4, 1, 1 << 37, 1, 1 << 37, 0x0123_4567_89AB_CDEF, 42];
+const RULE: [u64; 2] = [0, 1 << 4];
 
 /// Octets of a plain request over IPv4, from the Ethernet header on.
 pub const REQUEST_LEN: usize = 90;

@@ -14,8 +14,9 @@ use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, TestRun, TestRunOptions};
 
 use super::endpoint::{self, ENDPOINTS_MAX, Key, Usual};
+use super::guard::{self, RULES_MAX};
 use super::mapped::{Mapped, Shared};
-use super::{Attached, Counts, Endpoint, Mirror, Mode, XdpError};
+use super::{Attached, Counts, Endpoint, Guard, Mirror, Mode, XdpError};
 
 /// The program that answers plain client requests.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Program {
     /// Program and maps live as long as this does, and as the interfaces they are attached to.
     object: Ebpf,
     processors: usize,
+    /// Of the ledger, for each processor.
+    sets: usize,
     endpoints: BTreeSet<Endpoint>,
     usual: Mapped<Usual>,
 }
@@ -32,30 +35,52 @@ pub struct Program {
 pub enum Verdict {
     /// It goes on to the kernel.
     Pass,
+    /// It goes nowhere.
+    Drop,
     /// It goes back where it came from.
     Transmit,
 }
 
 impl Program {
-    /// Loads the program; it answers nothing until it has endpoints, a snapshot and an interface.
+    /// Loads the program for everybody, without rules and limits; it answers nothing until it has endpoints,
+    /// a snapshot and an interface.
     ///
     /// # Errors
     /// [`XdpError`].
     pub fn load() -> Result<Self, XdpError> {
-        Self::with(&mut EbpfLoader::new(), OBJECT)
+        let mut program = Self::guarded(0)?;
+        // One rule, which withholds nothing.
+        program.guard()?.write([0; _], &[[0; 2]]).expect("there is room for one");
+        Ok(program)
+    }
+
+    /// The same, but it answers nothing until it has a policy, too ([`Program::guard`]), and remembers
+    /// `clients` clients on each processor, if there is room for so many.
+    ///
+    /// # Errors
+    /// [`XdpError`].
+    pub fn guarded(clients: usize) -> Result<Self, XdpError> {
+        Self::with(&mut EbpfLoader::new(), OBJECT, clients)
     }
 
     /// The same from an object that holds more than the program.
-    pub(super) fn with(loader: &mut EbpfLoader<'_>, object: &[u8]) -> Result<Self, XdpError> {
+    pub(super) fn with(
+        loader: &mut EbpfLoader<'_>,
+        object: &[u8],
+        clients: usize,
+    ) -> Result<Self, XdpError> {
         if cfg!(not(target_arch = "x86_64")) {
             return Err(XdpError::Machine);
         }
         let processors = aya::util::nr_cpus()
             .map_err(|(_, cause)| XdpError::of("count the processors", cause))?;
+        let sets = guard::sets(clients, processors);
         let loader = loader.map_max_entries(COUNTS, processors as u32);
+        let loader = loader.map_max_entries(LEDGER, (processors * sets) as u32);
         let object = loader.load(object).map_err(|error| refused(&error))?;
         let usual = mapped(&object, USUAL_ENDPOINTS, 1)?;
-        let mut program = Self { object, processors, endpoints: BTreeSet::new(), usual };
+        let endpoints = BTreeSet::new();
+        let mut program = Self { object, processors, sets, endpoints, usual };
         program.xdp_mut().load().map_err(|error| refused(&error.into()))?;
         Ok(program)
     }
@@ -75,6 +100,16 @@ impl Program {
     /// [`XdpError`].
     pub fn mirror(&mut self) -> Result<Mirror, XdpError> {
         mapped(&self.object, PUBLISHED, 1).map(Mirror::new)
+    }
+
+    /// Where the policy is put that the program goes by. There may be one.
+    ///
+    /// # Errors
+    /// [`XdpError`].
+    pub fn guard(&mut self) -> Result<Guard, XdpError> {
+        let (policies, rules) =
+            (mapped(&self.object, POLICIES, 1)?, mapped(&self.object, RULES, 2 * RULES_MAX)?);
+        Ok(Guard::new(policies, rules, self.sets))
     }
 
     /// What has become of frames.
@@ -120,7 +155,11 @@ impl Program {
         options.data_out = Some(out);
         let ran = self.xdp().test_run(options);
         let ran = ran.map_err(|error| program_failed("run the BPF program", error))?;
-        let verdict = if ran.return_value == XDP_TX { Verdict::Transmit } else { Verdict::Pass };
+        let verdict = match ran.return_value {
+            XDP_TX => Verdict::Transmit,
+            XDP_DROP => Verdict::Drop,
+            _ => Verdict::Pass,
+        };
         Ok((verdict, ran.data_size_out as usize))
     }
 
@@ -198,7 +237,11 @@ const PUBLISHED: &str = "published";
 const COUNTS: &str = "counts";
 const ENDPOINTS: &str = "endpoints";
 const USUAL_ENDPOINTS: &str = "usual_endpoints";
+const POLICIES: &str = "policies";
+const RULES: &str = "rules";
+const LEDGER: &str = "ledger";
 const IN_OBJECT: &str = "the object in this binary has it: tested";
 
 /// `enum xdp_action` (uapi/linux/bpf.h).
+const XDP_DROP: u32 = 1;
 pub(super) const XDP_TX: u32 = 3;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use timeball_responder::{Announcement, Caller, Limiter, Policy, Verdict as Judged, answer, stamp};
 use timeball_sys::reading;
-use timeball_sys::xdp::{Endpoint, Mirror, Program, Verdict};
+use timeball_sys::xdp::{Endpoint, Mirror, Program, Verdict, XdpError};
 use timeball_time::{
     Interval, Leap, NtpShort, NtpTimestamp, Rate, Realtime, ReferenceId, Snapshot, Stratum,
     Timestamp,
@@ -34,7 +34,12 @@ impl Bench {
 
     /// Before anything is published.
     pub(crate) fn fresh() -> Option<Self> {
-        let mut program = match Program::load() {
+        Self::of(Program::load)
+    }
+
+    /// The same with a program that was loaded in another way.
+    pub(crate) fn of(load: impl FnOnce() -> Result<Program, XdpError>) -> Option<Self> {
+        let mut program = match load() {
             Ok(program) => program,
             Err(error) if error.is_of_this_place() => {
                 eprintln!("skipped: {error}");
@@ -54,6 +59,12 @@ impl Bench {
         self.mirror.write_with(snapshot.to_words(), self.ahead, Interval::ZERO);
     }
 
+    /// Tells the program that it is `now`, with a snapshot of that moment.
+    pub(crate) fn set_clock(&mut self, now: Timestamp<Realtime>) {
+        self.ahead = now - reading().boottime.reinterpret::<Realtime>();
+        self.publish(synchronised(now));
+    }
+
     /// The program, and what a publisher needs.
     pub(crate) fn apart(self) -> (Program, Mirror) {
         (self.program, self.mirror)
@@ -67,14 +78,18 @@ impl Bench {
 
     /// The frame that the program sends for this one; `None` if it passes it on, and then as it was.
     pub(crate) fn run(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        let (verdict, out) = self.run_through(frame);
+        assert_ne!(verdict, Verdict::Drop, "nobody is held back here");
+        (verdict == Verdict::Transmit).then_some(out)
+    }
+
+    /// What the program wants done with a frame, and what it has made of it.
+    pub(crate) fn run_through(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
         let mut out = vec![0; frame.len() + 64];
         let (verdict, len) = self.program.run(frame, &mut out).expect("a test run");
         out.truncate(len);
-        if verdict == Verdict::Transmit {
-            return Some(out);
-        }
-        assert_eq!(out, frame, "a frame that goes on was written to");
-        None
+        assert!(verdict == Verdict::Transmit || out == frame, "not answered, but written to");
+        (verdict, out)
     }
 
     /// Sends `frame` through the program and compares its answer with the responder's, octet by octet.

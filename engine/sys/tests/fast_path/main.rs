@@ -7,6 +7,7 @@ mod bench;
 mod conformance;
 mod frame;
 mod fuzz;
+mod guard;
 mod live;
 #[path = "../network/namespace.rs"]
 mod namespace;
