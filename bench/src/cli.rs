@@ -146,15 +146,15 @@ pub(crate) struct ReportOptions {
     /// Networks to measure on [default: loopback, and veth if root].
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) on: Vec<On>,
-    /// Rounds at most; every server runs once in each on each network. None is begun that would end
-    /// later than ten minutes after the first.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) rounds: u32,
-    /// Seconds of each load.
-    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    /// How long a report may take: rounds are made until every ratio is known closely enough, or until
+    /// this is over.
+    #[arg(long, default_value_t = 3.9, value_parser = minutes)]
+    pub(crate) minutes: f64,
+    /// Seconds of each load at and beyond capacity; those at half of it are three times as long.
+    #[arg(long, default_value_t = 0.5, value_parser = seconds)]
     pub(crate) duration: f64,
-    /// One round of short loads, in a minute: a look, no measurement.
-    #[arg(long, conflicts_with_all = ["rounds", "duration"])]
+    /// Short loads, and rounds for a minute: a look, no measurement.
+    #[arg(long, conflicts_with_all = ["minutes", "duration"])]
     pub(crate) quick: bool,
     /// Makes the whole report so often, and says whether ratios of the runs agree within 5 %.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
@@ -380,6 +380,10 @@ impl Echo {
 
 fn seconds(text: &str) -> Result<f64, String> {
     within(text, 0.1, 600.0, "seconds")
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    within(text, 0.1, 60.0, "minutes")
 }
 
 fn segments(text: &str) -> Result<usize, String> {

@@ -97,8 +97,6 @@ pub(crate) struct Recipe {
     pub(crate) expectation: Expectation,
     /// The one port it can serve on.
     pub(crate) fixed_port: Option<u16>,
-    /// Requests in flight by which it is saturated, one by one, if it cannot take the usual number in bursts.
-    pub(crate) window: Option<u32>,
     /// A shell script that prepares its surroundings; the command follows as its arguments.
     script: Option<&'static str>,
     /// `{config}` is the path of its configuration.
@@ -113,7 +111,6 @@ static PEERS: [Recipe; 3] = [
         unpacked: "chrony/usr/sbin/chronyd",
         expectation: Expectation::Server,
         fixed_port: None,
-        window: None,
         script: None,
         // -x: never touches the clock; -d: stays in the foreground.
         arguments: &["-x", "-d", "-u", "root", "-f", "{config}"],
@@ -124,8 +121,6 @@ static PEERS: [Recipe; 3] = [
         unpacked: "ntpsec/usr/sbin/ntpd",
         expectation: Expectation::Server,
         fixed_port: Some(123),
-        // Of sixteen that come at once it answers about six: under the usual load hardly any in time.
-        window: Some(16),
         script: None,
         arguments: &["-n", "-g", "-c", "{config}"],
         config: ntpsec_config,
@@ -136,7 +131,6 @@ static PEERS: [Recipe; 3] = [
         // It calls itself synchronised only once it has set the clock, which is out of its reach.
         expectation: Expectation::Unsynchronised,
         fixed_port: Some(123),
-        window: None,
         script: Some(OPENNTPD_HOUSE),
         arguments: &["-d", "-f", "{config}"],
         config: openntpd_config,
@@ -300,11 +294,12 @@ fn chronyd_config(address: SocketAddr, directory: &Path) -> String {
     )
 }
 
-/// It answers on all addresses that there are.
+/// It answers on all addresses that there are. Unless told otherwise it limits every client, and answers
+/// none that asks for more than a moment.
 fn ntpsec_config(_: SocketAddr, directory: &Path) -> String {
     format!(
         "refclock local\nfudge 127.127.1.0 stratum 7\ntos orphan 7 orphanwait 0\ndisable monitor\n\
-         restrict default nomodify nopeer noquery\nlogfile {}\n",
+         unrestrict default limited kod\nrestrict default nomodify noquery\nlogfile {}\n",
         directory.join("log").display()
     )
 }

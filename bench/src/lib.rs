@@ -18,6 +18,7 @@ mod busy;
 mod cli;
 mod contenders;
 mod error;
+mod estimate;
 mod fast_path;
 mod generator;
 mod host;

@@ -31,6 +31,8 @@ pub(crate) struct Spec {
     pub(crate) prefix_len: u8,
     pub(crate) clients: u32,
     pub(crate) load: Load,
+    /// Of a first load that does not count, before the one that does.
+    pub(crate) warm_up_s: f64,
     pub(crate) duration_s: f64,
     pub(crate) requests_max: u32,
     pub(crate) batch: usize,
@@ -59,6 +61,8 @@ pub(crate) struct Outcome {
     pub(crate) report: Report,
     /// The server core's counters over the run, draining included.
     pub(crate) busy: Busy,
+    /// What the hypervisor took of the generator's core meanwhile.
+    pub(crate) generator_stolen_ns: u64,
     /// How long that took, in seconds.
     pub(crate) took_s: f64,
 }
@@ -85,6 +89,11 @@ pub(crate) fn offer(place: &Place, spec: &Spec, stop: &AtomicBool) -> Result<Out
 pub(crate) fn serve(options: &LoadOptions, stop: &AtomicBool) -> Result<(), BenchError> {
     let spec: Spec = serde_json::from_str(&options.spec).map_err(unreadable)?;
     let load = spec.options()?;
+    if spec.warm_up_s > 0.0 {
+        let warm_up = Options { duration: duration(spec.warm_up_s)?, ..load.clone() };
+        timeball_load::run(&warm_up, stop)?;
+    }
+    let own = Busy::of(spec.core)?;
     let (before, start) = (Busy::of(spec.server_core)?, Instant::now());
     let report = timeball_load::run(&load, stop)?;
     if report.interrupted {
@@ -92,7 +101,9 @@ pub(crate) fn serve(options: &LoadOptions, stop: &AtomicBool) -> Result<(), Benc
     }
     let busy = Busy::of(spec.server_core)?.since(before);
     let took_s = start.elapsed().as_secs_f64();
-    let outcome = serde_json::to_string(&Outcome { report, busy, took_s }).map_err(unreadable)?;
+    let generator_stolen_ns = Busy::of(spec.core)?.since(own).stolen_ns;
+    let outcome = Outcome { report, busy, generator_stolen_ns, took_s };
+    let outcome = serde_json::to_string(&outcome).map_err(unreadable)?;
     println!("{outcome}");
     Ok(())
 }
@@ -120,10 +131,6 @@ impl Spec {
 
     fn options(&self) -> Result<Options, BenchError> {
         let population = Population::new(self.network, self.prefix_len, self.clients)?;
-        let duration = |seconds: f64| {
-            Duration::try_from_secs_f64(seconds)
-                .map_err(|error| BenchError::Usage(format!("{seconds} s: {error}")))
-        };
         let mut options = Options::new(self.target, population);
         options.load = self.load;
         options.duration = duration(self.duration_s)?;
@@ -144,6 +151,11 @@ impl Spec {
         options.senders = Senders::Pinned(vec![self.core]);
         Ok(options)
     }
+}
+
+fn duration(seconds: f64) -> Result<Duration, BenchError> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|error| BenchError::Usage(format!("{seconds} s: {error}")))
 }
 
 fn unreadable(error: serde_json::Error) -> BenchError {

@@ -14,7 +14,7 @@ use timeball_load::{Expectation, Load};
 use timeball_sys::baseline;
 
 use crate::cli::{Echo, EchoOptions};
-use crate::contenders::{Contender, Recipe};
+use crate::contenders::Contender;
 use crate::error::{Attempt, BenchError};
 use crate::load::{self, Spec};
 use crate::place::Place;
@@ -91,16 +91,6 @@ impl Server {
         match &self.contender {
             Contender::Peer { recipe, .. } => recipe.fixed_port,
             _ => None,
-        }
-    }
-
-    /// The load `usual`, or as much of it as it is to be saturated by.
-    pub(crate) fn saturating(&self, usual: Spec) -> Spec {
-        match &self.contender {
-            Contender::Peer { recipe: Recipe { window: Some(window), .. }, .. } => {
-                Spec { load: Load::Closed { window: *window }, segments: 1, ..usual }
-            }
-            _ => usual,
         }
     }
 

@@ -36,7 +36,7 @@ impl<'a> Sitting<'a> {
         common: &CommonOptions,
         stop: &'a AtomicBool,
     ) -> Result<Self, BenchError> {
-        let base = server.saturating(closed_loop(place, common));
+        let base = closed_loop(place, common);
         let seated = server.start(place, seat, &base, stop)?;
         let (expectation, signed) = (server.expectation(), server.is_signed());
         let base = Spec { target: seated.address, expectation, signed, ..base };
@@ -53,10 +53,13 @@ impl<'a> Sitting<'a> {
         self.offer(&Spec { duration_s, ..self.base.clone() })
     }
 
-    /// The same, after as much of it as a server takes to come to its pace.
-    pub(crate) fn saturate_warm(&mut self, duration_s: f64) -> Result<Outcome, BenchError> {
-        self.saturate(WARM_UP_S)?;
-        self.saturate(duration_s)
+    /// The same, after so much of it that does not count.
+    pub(crate) fn saturate_warm(
+        &mut self,
+        warm_up_s: f64,
+        duration_s: f64,
+    ) -> Result<Outcome, BenchError> {
+        self.offer(&Spec { warm_up_s, duration_s, ..self.base.clone() })
     }
 
     /// Offers a load.
@@ -113,7 +116,7 @@ pub(crate) fn saturated(
     stop: &AtomicBool,
 ) -> Result<Outcome, BenchError> {
     let seat = Seat::on(common.server_core);
-    Sitting::begin(place, server, seat, common, stop)?.saturate_warm(duration_s)
+    Sitting::begin(place, server, seat, common, stop)?.saturate_warm(WARM_UP_S, duration_s)
 }
 
 /// The closed loop from the clients of `place`, whom it asks still to be named.
@@ -125,6 +128,7 @@ pub(crate) fn closed_loop(place: &Place, common: &CommonOptions) -> Spec {
         prefix_len,
         clients: common.clients,
         load: Load::Closed { window: common.window },
+        warm_up_s: 0.0,
         duration_s: CAPACITY_S,
         requests_max: u32::MAX,
         batch: 64,
@@ -145,7 +149,7 @@ pub(crate) fn closed_loop(place: &Place, common: &CommonOptions) -> Spec {
 const START_S: i64 = 1;
 /// How long a server's capacity is measured where only other figures are wanted, in seconds.
 pub(crate) const CAPACITY_S: f64 = 1.0;
-/// Load before one that is measured: caches, frequency, neighbour entries; seconds.
+/// As much load as a fresh server takes to come to its pace: caches, frequency, neighbour entries; seconds.
 pub(crate) const WARM_UP_S: f64 = 0.3;
 /// A request without a reply for this long is lost, and its place in the window free again.
 const TIMEOUT_S: f64 = 0.1;

@@ -16,7 +16,7 @@ const SOME: &str = "timeball mmsg,timeball uring-ring,chronyd,NTPsec,openntpd";
 
 fn report(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_timeball-bench"));
-    command.args(["report", "--rounds", "1", "--duration", "0.1"]).args(arguments);
+    command.args(["report", "--minutes", "0.1", "--duration", "0.1"]).args(arguments);
     command.arg("--timeball").arg(timeball_program()).output().unwrap()
 }
 
@@ -34,7 +34,7 @@ fn everybody_is_measured_and_the_page_is_drawn_in_a_browser() {
     }
     assert!(output.status.success(), "{}", text(&output));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(document["schema"], "timeball-bench-report/1");
+    assert_eq!(document["schema"], "timeball-bench-report/2");
     let run = &document["runs"][0];
     let rows = run["rows"].as_array().unwrap();
     let names: Vec<&str> = rows.iter().map(|row| row["server"].as_str().unwrap()).collect();
@@ -46,6 +46,8 @@ fn everybody_is_measured_and_the_page_is_drawn_in_a_browser() {
     }
     for row in rows {
         assert!(row["core_ns_per_answer"]["median"].as_f64().unwrap() > 0.0, "{row}");
+        // Of one round, or a few: whose ratio that settled would be no ratio.
+        assert_eq!(row["settled"], row["server"] == "echo recvmmsg", "{row}");
         assert!(row["recipe"].as_str().unwrap().contains("taskset") || row["family"] == "timeball");
         let on_veth = row["on"] == "veth";
         assert_eq!(row["beyond"].as_array().unwrap().len(), if on_veth { 3 } else { 0 }, "{row}");
@@ -73,6 +75,7 @@ fn what_cannot_be_is_refused_before_anything_is_started() {
     for (arguments, words) in [
         (&["--quick", "--duration", "2"][..], "cannot be used with"),
         (&["--repeat", "0"], "--repeat"),
+        (&["--minutes", "0"], "--minutes"),
         (&["--peer", "nameless"], "NAME=COMMAND"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_timeball-bench"))

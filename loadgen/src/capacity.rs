@@ -54,12 +54,15 @@ impl Capacity {
                     .map_or("nothing was tried".to_owned(), |(_, it)| verdict_text(*it)),
             );
         }
-        let disturbed = self.disturbed();
+        let disturbed = self.counted(Verdict::Disturbed);
         let repeated = if disturbed == 0 {
             String::new()
         } else {
-            format!(", {disturbed} of them repeated because the generator was held up")
+            format!(
+                ", {disturbed} of them repeated because the generator was held up or the pace changed"
+            )
         };
+        let forgiven = self.counted(Verdict::MetButAMoment);
         let mut text = format!(
             "{}/s is the rate of which half of the trials met {}\n{} to {} holds it with 95 % \
              ({} trials{repeated})",
@@ -69,6 +72,16 @@ impl Capacity {
             thousands(f64::from(found.high_hz)),
             found.trials.len(),
         );
+        if forgiven > 0 {
+            text.push_str(&format!("\n{forgiven} of them met it but for one tenth of a second"));
+        }
+        let [least, middle, most] = found.paces_hz.map(|pace| thousands(f64::from(pace)));
+        if found.paces_hz[1] > 0 {
+            text.push_str(&format!(
+                "\nmeanwhile a closed loop was answered {middle} times a second ({least} to {most}); the \
+                 rate is for {middle}"
+            ));
+        }
         if !found.sure {
             text.push_str(
                 "\nthat is less sure than was asked: the machine is busy, or the server's capacity varies; \
@@ -89,27 +102,28 @@ impl Capacity {
     /// The lowest rate above the one found that missed the level, and how.
     fn first_miss_above(&self) -> Option<(u32, Verdict)> {
         let missed = self.found.trials.iter().filter(|(rate, verdict)| {
-            *rate > self.found.rate_hz && !matches!(verdict, Verdict::Met | Verdict::Disturbed)
+            *rate > self.found.rate_hz && !verdict.is_met() && *verdict != Verdict::Disturbed
         });
         missed.min_by_key(|(rate, _)| *rate).copied()
     }
 
-    /// Trials that were not counted.
-    fn disturbed(&self) -> usize {
-        self.found.trials.iter().filter(|(_, verdict)| *verdict == Verdict::Disturbed).count()
+    /// Trials of this kind.
+    fn counted(&self, kind: Verdict) -> usize {
+        self.found.trials.iter().filter(|(_, verdict)| *verdict == kind).count()
     }
 }
 
 fn verdict_text(verdict: Verdict) -> String {
     match verdict {
         Verdict::Met => "it is met".to_owned(),
+        Verdict::MetButAMoment => "it is met but for a tenth of a second".to_owned(),
         Verdict::Loss { share } => format!("{} were lost", percent(share)),
         Verdict::Latency { p99_ns } => format!("p99 was {} µs", micros(p99_ns)),
         Verdict::Error { p99_ns } => {
             format!("the served time was wrong by {} µs at p99", micros(p99_ns))
         }
         Verdict::Generator => "the generator could not keep up".to_owned(),
-        Verdict::Disturbed => "the generator was held up".to_owned(),
+        Verdict::Disturbed => "the machine was disturbed".to_owned(),
     }
 }
 
@@ -129,9 +143,11 @@ mod tests {
             sure,
             is_generators: false,
             interrupted: false,
+            paces_hz: [190_000, 200_000, 210_000],
             trials: vec![
                 (210_000, Verdict::Loss { share: 0.25 }),
                 (rate_hz, Verdict::Met),
+                (rate_hz, Verdict::MetButAMoment),
                 (184_000, Verdict::Disturbed),
                 (186_000, Verdict::Latency { p99_ns: 2_300_000 }),
             ],
@@ -144,7 +160,9 @@ mod tests {
         for words in [
             "182 000/s",
             "loss ≤ 0.1 %, p99 ≤ 2000 µs",
-            "178 360 to 185 640 holds it with 95 % (4 trials, 1 of them repeated",
+            "178 360 to 185 640 holds it with 95 % (5 trials, 1 of them repeated",
+            "1 of them met it but for one tenth of a second",
+            "answered 200 000 times a second (190 000 to 210 000)",
             "at 186 000/s p99 was 2300",
         ] {
             assert!(text.contains(words), "{words}: {text}");

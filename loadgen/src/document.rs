@@ -134,7 +134,8 @@ impl Document {
 
     /// Whether any trial was ended from outside.
     pub fn was_interrupted(&self) -> bool {
-        self.trials.iter().any(|trial| trial.report.interrupted)
+        let search = self.capacity.as_ref().is_some_and(|capacity| capacity.found.interrupted);
+        search || self.trials.iter().any(|trial| trial.report.interrupted)
     }
 
     /// Valid replies in all trials.

@@ -1,9 +1,16 @@
 //! The highest rate that meets a service level, and how sure that is.
 //!
-//! First the rate is doubled until the level is missed (or halved until it is met); a miss must be seen
-//! twice of three times there, so that a single hiccup of the machine does not send the search astray. Then
-//! every trial is made where it tells most about the knee ([`Knee`]), until the knee is known closely
-//! enough. A trial that missed the level while the generator itself was held up is not counted but repeated.
+//! A machine changes its pace by a fifth within an hour, and a server's limit changes with it. So before and
+//! after each trial a short closed loop says what the server answers at its own pace just then, and a trial's
+//! rate is put down as what it would have been at the first such pace; a trial between two paces that differ
+//! too much is made again. The rate that is told is for the mean of all paces of the search, of which
+//! there are so many that it is one of minutes.
+//!
+//! First the rate is doubled from a quarter of that pace until the level is missed (or halved until it is
+//! met); a miss must be seen twice of three times there, so that a single hiccup of the machine does not send
+//! the search astray. Then every trial is made where it tells most about the knee ([`Knee`]), until the knee
+//! is known closely enough. A trial that missed the level while the generator itself was held up is not
+//! counted but repeated.
 //!
 //! What is told is the rate of which half of the trials meet the level, and the interval that holds it with
 //! a probability of 95 %.
@@ -13,98 +20,56 @@
 //! Must never: take the generator's own limit for the server's without saying so, or run for ever.
 
 use serde::{Deserialize, Serialize};
-use timeball_time::Interval;
 
-use crate::Report;
+use crate::Trial;
 use crate::knee::{Knee, Outcome};
-
-/// What a rate must meet to count.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Level {
-    /// Most requests without a valid reply, as a share of those sent, 0 to 1.
-    pub loss_max: f64,
-    /// Longest latency of all but the slowest 1 %.
-    pub p99_max: Option<Interval>,
-    /// Largest error of the served time, of either sign, of all but the worst 1 %.
-    pub error_p99_max: Option<Interval>,
-}
-
-/// What a trial at one rate says.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// The level is met.
-    Met,
-    /// More was lost than allowed.
-    Loss {
-        /// The share lost, 0 to 1.
-        share: f64,
-    },
-    /// Answers took too long.
-    Latency {
-        /// What 1 % exceeded, in nanoseconds.
-        p99_ns: i64,
-    },
-    /// The served time was too wrong.
-    Error {
-        /// What 1 % exceeded, in nanoseconds.
-        p99_ns: i64,
-    },
-    /// The generator could not offer this rate: nothing is known of the server.
-    Generator,
-    /// Missed while the generator itself was held up: not counted, and tried again.
-    Disturbed,
-}
-
-impl Level {
-    /// What `report` says about its rate.
-    pub fn judge(&self, report: &Report) -> Verdict {
-        if report.is_generators() {
-            return Verdict::Generator;
-        }
-        let share = 1.0 - report.answered_share();
-        if report.sent == 0 || share > self.loss_max {
-            return Verdict::Loss { share };
-        }
-        let latency_ns = report.latency.quantile(0.99);
-        if self.p99_max.is_some_and(|max| latency_ns > max.nanos()) {
-            return Verdict::Latency { p99_ns: latency_ns };
-        }
-        let error_ns = report.offset.magnitudes().value_at_quantile(0.99) as i64;
-        match self.error_p99_max {
-            Some(max) if error_ns > max.nanos() => Verdict::Error { p99_ns: error_ns },
-            _ => Verdict::Met,
-        }
-    }
-}
+use crate::level::{Level, Verdict};
 
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FindOptions {
     /// What to meet.
     pub level: Level,
-    /// The rate to begin with, at least 1.
-    pub first_hz: u32,
+    /// The rate to begin with, at least 1; a quarter of the server's own pace if `None`.
+    pub first_hz: Option<u32>,
     /// The highest rate to try.
     pub max_hz: u32,
     /// The search ends when the rate is known to this share, either way, with a probability of 95 %.
     pub precision: f64,
     /// Trials after which it ends in any case.
     pub trials_max: usize,
+    /// Whether the server's own pace is asked for; without it the machine is taken for a steady one.
+    pub paced: bool,
 }
 
 impl FindOptions {
-    /// To `level`, from 1000/s up, to 2 %, in no more than 80 trials.
+    /// To `level`, to 2 %, in no more than 80 trials.
     pub const fn new(level: Level) -> Self {
-        Self { level, first_hz: 1_000, max_hz: 100_000_000, precision: 0.02, trials_max: 80 }
+        Self {
+            level,
+            first_hz: None,
+            max_hz: 100_000_000,
+            precision: 0.02,
+            trials_max: 80,
+            paced: true,
+        }
     }
+}
+
+/// What is to be offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A short closed loop that saturates the server, to see what it answers at its own pace.
+    Pace,
+    /// This rate, in an open loop.
+    Rate(u32),
 }
 
 /// A load that a search asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The rate to offer.
-    pub rate_hz: u32,
+    /// What to offer.
+    pub ask: Ask,
     /// Trials before this one.
     pub trials: usize,
     /// Between which rates the one that is sought lies, once that is known.
@@ -127,6 +92,10 @@ pub struct Found {
     pub is_generators: bool,
     /// Whether it was interrupted; the rest is what was known by then.
     pub interrupted: bool,
+    /// What the server answered a second in closed loops: the least, the mean and the most. The rate is
+    /// for the mean. All 0 if it was not looked at.
+    #[serde(default)]
+    pub paces_hz: [u32; 3],
     /// Every rate tried, in order.
     pub trials: Vec<(u32, Verdict)>,
 }
@@ -136,13 +105,16 @@ pub struct Found {
 /// Ends with the first error of `offer`.
 pub fn find<E>(
     options: &FindOptions,
-    offer: impl FnMut(Step) -> Result<Report, E>,
+    offer: impl FnMut(Step) -> Result<Trial, E>,
 ) -> Result<Found, E> {
     let (trials, outcomes) = (Vec::new(), Vec::new());
-    let (between, bracketed, stopped) = (None, false, false);
-    let mut search = Search { options, offer, trials, outcomes, between, bracketed, stopped };
+    let (paces, between, bracketed, stopped) = (Vec::new(), None, false, false);
+    let mut search =
+        Search { options, offer, trials, outcomes, paces, between, bracketed, stopped };
+    search.take_pace()?;
     search.bracket()?;
     search.close_in()?;
+    search.look_around()?;
     Ok(search.found())
 }
 
@@ -150,8 +122,10 @@ struct Search<'a, F> {
     options: &'a FindOptions,
     offer: F,
     trials: Vec<(u32, Verdict)>,
-    /// Those that count.
+    /// Those that count, with their rates at the first pace.
     outcomes: Vec<Outcome>,
+    /// What the server answered a second in closed loops, in order.
+    paces: Vec<f64>,
     /// What is known so far.
     between: Option<[u32; 2]>,
     /// The level was met at one rate and missed at another.
@@ -159,10 +133,13 @@ struct Search<'a, F> {
     stopped: bool,
 }
 
-impl<E, F: FnMut(Step) -> Result<Report, E>> Search<'_, F> {
+impl<E, F: FnMut(Step) -> Result<Trial, E>> Search<'_, F> {
     /// Doubles or halves the rate until the level is met at one and missed at another.
     fn bracket(&mut self) -> Result<(), E> {
-        let mut rate = self.options.first_hz.clamp(1, self.options.max_hz);
+        let quarter = self.paces.first().map_or(0, |pace| (pace / 4.0) as u32);
+        let first_hz =
+            self.options.first_hz.unwrap_or(if quarter > 0 { quarter } else { FIRST_HZ });
+        let mut rate = first_hz.clamp(1, self.options.max_hz);
         let (mut met, mut missed) = (false, false);
         // The range of the rates bounds it.
         while !self.is_over() && !self.bracketed {
@@ -188,8 +165,17 @@ impl<E, F: FnMut(Step) -> Result<Report, E>> Search<'_, F> {
     /// Tries where it tells most until the knee is known as closely as was asked.
     fn close_in(&mut self) -> Result<(), E> {
         while self.bracketed && !self.is_over() && !self.is_known() {
-            let telling_hz = self.knee().most_telling().round();
-            self.trial((telling_hz as u32).clamp(1, self.options.max_hz))?;
+            let telling_hz = self.knee().most_telling() * self.lately();
+            self.trial((telling_hz.round() as u32).clamp(1, self.options.max_hz))?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the pace until it has been seen so often that its mean is one of minutes, not of moments.
+    fn look_around(&mut self) -> Result<(), E> {
+        let wanted = if self.bracketed { PACES_MIN } else { 0 };
+        for _ in self.paces.len()..wanted {
+            self.take_pace()?;
         }
         Ok(())
     }
@@ -201,9 +187,11 @@ impl<E, F: FnMut(Step) -> Result<Report, E>> Search<'_, F> {
     /// Notes how closely the knee is known, and whether that is enough.
     fn is_known(&mut self) -> bool {
         let (low, high) = self.knee().interval();
-        self.between = Some([low as u32, high as u32]);
+        let whole = |rate: f64| (rate * self.usually()) as u32;
+        let between = [whole(low), whole(high)];
+        self.between = Some(between);
         // Of rates that are whole numbers, none lies between.
-        let is_whole = high as u32 - low as u32 <= 1;
+        let is_whole = between[1] - between[0] <= 1;
         self.outcomes.len() >= OUTCOMES_MIN
             && (is_whole || high / low <= (1.0 + self.options.precision).powi(2))
     }
@@ -215,32 +203,70 @@ impl<E, F: FnMut(Step) -> Result<Report, E>> Search<'_, F> {
     /// Whether the level was met in a trial at `rate_hz`; `None` when interrupted.
     fn trial(&mut self, rate_hz: u32) -> Result<Option<bool>, E> {
         for left in (0..=REPEATS).rev() {
-            if self.stopped {
-                break;
-            }
-            let step = Step { rate_hz, trials: self.trials.len(), between: self.between };
-            let report = (self.offer)(step)?;
-            self.stopped = report.interrupted;
-            if self.stopped {
-                break;
-            }
-            let verdict = self.options.level.judge(&report);
-            if verdict != Verdict::Met && left > 0 && report.is_disturbed() {
+            let before = self.paces.last().copied();
+            let Some(trial) = self.ask(Ask::Rate(rate_hz))? else { break };
+            self.take_pace()?;
+            let ratio = before.zip(self.paces.last()).map_or(1.0, |(before, after)| after / before);
+            let has_changed = ratio.ln().abs() > PACE_CHANGE;
+            let verdict = self.options.level.judge(&trial);
+            if left > 0 && (has_changed || !verdict.is_met() && trial.report.is_disturbed()) {
                 self.trials.push((rate_hz, Verdict::Disturbed));
                 continue;
             }
             self.trials.push((rate_hz, verdict));
-            self.outcomes.push((rate_hz, verdict == Verdict::Met));
-            return Ok(Some(verdict == Verdict::Met));
+            // Half-way between the two.
+            let pace = self.to_first(before.map(|before| before * ratio.sqrt()));
+            self.outcomes.push((f64::from(rate_hz) / pace, verdict.is_met()));
+            return Ok(Some(verdict.is_met()));
         }
         Ok(None)
     }
 
+    /// Has the server's own pace looked at; if it answered nothing it is the last one's.
+    fn take_pace(&mut self) -> Result<(), E> {
+        if self.options.paced
+            && let Some(trial) = self.ask(Ask::Pace)?
+        {
+            let pace = trial.report.answered_per_s();
+            let pace = if pace > 0.0 { Some(pace) } else { self.paces.last().copied() };
+            self.paces.extend(pace);
+        }
+        Ok(())
+    }
+
+    /// Has a load offered; `None` when interrupted.
+    fn ask(&mut self, ask: Ask) -> Result<Option<Trial>, E> {
+        if self.stopped {
+            return Ok(None);
+        }
+        let step = Step { ask, trials: self.trials.len(), between: self.between };
+        let trial = (self.offer)(step)?;
+        self.stopped = trial.report.interrupted;
+        Ok((!self.stopped).then_some(trial))
+    }
+
+    /// `pace` by the first one; 1 where there is none.
+    fn to_first(&self, pace: Option<f64>) -> f64 {
+        pace.zip(self.paces.first()).map_or(1.0, |(pace, first)| pace / first)
+    }
+
+    /// The pace of the last few trials by the first one.
+    fn lately(&self) -> f64 {
+        let from = self.paces.len().saturating_sub(PACES_LATELY);
+        self.to_first(middle(&self.paces[from..]))
+    }
+
+    /// The mean of all paces by the first one.
+    fn usually(&self) -> f64 {
+        self.to_first(middle(&self.paces))
+    }
+
     fn found(mut self) -> Found {
-        let met = self.outcomes.iter().filter(|outcome| outcome.1).map(|outcome| outcome.0).max();
+        let met = self.trials.iter().filter(|trial| trial.1.is_met()).map(|trial| trial.0).max();
         let (rate_hz, low_hz, high_hz, sure) = if self.bracketed {
             let is_known = self.is_known();
-            let rate = |share| (self.knee().quantile(share) as u32).clamp(1, self.options.max_hz);
+            let (knee, pace) = (self.knee(), self.usually());
+            let rate = |share| ((knee.quantile(share) * pace) as u32).clamp(1, self.options.max_hz);
             (rate(0.5), rate(0.025), rate(0.975), is_known)
         } else {
             let rate = met.unwrap_or(0);
@@ -264,11 +290,36 @@ impl<E, F: FnMut(Step) -> Result<Report, E>> Search<'_, F> {
             sure: sure && !self.stopped,
             is_generators: by_generator > by_server,
             interrupted: self.stopped,
+            paces_hz: ends(&self.paces),
             trials: self.trials,
         }
     }
 }
 
+/// The mean of `values` without the tenth at either end, which is of hiccups.
+fn middle(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let cut = sorted.len() / 10;
+    let kept = sorted.get(cut..sorted.len() - cut).filter(|kept| !kept.is_empty())?;
+    Some(kept.iter().sum::<f64>() / kept.len() as f64)
+}
+
+/// The least, the mean and the greatest of `values`; 0 without any.
+fn ends(values: &[f64]) -> [u32; 3] {
+    let least = values.iter().copied().reduce(f64::min);
+    let most = values.iter().copied().reduce(f64::max);
+    [least, middle(values), most].map(|value| value.unwrap_or(0.0) as u32)
+}
+
+/// The rate to begin with if nothing is known of the server.
+const FIRST_HZ: u32 = 1_000;
+/// Paces whose logarithms are farther apart than this are of a machine that changed in between.
+const PACE_CHANGE: f64 = 0.15;
+/// A pace is looked at so often at least: a minute and more, beside the time of the trials.
+const PACES_MIN: usize = 160;
+/// So many of the last paces say what the next trial's will be.
+const PACES_LATELY: usize = 3;
 /// Times that a trial is repeated because the generator was held up in it.
 const REPEATS: usize = 2;
 /// Before so many trials nothing is known closely.
@@ -279,135 +330,4 @@ const PLACES_PER_PRECISION: f64 = 4.0;
 const NEAR: f64 = 1.1;
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use super::*;
-    use crate::random::SplitMix64;
-
-    const LEVEL: Level = Level { loss_max: 0.001, p99_max: None, error_p99_max: None };
-
-    /// A server that answers `capacity_hz` requests a second and loses what is more.
-    fn offered(rate_hz: u32, capacity_hz: f64) -> Report {
-        let sent = u64::from(rate_hz) * 10;
-        let answered = sent.min((capacity_hz * 10.0) as u64);
-        Report { sent, answered, lost: sent - answered, ..Report::default() }
-    }
-
-    fn search(offer: impl FnMut(u32) -> Report) -> Found {
-        search_up_to(FindOptions::new(LEVEL).max_hz, offer)
-    }
-
-    fn search_up_to(max_hz: u32, mut offer: impl FnMut(u32) -> Report) -> Found {
-        let options = FindOptions { max_hz, ..FindOptions::new(LEVEL) };
-        find(&options, |step| Ok::<_, Infallible>(offer(step.rate_hz))).unwrap()
-    }
-
-    #[test]
-    fn the_capacity_of_a_steady_server_is_found_to_the_precision_asked() {
-        for capacity in [1.0, 7.0, 500.0, 1_000.0, 123_456.0, 5_000_000.0] {
-            let found = search(|rate| offered(rate, capacity));
-            let ratio = f64::from(found.rate_hz) / capacity;
-            assert!((0.98..=1.02).contains(&ratio), "{capacity}: {found:?}");
-            assert!(found.sure && !found.is_generators && found.trials.len() < 50, "{found:?}");
-        }
-    }
-
-    #[test]
-    fn five_finds_of_a_noisy_server_agree_within_five_percent() {
-        let rates: Vec<f64> = (0..5)
-            .map(|seed| {
-                let mut random = SplitMix64::new(seed, 0);
-                // One trial in ten hits a hiccup; the capacity of the rest varies by 6 %.
-                let found = search(|rate| {
-                    let hiccup = if random.unit() < 0.1 { 0.5 } else { 1.0 };
-                    offered(rate, 200_000.0 * hiccup * (0.97 + 0.06 * random.unit()))
-                });
-                assert!(found.sure, "{found:?}");
-                f64::from(found.rate_hz)
-            })
-            .collect();
-        let (least, most) = (
-            rates.iter().copied().fold(f64::MAX, f64::min),
-            rates.iter().copied().fold(0.0, f64::max),
-        );
-        assert!(most / least <= 1.05, "{rates:?}");
-        assert!(least >= 194_000.0 && most <= 206_000.0, "{rates:?}");
-    }
-
-    #[test]
-    fn a_server_that_keeps_changing_is_said_to_be_unsure() {
-        let mut calls = 0u32;
-        let found = search(|rate| {
-            calls += 1;
-            offered(rate, if (calls / 7).is_multiple_of(2) { 100_000.0 } else { 50_000.0 })
-        });
-        assert!(
-            !found.sure && f64::from(found.high_hz) > 1.1 * f64::from(found.low_hz),
-            "{found:?}"
-        );
-    }
-
-    #[test]
-    fn the_generators_limit_is_told_from_the_servers() {
-        let found = search(|rate| {
-            let missed = u64::from(rate.saturating_sub(300_000)) * 10;
-            Report { missed, ..offered(rate.min(300_000), 1e9) }
-        });
-        assert!(found.is_generators && found.rate_hz.abs_diff(300_000) < 7_000, "{found:?}");
-    }
-
-    #[test]
-    fn a_trial_in_which_the_generator_was_held_up_is_repeated_and_not_counted() {
-        let mut calls = 0u32;
-        let found = search(|rate| {
-            calls += 1;
-            if !calls.is_multiple_of(3) {
-                return offered(rate, 100_000.0);
-            }
-            let mut report = offered(rate, 10_000.0);
-            report.lag.record(Interval::from_millis(5));
-            report
-        });
-        assert!(found.sure && found.rate_hz.abs_diff(100_000) < 2_000, "{found:?}");
-        let is_disturbed = |trial: &&(u32, Verdict)| trial.1 == Verdict::Disturbed;
-        assert!(found.trials.iter().filter(is_disturbed).count() > 2, "{found:?}");
-    }
-
-    #[test]
-    fn a_level_nobody_meets_and_one_that_everybody_meets_end_the_search() {
-        let found = search(|rate| offered(rate, 0.0));
-        assert_eq!((found.rate_hz, found.sure), (0, false));
-        let found = search_up_to(64_000, |rate| offered(rate, 1e12));
-        assert_eq!((found.rate_hz, found.sure, found.trials.len()), (64_000, true, 7));
-    }
-
-    #[test]
-    fn an_interrupted_search_tells_what_it_knew() {
-        let mut left = 5;
-        let found = search(|rate| {
-            left -= 1;
-            Report { interrupted: left == 0, ..offered(rate, 1e6) }
-        });
-        assert!(found.interrupted && !found.sure);
-        assert_eq!((found.rate_hz, found.trials.len()), (8_000, 4));
-    }
-
-    #[test]
-    fn each_part_of_the_level_is_held_to() {
-        let mut report = offered(1_000, 1e9);
-        report.latency.record(Interval::from_micros(900));
-        report.offset.record(Interval::from_micros(-40));
-        let level = |p99, error| Level {
-            loss_max: 0.0,
-            p99_max: Some(Interval::from_micros(p99)),
-            error_p99_max: Some(Interval::from_micros(error)),
-        };
-        assert_eq!(level(1_000, 50).judge(&report), Verdict::Met);
-        assert!(matches!(level(800, 50).judge(&report), Verdict::Latency { .. }));
-        assert!(matches!(level(1_000, 30).judge(&report), Verdict::Error { .. }));
-        assert!(matches!(level(1_000, 50).judge(&Report::default()), Verdict::Loss { .. }));
-        report.answered -= 1;
-        assert!(matches!(level(1_000, 50).judge(&report), Verdict::Loss { .. }));
-    }
-}
+mod tests;

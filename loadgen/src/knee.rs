@@ -10,7 +10,7 @@
 //! Must never: be sure of a rate that few trials, or contradicting ones, stand for.
 
 /// A trial: its rate in requests a second, and whether it met the level.
-pub(crate) type Outcome = (u32, bool);
+pub(crate) type Outcome = (f64, bool);
 
 /// What is known of a server's knee.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Knee {
     /// What `outcomes` tell, of which some met the level and some did not; rates are told apart to about the
     /// share `step`.
     pub(crate) fn of(outcomes: &[Outcome], step: f64) -> Self {
-        let logarithm = |&(rate_hz, _): &Outcome| f64::from(rate_hz.max(1)).ln();
+        let logarithm = |&(rate_hz, _): &Outcome| rate_hz.max(MIN_HZ).ln();
         let met = outcomes.iter().filter(|outcome| outcome.1).map(logarithm);
         let missed = outcomes.iter().filter(|outcome| !outcome.1).map(logarithm);
         let (met, missed) = (met.fold(f64::MIN, f64::max), missed.fold(f64::MAX, f64::min));
@@ -120,6 +120,8 @@ const WIDTHS: [f64; 7] = [0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128];
 const SPOILT: f64 = 0.03;
 /// How far beyond the rates tried the knee may lie: a factor of one and a half.
 const MARGIN: f64 = 0.4;
+/// Less than any rate there is.
+const MIN_HZ: f64 = 0.5;
 /// What is less likely than this need not be thought of.
 const NEGLIGIBLE: f64 = 1e-9;
 /// Bounds of the grid's size.
@@ -138,10 +140,10 @@ mod tests {
         let (truth, width) = (100_000.0f64, 0.02);
         let held = (0..60).filter(|&seed| {
             let mut random = SplitMix64::new(seed, 0);
-            let mut outcomes = vec![(64_000, true), (128_000, false)];
+            let mut outcomes = vec![(64e3, true), (128e3, false)];
             for _ in 0..20 {
                 let rate = Knee::of(&outcomes, 0.01).most_telling();
-                outcomes.push((rate as u32, random.unit() < chance(rate.ln(), truth.ln(), width)));
+                outcomes.push((rate, random.unit() < chance(rate.ln(), truth.ln(), width)));
             }
             let (low, high) = Knee::of(&outcomes, 0.01).interval();
             (low..=high).contains(&truth)
@@ -156,15 +158,18 @@ mod tests {
             let (low, high) = Knee::of(outcomes, 0.005).interval();
             high / low
         };
-        let clear = [(900, true), (950, true), (980, true), (1_020, false), (1_050, false)];
-        let mixed = [(900, true), (950, false), (980, true), (1_020, true), (1_050, false)];
+        let clear =
+            [(900.0, true), (950.0, true), (980.0, true), (1_020.0, false), (1_050.0, false)];
+        let mixed =
+            [(900.0, true), (950.0, false), (980.0, true), (1_020.0, true), (1_050.0, false)];
         assert!(width(&mixed) > 1.2 * width(&clear), "{} {}", width(&mixed), width(&clear));
     }
 
     #[test]
     fn one_spoilt_trial_does_not_move_the_knee() {
-        let mut outcomes: Vec<Outcome> = (80..120).map(|rate| (rate * 1_000, rate < 100)).collect();
-        outcomes.push((60_000, false));
+        let mut outcomes: Vec<Outcome> =
+            (80..120).map(|rate| (f64::from(rate) * 1e3, rate < 100)).collect();
+        outcomes.push((60e3, false));
         let median = Knee::of(&outcomes, 0.005).quantile(0.5);
         assert!((98_000.0..=101_000.0).contains(&median), "{median}");
     }

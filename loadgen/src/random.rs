@@ -5,11 +5,11 @@
 /// The SplitMix64 generator: eight bytes of state, and a seed's numbers never change with a
 /// library.
 #[derive(Clone, Debug)]
-pub(crate) struct SplitMix64(u64);
+pub struct SplitMix64(u64);
 
 impl SplitMix64 {
     /// The numbers of `seed` for stream `index`; different streams have nothing in common.
-    pub(crate) fn new(seed: u64, index: u64) -> Self {
+    pub fn new(seed: u64, index: u64) -> Self {
         // A mixed number: seeds that differ by little must not meet along the sequence.
         Self(seed ^ Self(index).next())
     }
@@ -25,13 +25,13 @@ impl SplitMix64 {
 
     /// Uniform over all 32-bit numbers.
     #[inline]
-    pub(crate) const fn draw(&mut self) -> u32 {
+    pub const fn draw(&mut self) -> u32 {
         (self.next() >> 32) as u32
     }
 
     /// Uniform in (0, 1], so that its logarithm is finite.
     #[inline]
-    pub(crate) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 }

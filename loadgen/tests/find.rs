@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use timeball_load::{
-    Expectation, FindOptions, Level, Load, LoadError, Options, Pattern, find, run,
+    Ask, Expectation, FindOptions, Level, Load, LoadError, Options, Pattern, Trial, find,
 };
 use timeball_sys::{ListenOptions, MmsgIo, ServerSocket, Waker, listen};
 use timeball_wire::{HEADER_LEN, PacketIo, Wait};
@@ -77,17 +77,25 @@ fn five_searches_find_the_capacity_of_a_server_within_five_percent() {
     let _stub = Stub::start(sockets);
 
     let level = Level { loss_max: LOSS_MAX, p99_max: None, error_p99_max: None };
-    let search = FindOptions { first_hz: 2_000, precision: 0.04, ..FindOptions::new(level) };
+    // What it answers of a load does not depend on the machine's pace.
+    let search = FindOptions {
+        first_hz: Some(2_000),
+        precision: 0.04,
+        paced: false,
+        ..FindOptions::new(level)
+    };
     let truth_hz = f64::from(QUOTA) / TRIAL_S / (1.0 - LOSS_MAX);
     for _ in 0..5 {
         let found = find(&search, |step| {
             let mut options = Options::new(target, "127.0.0.0/8".parse().expect("a network"));
-            let pattern = Pattern::Constant;
-            options.load = Load::Open { pattern, rate_hz: step.rate_hz };
+            let Ask::Rate(rate_hz) = step.ask else { panic!("{step:?}") };
+            options.load = Load::Open { pattern: Pattern::Constant, rate_hz };
             options.duration = Duration::from_secs_f64(TRIAL_S);
             options.timeout = Duration::from_millis(250);
             options.expectation = Expectation::Echo;
-            run(&options, &AtomicBool::new(false))
+            // In one interval, so that no moment is forgiven.
+            let every = options.duration;
+            Trial::offer(&options, &AtomicBool::new(false), every, &mut |_| {})
         });
         let found = found.unwrap_or_else(|error: LoadError| panic!("{error}"));
         println!("{} of {truth_hz:.0}: {found:?}", found.rate_hz);

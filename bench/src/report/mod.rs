@@ -1,16 +1,19 @@
 //! `report`: everything about everybody, side by side: a table, JSON, and a page with charts.
 //!
-//! On each network every contender sits once a round, in turns with the others: a closed loop says what an
-//! answer costs its core and how many there are a second; over the veth, loads beyond its capacity say
-//! what is left of that, and a load of half its capacity says how late and how wrong the answers are. The
-//! loads are those of `throughput`, `overload` and `accuracy`; figures are medians over the rounds, ratios
-//! are taken within a round.
+//! First prices: a closed loop says what an answer costs each contender's core and how many there are a
+//! second, in many short rounds in turns with the reference (`prices`), until every ratio is known closely
+//! or the time is up. Then, over the veth, loads: a load of half its capacity says how late and how wrong a
+//! contender's answers are, and loads beyond it what is left of that. The loads are those of `overload` and
+//! `accuracy`.
 //!
-//! Must never: take longer than it said, or leave out silently who could not be measured.
+//! Must never: take much longer than it said, give a ratio without the interval that holds it, or leave out
+//! silently who could not be measured.
 
 mod bars;
+mod candidate;
 mod page;
 mod plan;
+mod prices;
 mod repeat;
 mod row;
 mod text;
@@ -19,17 +22,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde::Serialize;
+use timeball_load::SplitMix64;
 
 use crate::cli::ReportOptions;
 use crate::contenders;
 use crate::error::{Attempt, BenchError};
 use crate::host::{Host, is_root};
 use crate::place::{Arrivals, On, Place};
-use crate::server::{Seat, Server};
-use crate::sitting::Sitting;
+use crate::server::Server;
+use candidate::Candidate;
 use plan::Plan;
 use repeat::Agreement;
-use row::{Row, Turn};
+use row::Row;
 
 /// Measures, prints, and writes the page.
 pub(crate) fn run(options: &ReportOptions, stop: &AtomicBool) -> Result<(), BenchError> {
@@ -42,7 +46,7 @@ pub(crate) fn run(options: &ReportOptions, stop: &AtomicBool) -> Result<(), Benc
         if options.repeat > 1 {
             eprintln!("run {number} of {}", options.repeat);
         }
-        runs.push(Run::make(options, &plan, &servers, stop)?);
+        runs.push(Run::make(options, &plan, &servers, stop, u64::from(number))?);
     }
     let agreement = Agreement::of(&runs);
     let document = Document { schema: SCHEMA, host, plan, runs, agreement };
@@ -70,10 +74,10 @@ struct Document {
     agreement: Option<Agreement>,
 }
 
-/// All rounds, once.
+/// The whole report, once.
 #[derive(Debug, Serialize)]
 struct Run {
-    /// Rounds made; fewer than planned if time ran out.
+    /// Rounds of prices.
     rounds: u32,
     /// How long it took.
     took_s: f64,
@@ -90,6 +94,8 @@ fn servers(options: &ReportOptions) -> Result<Vec<Server>, BenchError> {
     let reference = contenders::reference().name;
     // By the reference everybody else is measured.
     servers.retain(|server| server.name == reference || options.servers.wants(&server.name));
+    // It comes first, in every table and every round.
+    servers.sort_by_key(|server| server.name != reference);
     if !is_root() {
         eprintln!(
             "not root: loopback only, without veth and without servers that must have port 123"
@@ -99,105 +105,89 @@ fn servers(options: &ReportOptions) -> Result<Vec<Server>, BenchError> {
     Ok(servers)
 }
 
-/// A contender on a network, over the rounds.
-struct Candidate<'a> {
-    on: On,
-    place: &'a Place,
-    server: &'a Server,
-    turns: Vec<Turn>,
-    /// Why it was given up.
-    fault: Option<String>,
-}
-
 impl Run {
     fn make(
         options: &ReportOptions,
         plan: &Plan,
         servers: &[Server],
         stop: &AtomicBool,
+        number: u64,
     ) -> Result<Self, BenchError> {
+        let began = Instant::now();
         let core = options.common.server_core;
-        let place = |&on: &On| Ok((on, Place::make(on, Arrivals::ServerCore, core)?));
-        let places = plan.networks.iter().map(place).collect::<Result<Vec<_>, BenchError>>()?;
-        let candidate = |server| {
-            places.iter().map(move |(on, place)| Candidate {
-                on: *on,
-                place,
-                server,
-                turns: Vec::new(),
-                fault: None,
+        // All have their seats at once, some of them at the same port: each has a network of its own.
+        let place =
+            |on: On| servers.iter().map(move |_| Place::make(on, Arrivals::ServerCore, core));
+        let places = plan.networks.iter().map(|&on| Ok((on, place(on).collect::<Result<_, _>>()?)));
+        let places = places.collect::<Result<Vec<(On, Vec<Place>)>, BenchError>>()?;
+        let mut networks: Vec<Vec<Candidate<'_>>> = places
+            .iter()
+            .map(|(on, places)| {
+                let seated = places.iter().zip(servers);
+                seated.map(|it| Candidate::new(*on, it, &options.common, stop)).collect()
             })
-        };
-        let mut candidates: Vec<Candidate<'_>> = servers.iter().flat_map(candidate).collect();
-        let (began, mut rounds) = (Instant::now(), 0);
-        while rounds < plan.rounds && !plan.is_over(began.elapsed().as_secs_f64(), rounds) {
+            .collect();
+        for candidate in networks.iter_mut().flatten() {
+            candidate.sit()?;
+        }
+        let mut random = SplitMix64::new(number, 0);
+        let mut rounds = 0;
+        while plan.has_time(began.elapsed().as_secs_f64(), rounds, &networks) {
             rounds += 1;
-            let sitting = candidates.iter_mut().filter(|candidate| candidate.fault.is_none());
-            for candidate in sitting {
-                candidate.sit(options, plan, stop)?;
-                eprintln!("round {rounds}/{}: {}", plan.rounds, candidate.progress());
+            for candidates in &mut networks {
+                prices::round(candidates, began, &mut random)?;
             }
+            eprintln!(
+                "round {rounds}: {}",
+                plan.progress(began.elapsed().as_secs_f64(), &networks)
+            );
+        }
+        for candidate in networks.iter_mut().flatten().filter(|it| Plan::is_whole(it.on)) {
+            candidate.load(plan)?;
+            eprintln!("{}", candidate.progress());
         }
         let took_s = began.elapsed().as_secs_f64();
-        let rows = Row::all(plan, &candidates);
-        let remarks = remarks(plan, rounds, &candidates, &rows);
+        let rows: Vec<Row> = networks.iter().flatten().filter_map(|it| Row::of(plan, it)).collect();
+        let remarks = remarks(&networks, &rows);
         Ok(Self { rounds, took_s, rows, remarks })
     }
 }
 
-impl Candidate<'_> {
-    /// One turn; who fails is given up, and the others go on.
-    fn sit(
-        &mut self,
-        options: &ReportOptions,
-        plan: &Plan,
-        stop: &AtomicBool,
-    ) -> Result<(), BenchError> {
-        let seat = Seat::on(options.common.server_core);
-        let turn = Sitting::begin(self.place, self.server, seat, &options.common, stop)
-            .and_then(|mut sitting| Turn::of(&mut sitting, plan, self.on));
-        match turn {
-            // A price by no answers would be no figure.
-            Ok(turn) if turn.capacity() <= 0.0 => {
-                self.fault = Some("it answered nothing when it was saturated".to_owned());
-            }
-            Ok(turn) => self.turns.push(turn),
-            Err(BenchError::Interrupted) => return Err(BenchError::Interrupted),
-            Err(error) => self.fault = Some(error.to_string()),
-        }
-        Ok(())
-    }
-
-    fn progress(&self) -> String {
-        let place = format!("{:<8} {:<18}", self.on.name(), self.server.name);
-        match (&self.fault, self.turns.last()) {
-            (Some(fault), _) => format!("{place} given up: {fault}"),
-            (None, Some(turn)) => format!("{place} {}", turn.progress()),
-            (None, None) => place,
-        }
-    }
-}
-
-fn remarks(plan: &Plan, rounds: u32, candidates: &[Candidate<'_>], rows: &[Row]) -> Vec<String> {
+fn remarks(networks: &[Vec<Candidate<'_>>], rows: &[Row]) -> Vec<String> {
     let mut remarks = Vec::new();
-    if rounds < plan.rounds {
-        remarks.push(format!("time was up after {rounds} of {} rounds", plan.rounds));
-    }
-    for candidate in candidates {
+    for candidate in networks.iter().flatten() {
         if let Some(fault) = &candidate.fault {
             let (name, on) = (&candidate.server.name, candidate.on.name());
-            let rounds = candidate.turns.len();
-            remarks.push(format!("{name} on {on} was given up after {rounds} rounds: {fault}"));
+            let turns = candidate.turns.len();
+            remarks.push(format!("{name} on {on} was given up after {turns} turns: {fault}"));
         }
     }
-    let behind: u32 = rows.iter().flat_map(|row| &row.beyond).map(|it| it.behind_rounds).sum();
+    let open: Vec<String> = rows.iter().filter_map(Row::unsettled).collect();
+    if !open.is_empty() {
+        remarks.push(format!(
+            "not settled when the time was up, so known to more than {:.1} % either way: {}",
+            plan::SETTLED * 100.0,
+            open.join(", ")
+        ));
+    }
+    let dropped: u32 = rows.iter().map(|row| row.dropped).sum();
+    if dropped > 0 {
+        let made: usize = rows.iter().map(|row| row.ratios.len()).sum();
+        remarks.push(format!(
+            "{dropped} of {} ratios were dropped, because the hypervisor took time from the server's or \
+             the generator's core",
+            made + dropped as usize
+        ));
+    }
+    let behind: u32 =
+        rows.iter().flat_map(|row| &row.beyond).map(|it| u32::from(it.is_behind)).sum();
     if behind > 0 {
         remarks.push(format!(
             "in {behind} overloads the generator sent less than it should: there, believe the rate offered, \
              not the factor"
         ));
     }
-    let stolen = rows.iter().map(|row| row.stolen_share.max).fold(0.0, f64::max);
+    let stolen = rows.iter().map(|row| row.stolen_share).fold(0.0, f64::max);
     if stolen > STOLEN_MAX {
         remarks.push(format!(
             "the hypervisor took up to {:.0} % of the server's core: figures are as much about its \
@@ -208,6 +198,6 @@ fn remarks(plan: &Plan, rounds: u32, candidates: &[Candidate<'_>], rows: &[Row])
     remarks
 }
 
-const SCHEMA: &str = "timeball-bench-report/1";
+const SCHEMA: &str = "timeball-bench-report/2";
 /// More than this, and a figure is not the server's.
 const STOLEN_MAX: f64 = 0.02;

@@ -56,7 +56,7 @@ fn charts(body: &mut String, run: &Run) {
         let coloured = coloured(&rows);
         let cost = |row: &Row| row.core_ns_per_answer;
         let drawn = bars("Core time per answer", &coloured, Unit::Nanos, cost, |row| {
-            row.times_reference.map_or(String::new(), |it| format!("× {:.2}", it.median))
+            row.times_reference.map_or(String::new(), |it| format!("× {:.2}", it.ratio))
         });
         card(body, &format!("Core time per answer {where_}"), COST_WHY, &drawn);
         let rate = |row: &Row| row.answered_per_s;
@@ -112,7 +112,7 @@ fn bars(
 
 fn goodput(rows: &[(&Row, &'static str)]) -> String {
     let line = |&(row, colour): &(&Row, &'static str)| {
-        let beyond = row.beyond.iter().map(|it| (it.factor, it.share_of_capacity.median));
+        let beyond = row.beyond.iter().map(|it| (it.factor, it.share_of_capacity));
         let points = [(1.0, 1.0)].into_iter().chain(beyond).collect();
         Line { name: row.server.clone(), colour, points, dots: true }
     };
@@ -187,7 +187,7 @@ fn made_on(body: &mut String, document: &Document, run: &Run) {
                 escaped(&row.server),
                 row.on.name(),
                 thousands(row.answered_per_s.median),
-                percent(row.stolen_share.median),
+                percent(row.stolen_share),
                 lines(&repeat)
             ),
         );
@@ -197,7 +197,7 @@ fn made_on(body: &mut String, document: &Document, run: &Run) {
 
 const TITLE: &str = "NTP servers side by side";
 const COST_WHY: &str = "Busy time of the server's core by valid answers, in a closed loop: less is better. \
-    Bars are medians, spans least and greatest round; × is how much cheaper than the recvmmsg echo.";
+    Bars are medians, spans least and greatest turn; × is how much cheaper than the recvmmsg echo.";
 const RATE_WHY: &str = "Valid answers a second of one core, at its own pace.";
 const GOODPUT_WHY: &str = "What arrives of 1.5, 2 and 3 times what the server can carry, by what it can \
     carry. As usual: receiving in software interrupts, above the server.";

@@ -34,10 +34,10 @@ impl Agreement {
         let (first, others) = runs.split_first().filter(|(_, others)| !others.is_empty())?;
         let ratio_in = |run: &Run, on: On, server: &str| {
             let row = run.rows.iter().find(|row| row.on == on && row.server == server)?;
-            Some(row.times_reference?.median)
+            Some(row.times_reference?.ratio)
         };
         let ratios = first.rows.iter().filter_map(|row| {
-            let mut runs = vec![row.times_reference?.median];
+            let mut runs = vec![row.times_reference?.ratio];
             for run in others {
                 runs.push(ratio_in(run, row.on, &row.server)?);
             }

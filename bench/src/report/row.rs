@@ -1,72 +1,63 @@
 //! The figures of one contender on one network.
 //!
-//! Must never: give a median without its least and greatest, or a ratio of different rounds.
+//! Must never: give a median without its least and greatest, or a ratio without its interval.
 
 use serde::Serialize;
-use timeball_load::table::thousands;
+use timeball_load::table::percent;
 use timeball_load::{Distribution, Pattern, Report, SignedHistogram};
 
-use super::Candidate;
-use super::plan::Plan;
+use super::candidate::Candidate;
+use super::plan::{self, Plan};
+use super::prices;
 use crate::accuracy::open_loop;
 use crate::contenders;
 use crate::error::BenchError;
+use crate::estimate::Estimate;
 use crate::load::Outcome;
 use crate::overload::{beyond, invalid, is_behind};
 use crate::place::On;
 use crate::rounds::Spread;
 use crate::server::Family;
-use crate::sitting::Sitting;
+use crate::sitting::{Sitting, WARM_UP_S};
 
-/// One sitting.
+/// The loads at and beyond a contender's capacity.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Loads {
     saturated: Outcome,
-    /// One for each factor; none where that is not measured.
+    half: Outcome,
+    /// One for each factor.
     beyond: Vec<Outcome>,
-    half: Option<Outcome>,
-    recipe: String,
 }
 
-impl Turn {
-    /// All loads of `plan` for a network of the kind `on`.
-    pub(super) fn of(sitting: &mut Sitting<'_>, plan: &Plan, on: On) -> Result<Self, BenchError> {
-        let saturated = sitting.saturate_warm(plan.duration_s)?;
-        let recipe = sitting.recipe();
-        let mut turn = Self { saturated, beyond: Vec::new(), half: None, recipe };
-        if Plan::is_whole(on) {
-            let capacity = turn.capacity();
-            // Before the overloads, after which queues have to empty.
-            let half_hz = (capacity / 2.0).max(1.0) as u32;
-            let spec = open_loop(sitting.base(), Pattern::Poisson, half_hz, plan.duration_s * 2.0);
-            turn.half = Some(sitting.offer(&spec)?);
-            for factor in plan.factors {
-                let spec = beyond(sitting.base(), factor * capacity, plan.duration_s);
-                turn.beyond.push(sitting.offer(&spec)?);
-            }
+impl Loads {
+    /// All of `plan`.
+    pub(super) fn offer(sitting: &mut Sitting<'_>, plan: &Plan) -> Result<Self, BenchError> {
+        let saturated = sitting.saturate_warm(WARM_UP_S, plan.duration_s)?;
+        let capacity = saturated.report.answered_per_s();
+        // Before the overloads, after which queues have to empty.
+        let half_hz = (capacity / 2.0).max(1.0) as u32;
+        let half_s = plan.duration_s * plan::HALF_TIMES;
+        let half = open_loop(sitting.base(), Pattern::Poisson, half_hz, half_s);
+        let half = sitting.offer(&half)?;
+        let mut outcomes = Vec::new();
+        for factor in plan.factors {
+            let spec = beyond(sitting.base(), factor * capacity, plan.duration_s);
+            outcomes.push(sitting.offer(&spec)?);
         }
-        Ok(turn)
+        Ok(Self { saturated, half, beyond: outcomes })
     }
 
-    /// What it came to, on one line.
-    pub(super) fn progress(&self) -> String {
-        format!(
-            "{:>9} answered/s, {:>6} ns per answer",
-            thousands(self.capacity()),
-            thousands(self.saturated.busy_ns_per_answer())
-        )
-    }
-
+    /// Answers a second when it was saturated.
     pub(super) fn capacity(&self) -> f64 {
         self.saturated.report.answered_per_s()
     }
 
     fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
-        self.beyond.iter().chain(&self.half).chain([&self.saturated])
+        self.beyond.iter().chain([&self.half, &self.saturated])
     }
 }
 
-/// One contender on one network, over the rounds.
+/// One contender on one network.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     pub(super) on: On,
@@ -75,19 +66,25 @@ pub(super) struct Row {
     pub(super) answered_per_s: Spread,
     /// Busy time of the server's core by valid answers.
     pub(super) core_ns_per_answer: Spread,
-    /// How much of that was software interrupts.
-    pub(super) softirq_share: Spread,
-    /// How much the hypervisor took of the core's time.
-    pub(super) stolen_share: Spread,
-    /// The reference's core time per answer divided by this one's, round by round.
-    pub(super) times_reference: Option<Spread>,
+    /// How much of that was software interrupts, of all turns together.
+    pub(super) softirq_share: f64,
+    /// How much the hypervisor took of the core's time, of all turns together.
+    pub(super) stolen_share: f64,
+    /// The reference's core time per answer divided by this one's.
+    pub(super) times_reference: Option<Estimate>,
+    /// Whether that is known to [`plan::SETTLED`].
+    pub(super) settled: bool,
+    /// Round by round; those dropped are not here.
+    pub(super) ratios: Vec<f64>,
+    /// Rounds dropped, because the machine was not the contender's alone.
+    pub(super) dropped: u32,
     /// At each load beyond its capacity.
     pub(super) beyond: Vec<Beyond>,
     /// At half of its capacity.
     pub(super) half: Option<Half>,
     /// Replies that were wrong, of all loads.
     pub(super) invalid: u64,
-    /// How it was started in the last round: command and configuration.
+    /// How it was started: command and configuration.
     pub(super) recipe: String,
 }
 
@@ -96,19 +93,19 @@ pub(super) struct Row {
 pub(super) struct Beyond {
     /// What was to be offered, by capacity.
     pub(super) factor: f64,
-    pub(super) offered_per_s: Spread,
+    pub(super) offered_per_s: f64,
     /// Replies that arrived while load was offered.
-    pub(super) goodput_per_s: Spread,
-    /// That by the capacity of the same round.
-    pub(super) share_of_capacity: Spread,
-    /// Rounds in which the generator offered less.
-    pub(super) behind_rounds: u32,
+    pub(super) goodput_per_s: f64,
+    /// That by the capacity a moment before.
+    pub(super) share_of_capacity: f64,
+    /// Whether the generator offered less.
+    pub(super) is_behind: bool,
 }
 
-/// How late and how wrong answers are at half of capacity, Poisson, all rounds together.
+/// How late and how wrong answers are at half of capacity, Poisson.
 #[derive(Debug, Serialize)]
 pub(super) struct Half {
-    pub(super) rate_hz: Spread,
+    pub(super) rate_hz: f64,
     pub(super) answered_share: f64,
     /// From the moment a request was meant to leave.
     pub(super) latency: Distribution,
@@ -121,77 +118,65 @@ pub(super) struct Half {
 }
 
 impl Row {
-    /// The rows of everybody who has had a turn.
-    pub(super) fn all(plan: &Plan, candidates: &[Candidate<'_>]) -> Vec<Self> {
-        let reference = contenders::reference().name;
-        let costs_of = |candidate: &Candidate<'_>| -> Vec<f64> {
-            candidate.turns.iter().map(|turn| turn.saturated.busy_ns_per_answer()).collect()
-        };
-        let row = |candidate: &Candidate<'_>| {
-            let same = |it: &&Candidate<'_>| it.on == candidate.on && it.server.name == reference;
-            let reference = candidates.iter().find(same).map(costs_of);
-            let times = reference.and_then(|it| Spread::of_ratios(&it, &costs_of(candidate)));
-            Self::of(plan, candidate, times)
-        };
-        // Network by network.
-        let on = |on: On| candidates.iter().filter(move |candidate| candidate.on == on);
-        plan.networks.iter().flat_map(|&network| on(network)).filter_map(row).collect()
-    }
-
-    fn of(plan: &Plan, candidate: &Candidate<'_>, times_reference: Option<Spread>) -> Option<Self> {
-        let turns = &candidate.turns;
-        let spread = |figure: fn(&Outcome) -> f64| {
-            Spread::of(turns.iter().map(|turn| figure(&turn.saturated)))
-        };
-        let wrong = turns.iter().flat_map(Turn::outcomes).map(|it| invalid(&it.report));
-        let beyond = plan.factors.iter().enumerate();
+    /// Of a contender that has had a turn.
+    pub(super) fn of(plan: &Plan, candidate: &Candidate<'_>) -> Option<Self> {
+        let turns: Vec<&Outcome> = candidate.turns.iter().map(|turn| &turn.outcome).collect();
+        let quiet = turns.iter().copied().filter(|turn| !prices::is_disturbed(turn));
+        let sum = |figure: fn(&Outcome) -> f64| turns.iter().map(|it| figure(it)).sum::<f64>();
+        let busy_ns = sum(|it| it.busy.busy_ns as f64);
+        let is_reference = candidate.server.name == contenders::reference().name;
+        let estimate = if is_reference { Some(Estimate::ITSELF) } else { candidate.estimate() };
+        let loads = candidate.loads.as_ref();
+        let outcomes = turns.iter().copied().chain(loads.into_iter().flat_map(Loads::outcomes));
         Some(Self {
             on: candidate.on,
             server: candidate.server.name.clone(),
             family: candidate.server.family(),
-            answered_per_s: spread(|it| it.report.answered_per_s())?,
-            core_ns_per_answer: spread(Outcome::busy_ns_per_answer)?,
-            softirq_share: spread(|it| it.busy.softirq_ns as f64 / it.busy.busy_ns as f64)?,
-            stolen_share: spread(|it| it.busy.stolen_ns as f64 / 1e9 / it.took_s)?,
-            times_reference,
-            beyond: beyond.filter_map(|(at, &factor)| Beyond::of(turns, at, factor)).collect(),
-            half: Half::of(turns),
-            invalid: wrong.sum(),
-            recipe: turns.last()?.recipe.clone(),
+            answered_per_s: Spread::of(quiet.clone().map(|it| it.report.answered_per_s()))?,
+            core_ns_per_answer: Spread::of(quiet.map(Outcome::busy_ns_per_answer))?,
+            softirq_share: sum(|it| it.busy.softirq_ns as f64) / busy_ns,
+            stolen_share: sum(|it| it.busy.stolen_ns as f64) / 1e9 / sum(|it| it.took_s),
+            times_reference: estimate,
+            settled: is_reference || estimate.is_some_and(|it| it.is_within(plan::SETTLED)),
+            ratios: candidate.logarithms.iter().map(|it| it.exp()).collect(),
+            dropped: candidate.dropped,
+            beyond: loads.map_or_else(Vec::new, |loads| Beyond::of(loads, plan)),
+            half: loads.map(|loads| Half::of(&loads.half.report)),
+            invalid: outcomes.map(|it| invalid(&it.report)).sum(),
+            recipe: candidate.recipe.clone(),
         })
+    }
+
+    /// Who it is and how closely its ratio is known, if that is not settled.
+    pub(super) fn unsettled(&self) -> Option<String> {
+        let doubt = self.times_reference.map_or("unknown".to_owned(), |it| percent(it.doubt()));
+        (!self.settled).then(|| format!("{} on {} ({doubt})", self.server, self.on.name()))
     }
 }
 
 impl Beyond {
-    /// Of the load at place `at`, if it was offered.
-    fn of(turns: &[Turn], at: usize, factor: f64) -> Option<Self> {
-        let (turns, outcomes): (Vec<&Turn>, Vec<&Outcome>) =
-            turns.iter().filter_map(|turn| Some((turn, turn.beyond.get(at)?))).unzip();
-        let capacities: Vec<f64> = turns.iter().map(|turn| turn.capacity()).collect();
-        let goodputs: Vec<f64> = outcomes.iter().map(|it| it.report.answered_per_s()).collect();
-        Some(Self {
+    fn of(loads: &Loads, plan: &Plan) -> Vec<Self> {
+        let each = plan.factors.iter().zip(&loads.beyond);
+        each.map(|(&factor, outcome)| Self {
             factor,
-            offered_per_s: Spread::of(outcomes.iter().map(|it| it.report.sent_per_s()))?,
-            share_of_capacity: Spread::of_ratios(&goodputs, &capacities)?,
-            goodput_per_s: Spread::of(goodputs)?,
-            behind_rounds: outcomes.iter().filter(|it| is_behind(it)).count() as u32,
+            offered_per_s: outcome.report.sent_per_s(),
+            goodput_per_s: outcome.report.answered_per_s(),
+            share_of_capacity: outcome.report.answered_per_s() / loads.capacity(),
+            is_behind: is_behind(outcome),
         })
+        .collect()
     }
 }
 
 impl Half {
-    fn of(turns: &[Turn]) -> Option<Self> {
-        let mut halves = turns.iter().filter_map(|turn| Some(&turn.half.as_ref()?.report));
-        let rates = Spread::of(halves.clone().map(Report::sent_per_s))?;
-        let mut sum = halves.next()?.clone();
-        halves.for_each(|report| sum.merge(report));
-        Some(Self {
-            rate_hz: rates,
-            answered_share: sum.answered_share(),
-            latency: sum.latency.distribution(),
-            offset: sum.offset.distribution(),
-            acausal: sum.causality_violations,
-            latencies: sum.latency,
-        })
+    fn of(report: &Report) -> Self {
+        Self {
+            rate_hz: report.sent_per_s(),
+            answered_share: report.answered_share(),
+            latency: report.latency.distribution(),
+            offset: report.offset.distribution(),
+            acausal: report.causality_violations,
+            latencies: report.latency.clone(),
+        }
     }
 }

@@ -11,11 +11,12 @@ use super::row::{Half, Row};
 use crate::rounds::Spread;
 
 /// Columns of the table.
-pub(super) const HEADER: [&str; 14] = [
+pub(super) const HEADER: [&str; 15] = [
     "server",
     "answered/s",
     "core ns/answer (min–max)",
-    "× recvmmsg (min–max)",
+    "× recvmmsg (95 %)",
+    "rounds",
     "softirq",
     "goodput 1.5 ×",
     "2 ×",
@@ -57,10 +58,11 @@ pub(super) fn cells(row: &Row) -> Vec<String> {
         row.server.clone(),
         thousands(row.answered_per_s.median),
         format!("{} ({}–{})", thousands(median), thousands(min), thousands(max)),
-        row.times_reference.map_or_else(none, |it| it.ratio_text()),
-        percent(row.softirq_share.median),
+        row.times_reference.map_or_else(none, |it| it.text()),
+        row.ratios.len().to_string(),
+        percent(row.softirq_share),
     ];
-    let share = |at: usize| row.beyond.get(at).map(|it| percent(it.share_of_capacity.median));
+    let share = |at: usize| row.beyond.get(at).map(|it| percent(it.share_of_capacity));
     cells.extend((0..3).map(|at| share(at).unwrap_or_else(none)));
     let time = |of: fn(&Half) -> Distribution, figure: fn(&Distribution) -> i64| {
         let measured = row.half.as_ref().map(of).filter(|times| times.count > 0);
@@ -78,10 +80,14 @@ pub(super) fn cells(row: &Row) -> Vec<String> {
     cells
 }
 
-/// What the columns mean.
+/// What the columns mean, and how ratios are made.
 pub(super) const LEGEND: &str = "\
-One server core each; medians of rounds in turns. core ns/answer is the busy time of the server's core by \
-valid answers in a closed loop; × recvmmsg is the recvmmsg echo's divided by the server's, within a round. \
-Goodput is what arrives of 1.5, 2 and 3 × the server's own capacity, by that capacity. Latency and θ, the \
-served time's error, are at half of its own capacity, Poisson, over the veth, client and \
-server on one clock.";
+One server core each. core ns/answer is the busy time of the server's core by valid answers in a \
+closed loop, median of turns of a quarter of a second. × recvmmsg is the recvmmsg echo's divided by \
+the server's: taken in every round against the eight turns of the echo around it, then the mean of the \
+middle half of the rounds, with the interval that holds it with 95 % (bootstrap). A round is dropped \
+if the hypervisor took more than 2 % of the server's core or the generator's, never by what it says; \
+rounds are added until the interval is within 1.5 % either way, and a ratio that is not within 2.5 % \
+when the time is up is called not settled. Goodput is what arrives of 1.5, 2 and 3 × the server's own \
+capacity, by that capacity. Latency and θ, the served time's error, are at half of its own capacity, \
+Poisson, over the veth, client and server on one clock.";

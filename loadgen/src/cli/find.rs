@@ -11,12 +11,15 @@ use super::measure::MeasureArgs;
 use super::sweep::STEP_S;
 use crate::random::SplitMix64;
 use crate::table::thousands;
-use crate::{Capacity, Experiment, FindOptions, Level, Step, find};
+use crate::{Ask, Capacity, Experiment, FindOptions, Level, Step, find};
 use timeball_time::Interval;
 
 /// Find the highest rate that meets a service level, and the interval that holds it.
 ///
-/// --duration is that of each trial, 2 s unless given; some twenty to eighty are made.
+/// --duration is that of each trial, 2 s unless given; some twenty to eighty are made. Between them a closed
+/// loop of --window requests says for a moment what the server answers at its own pace just then: the rate
+/// found is for the mean of those paces, of which there are enough for minutes. One tenth of a second of a
+/// trial may miss the level.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The server: an address and a port.
@@ -42,10 +45,9 @@ struct LevelArgs {
     #[arg(long, value_name = "MICROSECONDS", requires = "shared_clock",
           value_parser = clap::value_parser!(u32).range(1..))]
     error_p99: Option<u32>,
-    /// The rate to begin with.
-    #[arg(long, default_value_t = 1_000, value_name = "PER_SECOND",
-          value_parser = clap::value_parser!(u32).range(1..))]
-    from: u32,
+    /// The rate to begin with; a quarter of the server's own pace unless given.
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    from: Option<u32>,
     /// The highest rate to try.
     #[arg(long, default_value_t = 100_000_000, value_name = "PER_SECOND", hide_default_value = true,
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -69,12 +71,20 @@ pub(super) fn run(args: &Args) -> Result<Ending, CommandError> {
         precision: args.level.precision.max(PRECISION_MIN),
         trials_max: usize::from(args.level.trials),
         level,
+        paced: true,
     };
     let mut random = SplitMix64::new(options.seed, 0);
     let found = find(&search, |step| {
-        thread::sleep(SETTLE.mul_f64(random.unit()));
-        options.load = args.measure.load.open_at(step.rate_hz);
-        measurement.offer(&options, &progress(step), None).map(|trial| trial.report.clone())
+        if step.ask == Ask::Pace {
+            thread::sleep(SETTLE.mul_f64(random.unit()));
+        }
+        match step.ask {
+            Ask::Pace => measurement.pace(&args.measure.load.saturating(&options, PACE)),
+            Ask::Rate(rate_hz) => {
+                options.load = args.measure.load.open_at(rate_hz);
+                measurement.probe(&options, &progress(step)).cloned()
+            }
+        }
     });
     let (capacity, outcome) = match found {
         Ok(found) => (Some(Capacity::new(level, found)), Ok(())),
@@ -115,5 +125,7 @@ fn share(text: &str) -> Result<f64, String> {
 /// Most time between trials, of which each gets a random part: trials must not keep step with what disturbs
 /// the machine every second.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Long enough for a pace, and short beside a trial.
+const PACE: Duration = Duration::from_millis(250);
 /// Rates closer than this are not told apart.
 const PRECISION_MIN: f64 = 0.001;

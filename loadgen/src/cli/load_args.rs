@@ -166,6 +166,12 @@ impl LoadArgs {
         self.rate.map_or(Load::Closed { window: self.window }, |rate_hz| self.open_at(rate_hz))
     }
 
+    /// The load of `options` as a closed loop for so long.
+    pub(super) fn saturating(&self, options: &Options, duration: Duration) -> Options {
+        let load = Load::Closed { window: self.window };
+        Options { load, duration, stamp_one_in: 0, ..options.clone() }
+    }
+
     /// The open loop asked for, at another rate.
     pub(super) const fn open_at(&self, rate_hz: u32) -> Load {
         Load::Open { pattern: self.pattern(), rate_hz }

@@ -51,14 +51,33 @@ impl Measurement<'_> {
         whose: &str,
         subject: Option<&str>,
     ) -> Result<&Trial, CommandError> {
+        let options = self.unless_answered(options);
+        let trial = self.args.watch.offer(&options, &self.stop, whose)?;
+        self.trials.push(Trial { subject: subject.map(str::to_owned), ..trial });
+        Ok(&self.trials[self.trials.len() - 1])
+    }
+
+    /// Offers one load of a search and keeps what came of it, in short intervals.
+    pub(super) fn probe(&mut self, options: &Options, whose: &str) -> Result<&Trial, CommandError> {
+        let options = self.unless_answered(options);
+        let trial = self.args.watch.probe(&options, &self.stop, whose)?;
+        self.trials.push(trial);
+        Ok(&self.trials[self.trials.len() - 1])
+    }
+
+    /// Offers a short load of which nothing is kept, and says what came of it.
+    pub(super) fn pace(&self, options: &Options) -> Result<Trial, CommandError> {
+        let options = self.unless_answered(options);
+        Ok(Trial::offer(&options, &self.stop, options.duration, &mut |_| {})?)
+    }
+
+    /// Without a first request where the server has answered before.
+    fn unless_answered(&self, options: &Options) -> Options {
         let has_answered = self
             .trials
             .iter()
             .any(|trial| trial.target == options.target && trial.report.answered > 0);
-        let options = Options { probe: options.probe && !has_answered, ..options.clone() };
-        let trial = self.args.watch.offer(&options, &self.stop, whose)?;
-        self.trials.push(Trial { subject: subject.map(str::to_owned), ..trial });
-        Ok(&self.trials[self.trials.len() - 1])
+        Options { probe: options.probe && !has_answered, ..options.clone() }
     }
 
     /// Offers a load of which nothing is kept.

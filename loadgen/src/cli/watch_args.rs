@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::error::CommandError;
 use super::load_args::seconds;
+use crate::table::percent;
 use crate::text::load_words;
-use crate::{Live, Options, Trial};
+use crate::{Level, Live, Options, Trial};
 
 /// How a load is watched while it runs.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,6 +40,26 @@ impl WatchArgs {
                 live.show(point);
             }
         })?;
+        Ok(trial)
+    }
+}
+
+impl WatchArgs {
+    /// Offers one load of many: its series has the short intervals in which it is judged, and only a line
+    /// is shown.
+    pub(super) fn probe(
+        &self,
+        options: &Options,
+        stop: &AtomicBool,
+        whose: &str,
+    ) -> Result<Trial, CommandError> {
+        let every = Duration::from_secs_f64(Level::SLOT_S);
+        let trial = Trial::offer(options, stop, every, &mut |_| {})?;
+        if !self.quiet {
+            let words = load_words(options.load, options.load.rate_per_s());
+            let answered = percent(trial.report.answered_share());
+            eprintln!("{whose}{words}: {answered} answered");
+        }
         Ok(trial)
     }
 }
