@@ -17,7 +17,7 @@
 //!
 //! One reply every [`CALLS_PER_SAMPLE`] system calls is sent alone and stamped by the kernel. A core's speed
 //! doubles and halves with what its neighbours do, so the least falls as fast as it is undercut and rises
-//! slowly: by a 65536th of what a sample lies above it.
+//! slowly: by a 65536th of what a sample lies above it, of which no more counts than the least itself.
 //!
 //! Must never: predict later than the reply leaves.
 
@@ -140,7 +140,9 @@ impl Floor {
         let seen = seen_ns << RISE_BITS;
         let above = seen - self.least;
         let record = self.samples == 0 || above < 0;
-        self.least = if record { seen } else { self.least + (above >> RISE_BITS) };
+        // However long an interruption lasts, it is one sample.
+        let rise = above.min(self.least) >> RISE_BITS;
+        self.least = if record { seen } else { self.least + rise };
         self.samples = self.samples.saturating_add(1);
     }
 }
@@ -151,7 +153,7 @@ const CALLS_PER_SAMPLE: u32 = 256;
 const EAGER_SAMPLES: u32 = 128;
 /// The kernel takes memory for its report before it reads the clock: its stamp is late by at least this.
 const STAMPING_NS: i64 = 100;
-/// A floor rises by 2⁻¹⁶ of what a sample lies above it.
+/// A floor rises by 2⁻¹⁶ of what a sample lies above it, and of itself at most.
 const RISE_BITS: u32 = 16;
 /// Samples before a floor is believed at all, and before it is unlikely that a new record far below it
 /// will be seen.
@@ -202,6 +204,8 @@ mod tests {
         samples(&mut departure, 1_600, SAMPLES_MANY);
         samples(&mut departure, 16_000, 200);
         assert!(departure.first().nanos() < 1_300, "{:?}", departure.first());
+        samples(&mut departure, 9_000_000, 200);
+        assert!(departure.first().nanos() < 1_300, "after interruptions: {:?}", departure.first());
         samples(&mut departure, 16_000, 200_000);
         assert!(departure.first().nanos() > 10_000, "{:?}", departure.first());
     }
