@@ -32,9 +32,9 @@ pub(crate) struct Arena {
     pub(crate) nuisances: Vec<Nuisance>,
 }
 
-/// How much a server may grow. The tables of its clients are touched page by page as floods come, and what the
-/// reports of busy moments have borrowed is kept for the next; a leak passes any bound when `tests/faults` runs
-/// for long enough.
+/// How much a server may grow. The tables of its clients are touched page by page as floods come, and what
+/// the reports of busy moments have borrowed is kept for the next; a leak passes any bound when `tests/faults`
+/// runs for long enough.
 const GROWTH_MAX_KIB: u64 = 32 << 10;
 
 /// Ends a nuisance when it is called.
