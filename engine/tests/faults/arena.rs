@@ -33,8 +33,8 @@ pub(crate) struct Arena {
 }
 
 /// How much a server may grow. The tables of its clients are touched page by page as floods come, and what
-/// the reports of busy moments have borrowed is kept for the next; a leak passes any bound when `tests/faults`
-/// runs for long enough.
+/// the reports of busy moments have borrowed is kept for the next; a leak passes any bound when it is let
+/// run for long enough by `tests/faults`.
 const GROWTH_MAX_KIB: u64 = 32 << 10;
 
 /// Ends a nuisance when it is called.
