@@ -205,7 +205,7 @@ fn counters_never_fall_back_when_another_process_takes_over() {
     let last = scrape(&host);
     assert!(requests(&last) >= requests(&first) + 4.0, "{last:#?}");
     let since = "timeball_counting_since_seconds";
-    assert_eq!(last[since], first[since]);
+    assert!((last[since] - first[since]).abs() < 1e-3, "but for the last digits");
     assert!(since_start(&last) > last[since], "the process is younger than its counters");
 }
 
