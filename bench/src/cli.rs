@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// How fast the load generator itself sends, by the capacity of a server (root).
     Generator(GeneratorOptions),
     /// Answers in the network driver: what one costs, how true it is, what is left of them under too much,
-    /// and through changes of the server (root).
+    /// beside junk, beside signed requests, and through changes of the server (root).
     FastPath(FastPathOptions),
     /// Time from the start of a server without configuration to its first answer.
     Start(StartOptions),
@@ -283,7 +283,7 @@ pub(crate) struct FastPathOptions {
     /// The timeball program [default: the one beside this program]. `price` needs none.
     #[arg(long, value_name = "PATH")]
     pub(crate) timeball: Option<PathBuf>,
-    /// Requests a second [default: offset 1000000, changes 100000].
+    /// Requests a second [default: offset 1000000, changes 100000, junk 20000, signed 5000].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
     pub(crate) rate: Option<u32>,
     /// Rounds; everything has its turn in each.
@@ -304,6 +304,10 @@ pub(crate) enum Figure {
     Offset,
     /// Goodput when more is offered than can be served, beside the sockets.
     Overload,
+    /// Good clients beside ten times as many frames that nobody can answer.
+    Junk,
+    /// Signed requests for the workers beside plain ones, which are four fifths of what the driver can.
+    Signed,
     /// Requests lost while the server reloads, is taken over, and is started again.
     Changes,
 }

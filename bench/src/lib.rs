@@ -13,6 +13,7 @@
 //! host, or leave a process or a namespace behind.
 #![forbid(unsafe_code)]
 
+mod accompanied;
 mod accuracy;
 mod busy;
 mod cli;

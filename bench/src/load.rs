@@ -16,6 +16,7 @@ use timeball_load::{Expectation, Load, Options, Path, Population, Report, Sender
 use timeball_time::Timestamp;
 use timeball_wire::{Algorithm, Key, KeyId};
 
+use crate::accompanied::Accompanied;
 use crate::busy::Busy;
 use crate::cli::LoadOptions;
 use crate::error::BenchError;
@@ -46,6 +47,8 @@ pub(crate) struct Spec {
     pub(crate) expectation: Expectation,
     /// With [`key_line`]'s key.
     pub(crate) signed: bool,
+    /// What goes along with it, made in the kernel too.
+    pub(crate) company: Accompanied,
     /// When to begin, in nanoseconds since 1970; at once if `None`.
     pub(crate) start_at_ns: Option<i64>,
     /// The generator's core.
@@ -108,7 +111,12 @@ pub(crate) fn serve(options: &LoadOptions, stop: &AtomicBool) -> Result<(), Benc
     Ok(())
 }
 
-/// The bench's key, as a line of a key file.
+/// The bench's key.
+pub(crate) fn key() -> Option<Key> {
+    Key::new(KEY_ID, Algorithm::Aes128Cmac, &KEY)
+}
+
+/// The same as a line of a key file.
 pub(crate) fn key_line() -> String {
     let digits: String = KEY.iter().map(|octet| format!("{octet:02x}")).collect();
     format!("{} AES128CMAC {digits}", KEY_ID.0)
@@ -140,8 +148,9 @@ impl Spec {
         options.stamp_one_in = self.stamp_one_in;
         options.timeout = duration(self.timeout_s)?;
         options.expectation = self.expectation;
+        options.company = self.company.company(self.target.port());
         options.start_at = self.start_at_ns.map(Timestamp::from_nanos);
-        options.key = self.signed.then(|| Key::new(KEY_ID, Algorithm::Aes128Cmac, &KEY)).flatten();
+        options.key = self.signed.then(key).flatten();
         if self.frames {
             options.path = Path::Frames { next_hop: None };
         }

@@ -265,8 +265,8 @@ impl Drop for Scratch {
     }
 }
 
-/// About somebody who does not ask.
-const RULE: &str = "[[access]]\nnetwork = \"192.0.2.0/24\"\nallow = []\n";
+/// About somebody who does not ask, and withholds nothing from whom does.
+const RULE: &str = "[[access]]\nnetwork = \"192.0.2.0/24\"\nallow = [\"time\"]\n";
 /// Tries to get a first answer, of this many seconds each: thirty seconds in all, because NTPsec takes its
 /// time.
 const PROBES: usize = 300;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use timeball_load::{Expectation, Load};
 use timeball_time::Interval;
 
+use crate::accompanied::Accompanied;
 use crate::cli::CommonOptions;
 use crate::error::BenchError;
 use crate::load::{self, Outcome, Spec};
@@ -139,6 +140,7 @@ pub(crate) fn closed_loop(place: &Place, common: &CommonOptions) -> Spec {
         timeout_s: TIMEOUT_S,
         expectation: Expectation::Server,
         signed: false,
+        company: Accompanied::Alone,
         start_at_ns: None,
         core: common.client_core,
         server_core: common.server_core,

@@ -39,6 +39,8 @@ fn every_figure_of_the_fast_path_is_taken() {
         ("price", &["--duration", "0.3"][..], 4),
         ("offset", &["--duration", "0.3", "--rate", "20000"], 4),
         ("overload", &["--duration", "0.1"], 6),
+        ("junk", &["--duration", "0.3", "--rate", "2000"], 2),
+        ("signed", &["--duration", "0.3", "--rate", "500"], 2),
         ("changes", &["--duration", "3", "--rate", "2000"], 4),
     ] {
         let rows = rows(figure, arguments);

@@ -46,6 +46,7 @@ pub(crate) fn prepare(options: &Options, link: Link, salt: u64) -> Result<Driver
         room: options.room(Part::WHOLE),
         is_echo: options.expectation == crate::Expectation::Echo,
         has_one_clock: options.shared_clock,
+        company: options.company.clone(),
         salt,
         seed: options.seed,
     })?)
@@ -209,6 +210,8 @@ fn report_of(account: &Account) -> Report {
         answered: account.answered,
         answered_in_time: account.answered_in_time,
         causality_violations: account.causality_violations,
+        companions: account.along,
+        companions_answered: account.along_answered,
         idle_ns: account.idle_ns,
         ..Report::default()
     };

@@ -78,4 +78,5 @@ pub use scope::{OutOfScope, refuse_foreign};
 pub use series::{Point, SenderPoint};
 pub use steps::{Steps, StepsError};
 pub use text::{text, utc};
+pub use timeball_sys::traffic::driver::{Companion, Company, Flaw};
 pub use trial::{KNEE_SHARE, Sender, Trial, knee};

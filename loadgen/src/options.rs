@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use timeball_sys::traffic::driver::Company;
 use timeball_sys::traffic::{MacAddress, SEGMENTS_MAX};
 use timeball_time::{Realtime, Timestamp};
 use timeball_wire::{HEADER_LEN, Key};
@@ -48,6 +49,8 @@ pub struct Options {
     pub timeout: Duration,
     /// What replies are held to.
     pub expectation: Expectation,
+    /// What goes along with requests: in the kernel only.
+    pub company: Company,
     /// Requests are signed with this key, and so must their replies be; hostile packets are not.
     pub key: Option<Key>,
     /// The server's clock is this machine's: T1 ≤ T2 ≤ T3 ≤ T4 must hold, and every offset is error.
@@ -148,6 +151,7 @@ impl Options {
             stamp_one_in: 0,
             timeout: Duration::from_millis(250),
             expectation: Expectation::Server,
+            company: Company::default(),
             key: None,
             shared_clock: true,
             senders: Senders::Floating(1),
@@ -202,7 +206,10 @@ impl Options {
     fn is_fit_for_kernel(&self) -> bool {
         let plain = self.mix.only().is_some_and(|kind| !kind.is_hostile()) && self.key.is_none();
         let alike = self.behaviour == Behaviour::default() && self.segments == 1;
-        !matches!(self.path, Path::InKernel { .. }) || plain && alike && self.senders.count() == 1
+        match self.path {
+            Path::InKernel { .. } => plain && alike && self.senders.count() == 1,
+            _ => self.company == Company::default(),
+        }
     }
 
     /// Slots for the requests that one sender has in flight: what its part of the load can have

@@ -58,6 +58,12 @@ pub struct Report {
     /// Requests by how their clients behave.
     #[serde(default)]
     pub cohorts: Treatments,
+    /// Other packets that went along with requests; counted nowhere else, but for [`Report::dropped`].
+    #[serde(default)]
+    pub companions: u64,
+    /// Replies to them.
+    #[serde(default)]
+    pub companions_answered: u64,
     /// Exchanges that break T1 ≤ T2 ≤ T3 ≤ T4.
     pub causality_violations: u64,
     /// Replies without a kernel stamp of their arrival; they are answers, but no times are taken.
@@ -116,7 +122,7 @@ impl Report {
     }
 
     /// The counts in the order of [`Report::parts`].
-    const fn counts(&self) -> [u64; 13] {
+    const fn counts(&self) -> [u64; 15] {
         [
             self.sent,
             self.unsent,
@@ -129,13 +135,15 @@ impl Report {
             self.answered,
             self.answered_in_time,
             self.lost,
+            self.companions,
+            self.companions_answered,
             self.causality_violations,
             self.unstamped,
         ]
     }
 
     /// All that is added up. A field that is forgotten here does not compile.
-    const fn parts(&mut self) -> ([&mut u64; 13], [&mut SignedHistogram; 7]) {
+    const fn parts(&mut self) -> ([&mut u64; 15], [&mut SignedHistogram; 7]) {
         let Self {
             elapsed_s: _,
             interrupted: _,
@@ -153,6 +161,8 @@ impl Report {
             faults: _,
             hostile: _,
             cohorts: _,
+            companions,
+            companions_answered,
             causality_violations,
             unstamped,
             lag,
@@ -176,6 +186,8 @@ impl Report {
                 answered,
                 answered_in_time,
                 lost,
+                companions,
+                companions_answered,
                 causality_violations,
                 unstamped,
             ],

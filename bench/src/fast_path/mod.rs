@@ -6,21 +6,25 @@
 //! * [`price`]: what an answer costs;
 //! * [`offset`]: how true its time is;
 //! * [`overload`]: what is left when too much is asked;
+//! * [`junk`]: what good clients notice of frames that nobody can answer;
+//! * [`signed`]: what becomes of the requests that are the workers';
 //! * [`changes`]: who is lost at a reload, a take-over, a new start.
 //!
 //! Must never: take for the driver's what workers have answered.
 
 mod changes;
 mod driver;
+mod junk;
 mod offset;
 mod overload;
 mod price;
+mod signed;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
-use timeball_load::Report;
+use timeball_load::{Load, Report};
 
 pub(crate) use driver::serve;
 
@@ -28,7 +32,7 @@ use crate::cli::{CommonOptions, FastPathOptions, Figure, program_beside};
 use crate::contenders;
 use crate::error::BenchError;
 use crate::host::Host;
-use crate::load::Outcome;
+use crate::load::{Outcome, Spec};
 use crate::namespace::Pair;
 use crate::server::Server;
 
@@ -39,6 +43,8 @@ pub(crate) fn run(options: &FastPathOptions, stop: &AtomicBool) -> Result<(), Be
         Figure::Price => price::measure,
         Figure::Offset => offset::measure,
         Figure::Overload => overload::measure,
+        Figure::Junk => junk::measure,
+        Figure::Signed => signed::measure,
         Figure::Changes => changes::measure,
     };
     let Findings { rows, text } = measure(options, stop)?;
@@ -96,6 +102,22 @@ fn by_driver(outcome: Outcome) -> Result<Outcome, BenchError> {
     )))
 }
 
+/// The most answers a second that any closed loop gets out of the server: with few requests in flight it
+/// waits for the clients, with many its queue overflows.
+fn peak(
+    base: &Spec,
+    duration_s: f64,
+    mut offer: impl FnMut(Spec) -> Result<Outcome, BenchError>,
+) -> Result<f64, BenchError> {
+    let mut peak = 0f64;
+    for window in WINDOWS {
+        let load = Load::Closed { window };
+        let outcome = offer(Spec { load, duration_s, ..base.clone() })?;
+        peak = peak.max(outcome.report.answered_per_s());
+    }
+    Ok(peak)
+}
+
 /// What all `rounds` counted, one after the other.
 fn whole(rounds: &[Outcome]) -> Report {
     let mut whole = Report::default();
@@ -109,5 +131,7 @@ fn whole(rounds: &[Outcome]) -> Report {
 
 /// Of the kernel threads that serve the ends of the `veth`: below nobody's on their cores.
 const NETWORK_PRIORITY: u8 = 10;
+/// Requests in flight among which the peak is sought. A queue of a `veth` holds 256.
+const WINDOWS: [u32; 4] = [64, 128, 256, 512];
 /// A worker that is busy takes several.
 const RESIDENCE_NS_MAX: i64 = 2_000;

@@ -1,19 +1,17 @@
 //! `fast-path overload`: what is still answered when more is asked than can be.
 //!
-//! The peak is the most that any closed loop gets out of a server in the round: with few requests in flight
-//! the server waits for the clients, with many its queue overflows. What a full queue drops is nobody's work;
-//! what waits in it is answered in its turn. The socket server stands above the thread that receives for it,
-//! which is how it keeps its own peak.
+//! What a full queue drops is nobody's work; what waits in it is answered in its turn. The socket server
+//! stands above the thread that receives for it, which is how it keeps its own peak.
 //!
 //! Must never: call goodput a share of anything but the same server's peak in the same round.
 
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
+use timeball_load::Report;
 use timeball_load::table::{Table, invalid_text, micros, percent, thousands};
-use timeball_load::{Load, Report};
 
-use super::{Findings, by_driver, program, threaded};
+use super::{Findings, by_driver, peak, program, threaded};
 use crate::cli::FastPathOptions;
 use crate::contenders;
 use crate::error::BenchError;
@@ -85,12 +83,7 @@ fn turn(
         if contenders::is_in_driver(server) { by_driver(outcome) } else { Ok(outcome) }
     };
     offer(Spec { duration_s: WARM_UP_S, ..base.clone() })?;
-    let mut peak = 0f64;
-    for window in WINDOWS {
-        let load = Load::Closed { window };
-        let outcome = offer(Spec { load, duration_s: options.duration, ..base.clone() })?;
-        peak = peak.max(outcome.report.answered_per_s());
-    }
+    let peak = peak(&base, options.duration, &mut offer)?;
     let beyond = |factor: &f64| offer(beyond(&base, factor * peak, options.duration));
     Ok(Round { peak, outcomes: FACTORS.iter().map(beyond).collect::<Result<_, _>>()? })
 }
@@ -162,5 +155,3 @@ fn text(rows: &[Row], options: &FastPathOptions) -> String {
 /// Above the network's threads.
 const WORKER_PRIORITY: u8 = 50;
 const FACTORS: [f64; 3] = [1.5, 2.0, 3.0];
-/// Requests in flight among which the peak is sought. A queue of a `veth` holds 256.
-const WINDOWS: [u32; 4] = [64, 128, 256, 512];

@@ -6,6 +6,8 @@
  * clock again. `check` sees what arrives at the same device: replies are held to their requests, timed, counted and
  * dropped; all else passes. `left` hears from the kernel how many frames the device took.
  *
+ * Along with requests may go other frames, which user space has prepared: replies to them are counted and no more.
+ *
  * The nonce in the transmit timestamp is the request's number and a keyed proof of number, client's address and port.
  * Whichever of these a reply has wrong, it answers no request of ours.
  *
@@ -27,10 +29,15 @@ const volatile struct plan plan = {};
 SHARED_ARRAY(course, the_course);
 SHARED_ARRAY(gaps, the_gaps);
 SHARED_ARRAY(flight, flights); /* the loader makes it as many as the plan says */
+SHARED_ARRAY(companion, companions); /* the loader makes it as many as there are */
 SHARED_ARRAY(tally, tallies);  /* the loader makes it one for each core */
 
 /* CLOCK_TAI in nanoseconds. */
 static u64 (*const tai)(void) = (void *)208;
+/* Moves the end of a frame. */
+static long (*const adjust_tail)(struct xdp_md *context, int by) = (void *)65;
+/* Writes into a frame. */
+static long (*const store)(struct xdp_md *context, u32 at, const void *from, u32 len) = (void *)190;
 
 enum {
 	/* More fragments to come, or not the first one. */
@@ -205,6 +212,30 @@ INLINE int write_v6(void *frame, void *end, u64 number, u32 address, u16 port)
 	return 1;
 }
 
+/* Sends the companion whose turn it is. */
+INLINE int send_along(struct xdp_md *context, struct course *course)
+{
+	u32 turn = course->along_turn;
+	struct companion *companion = map_lookup(&companions, &turn);
+
+	course->along_owed--;
+	course->along_turn = turn + 1 < plan.companions ? turn + 1 : 0;
+	if (!companion)
+		return XDP_DROP;
+	u64 len = companion->len;
+	if (len == 0 || len > COMPANION_LEN_MAX)
+		return XDP_DROP;
+	/* Every run begins with a frame as long as a request. */
+	u32 request_len = sizeof(struct ethernet) + (plan.is_v6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) +
+			  sizeof(struct udp) + sizeof(struct ntp);
+	if (adjust_tail(context, (int)len - (int)request_len) ||
+	    store(context, 0, companion->octets, len))
+		return XDP_DROP;
+	course->along++;
+	course->pending++;
+	return XDP_TX;
+}
+
 /* Makes a request if one is due. */
 SECTION("xdp") int offer(struct xdp_md *context)
 {
@@ -228,6 +259,11 @@ SECTION("xdp") int offer(struct xdp_md *context)
 		course->ended_ns = now;
 		return XDP_DROP;
 	}
+	if (course->along_owed) {
+		course->was_idle = 0;
+		course->core = core + 1;
+		return send_along(context, course);
+	}
 	course->was_idle = !is_due(course, now);
 	if (course->was_idle)
 		return XDP_DROP;
@@ -241,6 +277,8 @@ SECTION("xdp") int offer(struct xdp_md *context)
 		record(tally, LAG, now - intended);
 		schedule(course);
 	}
+	if (plan.along_with && course->next % plan.along_with == 0)
+		course->along_owed = plan.along_each;
 	course->core = core + 1;
 	course->pending++;
 	return XDP_TX;
@@ -408,6 +446,16 @@ INLINE enum fault judge(struct course *course, struct tally *tally, u32 client, 
 	return FAULTS;
 }
 
+/* Whether it is a reply to a companion. */
+INLINE int answers_companion(const struct arrival *arrival, const struct udp *udp, const void *end)
+{
+	const struct ntp *ntp = (const void *)(udp + 1);
+
+	return arrival->is_targets && udp->source == plan.target_port && !arrival->is_damaged &&
+	       NET16(udp->len) == plan.along_len && plan.along_len <= arrival->room && (const void *)(ntp + 1) <= end &&
+	       (ntp->flags & 7) == plan.reply_mode;
+}
+
 /* Takes what answers us. */
 SECTION("xdp") int check(struct xdp_md *context)
 {
@@ -428,6 +476,10 @@ SECTION("xdp") int check(struct xdp_md *context)
 	struct ntp *ntp = (void *)(udp + 1);
 	if ((void *)(udp + 1) > end)
 		return XDP_PASS;
+	if (plan.along_port && NET16(udp->destination) == plan.along_port) {
+		tally->along_answered += answers_companion(&arrival, udp, end);
+		return XDP_DROP;
+	}
 	if ((u32)NET16(udp->destination) - plan.first_port >= plan.ports)
 		return XDP_PASS;
 	u32 len = NET16(udp->len);

@@ -33,7 +33,11 @@ struct plan {
 	u32 reply_mode;
 	u32 ip_sum;        /* of the IPv4 header without source */
 	u32 udp_sum;       /* of what the UDP checksum covers, without source and nonce */
-	u32 padding;
+	u32 companions;    /* frames that go along with requests, in turns */
+	u32 along_each;    /* so many of them with ... */
+	u32 along_with;    /* ... so many requests */
+	u32 along_port;    /* where replies to them go, in this processor's order; 0: nowhere */
+	u32 along_len;     /* of such a reply's datagram */
 	u64 target[2];     /* an IPv4 address is in the first four octets */
 	u64 network[2];    /* of the clients */
 	u64 mask[2];
@@ -65,7 +69,9 @@ struct course {
 	u32 port;
 	u32 was_idle;
 	u32 is_filling;
-	u64 padding_2[2];
+	u64 along;         /* companions sent */
+	u32 along_owed;    /* companions to be sent before the next request */
+	u32 along_turn;    /* whose turn is next */
 
 	u64 landed;        /* closed loop: requests answered */
 	u64 padding_3[7];
@@ -112,11 +118,19 @@ struct tally {
 	u64 answered;
 	u64 answered_in_time;
 	u64 causality_violations;
+	u64 along_answered;
 	u64 faults[FAULTS];
 	s64 sums_ns[MEASURES];
 	/* Values from zero on, and magnitudes of those below. They may wrap round between two looks. */
 	u32 above[MEASURES][BUCKETS];
 	u32 below[MEASURES][BUCKETS];
+};
+
+/* A frame that goes along with requests as it is. */
+enum { COMPANION_LEN_MAX = 504 };
+struct companion {
+	u64 len;
+	u8 octets[COMPANION_LEN_MAX];
 };
 
 /* Exponential gaps at even quantiles, in parts of 2^-16 ns. */

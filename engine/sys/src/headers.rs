@@ -166,7 +166,7 @@ const fn folded(mut sum: u64) -> u16 {
 pub(crate) const ETHERNET_LEN: usize = 14;
 pub(crate) const V4_LEN_IP: usize = 20;
 pub(crate) const V6_LEN_IP: usize = 40;
-const UDP_LEN: usize = 8;
+pub(crate) const UDP_LEN: usize = 8;
 /// Where the checksum is in a UDP header.
 const UDP_CHECKSUM: usize = 6;
 /// `struct virtio_net_hdr` (uapi/linux/virtio_net.h), in the machine's own byte order: flags, kind,

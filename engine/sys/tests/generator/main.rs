@@ -15,10 +15,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use frame::Frame;
 use namespace::{in_namespace, ip};
 use stub::{CASES, Case, SERVER, Stub};
 use timeball_sys::traffic::driver::{
-    Account, Driver, DriverError, DriverOptions, FAULTS, Measure, Moments, Watch,
+    Account, Companion, Company, Driver, DriverError, DriverOptions, FAULTS, Flaw, Measure,
+    Moments, Watch,
 };
 use timeball_sys::traffic::{Link, MacAddress};
 use timeball_sys::xdp::{Mode, Program};
@@ -50,6 +52,7 @@ fn options(target: &str, network: (&str, u8), moments: Moments) -> DriverOptions
         room: 1 << 12,
         is_echo: false,
         has_one_clock: true,
+        company: Company::default(),
         salt: 0x0123_4567_89AB_CDEF,
         seed: 7,
     }
@@ -141,7 +144,7 @@ fn requests_are_right_in_every_octet_and_come_from_every_client() {
                 requests_max: 800,
                 ..options(target, network, Moments::Poisson(1_000))
             };
-            let driver = Driver::open(options).expect("root may");
+            let driver = Driver::open(options.clone()).expect("root may");
             let (mut clients, mut nonces) = (HashSet::new(), HashSet::new());
             let account = offer(&driver, Interval::from_secs(100), || {
                 while let Some(request) = stub.receive() {
@@ -259,11 +262,49 @@ fn a_closed_loop_keeps_its_window_and_goes_on_when_replies_are_lost() {
 }
 
 #[test]
+fn companions_go_along_as_they_are_and_replies_to_them_are_counted_apart() {
+    with_devices(|program| {
+        let server = index_of("server");
+        let _at = program.attach(server, Mode::Native).expect("an interface");
+        let mut stub = Stub::at(server);
+        let mut payload = vec![0; 48];
+        payload[..3].copy_from_slice(&[0x23, 0, 9]);
+        let companion = Companion { port: 123, payload: payload.clone(), flaw: None };
+        // Nobody sees the spoilt ones, or the test would fail.
+        let flaws = [Flaw::DatagramSum, Flaw::Header, Flaw::Protocol, Flaw::Cut];
+        let spoilt = flaws.map(|flaw| Companion { flaw: Some(flaw), ..companion.clone() });
+        let members = [vec![companion], spoilt.into()].concat();
+        let company = Company { members, each: 5, with: 2, reply_len: 48 };
+        let moments = Moments::Constant(1_000);
+        let options =
+            DriverOptions { company, ..options("192.0.2.1:123", ("10.77.0.0", 16), moments) };
+        let driver = Driver::open(options).expect("root may");
+        let mut seen = 0;
+        let account = offer(&driver, Interval::from_secs(100), || {
+            while let Some(frame) = stub.receive_any() {
+                let Some(request) = Frame::read(&frame) else { continue };
+                let is_companion = request.from.port() == 40_003;
+                assert_eq!(is_companion, request.payload == payload, "{request:?}");
+                seen += u64::from(is_companion);
+                stub.answer(&request, &CASES[0]);
+            }
+            seen >= 100
+        });
+        // Five with every other request; of each five one is answered, but for what a queue drops.
+        let expected = account.sent / 2 * 5;
+        assert!(account.along <= expected && account.along + 5 > expected, "{account:?}");
+        assert!((50..=account.along / 5 + 1).contains(&account.along_answered), "{account:?}");
+        assert_eq!(account.faults.iter().sum::<u64>(), 0, "{account:?}");
+        assert!(account.answered > 0 && account.answered + account.lost == account.sent);
+    });
+}
+
+#[test]
 fn a_device_without_room_for_programs_frames_and_one_with_a_program_are_told() {
     with_devices(|program| {
         // Nobody is at the other end.
         let options = options("192.0.2.1:123", ("10.77.0.0", 16), Moments::Constant(100_000));
-        let driver = Driver::open(options).expect("root may");
+        let driver = Driver::open(options.clone()).expect("root may");
         lending(&driver, |until| {
             driver.begin(realtime(), realtime() + Interval::from_secs(60));
             let mut watch = driver.watch();

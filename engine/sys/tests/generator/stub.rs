@@ -85,16 +85,19 @@ impl Stub {
 
     /// The next request that has arrived; what the kernel itself sends is left out.
     pub(crate) fn receive(&mut self) -> Option<Frame> {
+        let bytes = self.receive_any()?;
+        Some(Frame::read(&bytes).expect("a plain request, right in lengths and checksums"))
+    }
+
+    /// The next frame from the generator for port 123, by IPv4 or IPv6 at first sight.
+    pub(crate) fn receive_any(&mut self) -> Option<Vec<u8>> {
         let mut bytes = [0; 2_048];
         loop {
             let len = self.0.read(&mut bytes).ok()?;
             let bytes = &bytes[..len];
-            // From the generator, and NTP, by IPv4 or IPv6.
             let port_at = if bytes[12..14] == [0x08, 0] { 36 } else { 56 };
             if bytes[6..12] == CLIENT && bytes.get(port_at..port_at + 2) == Some(&[0, 123]) {
-                return Some(
-                    Frame::read(bytes).expect("a plain request, right in lengths and checksums"),
-                );
+                return Some(bytes.to_vec());
             }
         }
     }

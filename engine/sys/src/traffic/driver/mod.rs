@@ -11,6 +11,7 @@
 //!
 //! Must never: take the place of somebody else's program, or leave anything in the kernel behind.
 
+mod company;
 mod error;
 mod lent;
 mod plan;
@@ -26,6 +27,7 @@ use aya::programs::{ProgramError, RawTracePoint, Xdp};
 use aya::{Ebpf, EbpfLoader, TestRun, TestRunAttrs, TestRunOptions, include_bytes_aligned};
 use timeball_time::{Interval, Realtime, Timestamp};
 
+pub use company::{Companion, Company, Flaw};
 pub use error::DriverError;
 use error::os_error;
 use lent::Lent;
@@ -74,11 +76,14 @@ impl Driver {
         let mut programs = EbpfLoader::new()
             .override_global("plan", &plan, true)
             .map_max_entries("flights", plan.flights_mask as u32 + 1)
+            .map_max_entries("companions", plan.companions.max(1))
             .map_max_entries("tallies", cores as u32)
             .load(OBJECT)
             .map_err(|error| DriverError::of_maps(&error))?;
         load(&mut programs)?;
         let course: Mapped<Course> = mapped(&programs, "the_course")?;
+        let companions: Mapped<shared::Companion> = mapped(&programs, "companions")?;
+        options.company.write(&options, companions.values());
         course.values()[0].start_ns.store(i64::MAX, Ordering::Relaxed);
         Ok(Self {
             lent: Lent::new()?,

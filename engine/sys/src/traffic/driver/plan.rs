@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use timeball_time::{NtpTimestamp, Realtime, Timestamp};
 use timeball_wire::{Flags, HEADER_LEN, field};
 
+use super::company::Company;
 use super::shared::{
     Course, Gaps, PATTERN_BURSTS, PATTERN_CONSTANT, PATTERN_CROWD, PATTERN_POISSON, Plan,
 };
-use crate::headers::{HOPS, Headers, headers_len};
+use crate::headers::{HOPS, Headers, UDP_LEN, headers_len};
 use crate::traffic::Link;
 
 /// What load the kernel is to make.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DriverOptions {
     /// Where every request goes.
     pub target: SocketAddr,
@@ -45,6 +46,8 @@ pub struct DriverOptions {
     pub is_echo: bool,
     /// T1 ≤ T2 ≤ T3 ≤ T4 must hold, and errors are measured.
     pub has_one_clock: bool,
+    /// What goes along with requests.
+    pub company: Company,
     /// Tells this run's replies from another's.
     pub salt: u64,
     /// Of everything that is drawn.
@@ -113,12 +116,21 @@ impl DriverOptions {
             reply_mode: self.reply_mode.into(),
             ip_sum,
             udp_sum,
-            padding: 0,
+            companions: self.company.members.len() as u32,
+            along_each: if self.company.members.is_empty() { 0 } else { self.company.each },
+            along_with: self.company.with,
+            along_port: self.company_port().into(),
+            along_len: (UDP_LEN + self.company.reply_len) as u32,
             target: words(octets(self.target.ip())),
             network: words(self.masked()),
             mask: words(self.mask()),
             frame,
         }
+    }
+
+    /// Where replies to companions go: behind the ports of the clients.
+    pub(super) const fn company_port(&self) -> u16 {
+        self.link.first_port + self.link.ports
     }
 
     /// A request without what differs from one to the next, and the sums of its headers.

@@ -4,7 +4,7 @@
 //!
 //! Must never: differ from the header.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 
 use crate::xdp::mapped::Shared;
 
@@ -35,7 +35,11 @@ pub(super) struct Plan {
     pub(super) reply_mode: u32,
     pub(super) ip_sum: u32,
     pub(super) udp_sum: u32,
-    pub(super) padding: u32,
+    pub(super) companions: u32,
+    pub(super) along_each: u32,
+    pub(super) along_with: u32,
+    pub(super) along_port: u32,
+    pub(super) along_len: u32,
     pub(super) target: [u64; 2],
     pub(super) network: [u64; 2],
     pub(super) mask: [u64; 2],
@@ -69,7 +73,9 @@ pub(super) struct Course {
     port: AtomicU32,
     was_idle: AtomicU32,
     is_filling: AtomicU32,
-    padding_2: [AtomicU64; 2],
+    pub(super) along: AtomicU64,
+    along_owed: AtomicU32,
+    along_turn: AtomicU32,
     landed: AtomicU64,
     padding_3: [AtomicU64; 7],
 }
@@ -95,6 +101,7 @@ pub(super) struct Tally {
     pub(super) answered: AtomicU64,
     pub(super) answered_in_time: AtomicU64,
     pub(super) causality_violations: AtomicU64,
+    pub(super) along_answered: AtomicU64,
     pub(super) faults: [AtomicU64; FAULTS],
     pub(super) sums_ns: [AtomicI64; MEASURES],
     pub(super) above: [[AtomicU32; BUCKETS]; MEASURES],
@@ -103,6 +110,17 @@ pub(super) struct Tally {
 
 // SAFETY: atomics without padding: the arrays of halves have even lengths.
 unsafe impl Shared for Tally {}
+
+/// A frame that goes along with requests.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Companion {
+    pub(super) len: AtomicU64,
+    pub(super) octets: [AtomicU8; COMPANION_LEN_MAX],
+}
+
+// SAFETY: atomics without padding.
+unsafe impl Shared for Companion {}
 
 /// Exponential gaps at even quantiles, in parts of 2⁻¹⁶ ns.
 #[derive(Debug)]
@@ -118,6 +136,7 @@ pub(super) const FRAME_WORDS: usize = 14;
 pub const FAULTS: usize = 17;
 /// Distributions.
 pub(super) const MEASURES: usize = 6;
+pub(super) const COMPANION_LEN_MAX: usize = 504;
 pub(super) const GAPS: usize = 8_192;
 
 pub(super) const BUCKET_BITS: u32 = 10;

@@ -29,6 +29,7 @@ struct Taken {
     dropped: u64,
     lost: u64,
     idle_ns: u64,
+    along: u64,
 }
 
 /// What has been taken over so far of one core.
@@ -37,6 +38,7 @@ struct TakenTally {
     answered: u64,
     answered_in_time: u64,
     causality_violations: u64,
+    along_answered: u64,
     faults: [u64; FAULTS],
     sums_ns: [i64; MEASURES],
     /// From zero on, then magnitudes of those below.
@@ -58,6 +60,10 @@ pub struct Account {
     pub answered_in_time: u64,
     /// Exchanges whose times are impossible.
     pub causality_violations: u64,
+    /// Companions sent.
+    pub along: u64,
+    /// Replies to them.
+    pub along_answered: u64,
     /// Invalid replies by reason.
     pub faults: [u64; FAULTS],
     /// Time in which nothing was due, in nanoseconds.
@@ -114,6 +120,7 @@ impl<'a> Watch<'a> {
             answered: 0,
             answered_in_time: 0,
             causality_violations: 0,
+            along_answered: 0,
             faults: [0; FAULTS],
             sums_ns: [0; MEASURES],
             buckets: vec![0; 2 * MEASURES * BUCKETS],
@@ -131,7 +138,8 @@ impl<'a> Watch<'a> {
         let (course, flights) = (self.driver.course(), flights.values());
         let before_ns = (before - *base).nanos();
         let next = course.next.load(Ordering::Acquire);
-        if next >= REFUSED_MIN && course.pending.load(Ordering::Relaxed) >= next {
+        let made = next + course.along.load(Ordering::Relaxed);
+        if next >= REFUSED_MIN && course.pending.load(Ordering::Relaxed) >= made {
             return Err(DriverError::Refused { device: device.clone() });
         }
         // What is older has lost its slot, and the program has counted that.
@@ -153,12 +161,13 @@ impl<'a> Watch<'a> {
     pub fn take(&mut self) -> Account {
         let course = self.driver.course();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Taken { sent, dropped, lost, idle_ns } = &mut self.taken;
+        let Taken { sent, dropped, lost, idle_ns, along } = &mut self.taken;
         let mut account = Account {
             sent: grown(read(&course.next), sent),
             dropped: grown(read(&course.dropped), dropped),
             lost: grown(self.given_up + read(&course.evicted), lost),
             idle_ns: grown(read(&course.idle_ns), idle_ns),
+            along: grown(read(&course.along), along),
             ..Account::default()
         };
         for (tally, taken) in self.driver.tallies.values().iter().zip(&mut self.tallies) {
@@ -213,6 +222,7 @@ impl TakenTally {
             grown(read(&tally.answered_in_time), &mut self.answered_in_time);
         account.causality_violations +=
             grown(read(&tally.causality_violations), &mut self.causality_violations);
+        account.along_answered += grown(read(&tally.along_answered), &mut self.along_answered);
         for (at, fault) in tally.faults.iter().enumerate() {
             account.faults[at] += grown(read(fault), &mut self.faults[at]);
         }
