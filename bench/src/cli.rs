@@ -38,11 +38,16 @@ pub(crate) enum Command {
     /// Answers in the network driver: what one costs, how true it is, what is left of them under too much,
     /// beside junk, beside signed requests, and through changes of the server (root).
     FastPath(FastPathOptions),
+    /// What floods leave for others, what protection costs, and what reloads lose (root).
+    Protection(ProtectionOptions),
     /// Time from the start of a server without configuration to its first answer.
     Start(StartOptions),
     /// Offers one load and prints its outcome; started by the other commands.
     #[command(hide = true)]
     Load(LoadOptions),
+    /// Reads a page of metrics once a second; started by the other commands.
+    #[command(hide = true)]
+    Scrape(ScrapeOptions),
     /// A plain echo server; started by the other commands.
     #[command(hide = true)]
     Echo(EchoOptions),
@@ -310,6 +315,66 @@ pub(crate) enum Figure {
     Signed,
     /// Requests lost while the server reloads, is taken over, and is started again.
     Changes,
+}
+
+/// Options of `protection`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ProtectionOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    /// The timeball program [default: the one beside this program].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) timeball: Option<PathBuf>,
+    /// What to measure [default: all of it].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Protection>,
+    /// From how many addresses floods come; 0: each address once.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 48, 1000, 0])]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=65_534))]
+    pub(crate) flooders: Vec<u32>,
+    /// Floods as multiples of the server's capacity.
+    #[arg(long, value_delimiter = ',', default_values_t = [1.0, 2.0, 3.0], value_parser = factor)]
+    pub(crate) factors: Vec<f64>,
+    /// Requests a second of all well-behaved clients together, beside a flood.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: u32,
+    /// Requests a second beside reloads and take-overs.
+    #[arg(long, default_value_t = 100_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) reload_rate: u32,
+    /// Rounds; everything is measured once in each.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Seconds of each load.
+    #[arg(long, default_value_t = 3.0, value_parser = seconds)]
+    pub(crate) duration: f64,
+}
+
+impl ProtectionOptions {
+    /// What is to be measured.
+    pub(crate) fn parts(&self) -> &[Protection] {
+        if self.only.is_empty() { Protection::value_variants() } else { &self.only }
+    }
+}
+
+/// The parts of `protection`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protection {
+    /// The share of well-behaved clients' requests that is answered beside floods.
+    Floods,
+    /// What an answer costs with limits and sandbox.
+    Cost,
+    /// What it costs to be scraped, or asked for its status, every second.
+    Watching,
+    /// What is lost while the server is reloaded or replaced.
+    Reloads,
+}
+
+/// Options of the hidden `scrape`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ScrapeOptions {
+    /// Where the page is.
+    pub(crate) address: SocketAddr,
 }
 
 /// Options of the hidden `driver`.

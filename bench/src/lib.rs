@@ -28,6 +28,7 @@ mod namespace;
 mod overload;
 mod place;
 mod process;
+mod protection;
 mod report;
 mod rounds;
 mod scaling;
@@ -48,7 +49,7 @@ use crate::error::BenchError;
 pub fn run(cli: Cli) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     // An echo has nothing to clean up, and blocks in the kernel: it is to die of a signal.
-    let is_echo = matches!(cli.command, Command::Echo(_) | Command::Driver(_));
+    let is_echo = matches!(cli.command, Command::Echo(_) | Command::Driver(_) | Command::Scrape(_));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         if !is_echo && let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
             eprintln!("timeball-bench: cannot handle signal {signal}: {error}");
@@ -74,6 +75,8 @@ fn measure(cli: Cli, stop: &AtomicBool) -> Result<(), BenchError> {
         Command::Generator(options) => generator::run(&options, stop),
         Command::FastPath(options) => fast_path::run(&options, stop),
         Command::Driver(options) => fast_path::serve(&options),
+        Command::Protection(options) => protection::run(&options, stop),
+        Command::Scrape(options) => protection::scrape(options.address),
         Command::Start(options) => start::run(&options, stop),
         Command::Load(options) => load::serve(&options, stop),
         Command::Echo(options) => server::echo(&options),

@@ -1,8 +1,8 @@
 //! Two network namespaces joined by a `veth`: the smallest network that is not loopback.
 //!
 //! The server's end is 198.18.0.1, the clients' 198.18.0.2, and behind it all of 198.19.0.0/16 is
-//! local to the clients (RFC 2544 reserves both for benchmarks). 10.77.0.0/16 is routed to them and
-//! nobody's. Nothing leads out of either namespace.
+//! local to the clients (RFC 2544 reserves both for benchmarks). 10.77.0.0/16 and 10.128.0.0/9 are routed to
+//! them and nobody's. Nothing leads out of either namespace.
 //!
 //! Names carry our process id and a number; the pair is deleted when dropped, and what a killed run left
 //! behind is swept away by the next.
@@ -78,8 +78,8 @@ impl Pair {
         output(&words)?;
         let population = format!("{}/{}", POPULATION.0, POPULATION.1);
         ip(&["-n", clients, "route", "add", "local", &population, "dev", "lo"])?;
-        let forged = format!("{}/{}", FORGED.0, FORGED.1);
-        for network in [population, forged] {
+        let written = |(network, prefix_len)| format!("{network}/{prefix_len}");
+        for network in [population, written(FORGED), written(STRANGERS)] {
             ip(&["-n", server, "route", "add", &network, "via", &CLIENTS.to_string()])?;
         }
         Ok(())
@@ -107,6 +107,11 @@ impl Pair {
         write_setting(self.server_prefix(), &self.server_device, "queues/rx-0/rps_cpus", &mask)
     }
 
+    /// Has the server's end take frames that programs in the kernel make.
+    pub(crate) fn take_frames(&self) -> Result<(), BenchError> {
+        poll(self.server_prefix(), &self.server_device)
+    }
+
     /// Has a kernel thread of its own, on `core` and at the real-time `priority`, take what arrives
     /// for the server.
     pub(crate) fn thread_arrivals(&self, core: usize, priority: u8) -> Result<(), BenchError> {
@@ -119,13 +124,16 @@ impl Pair {
     }
 }
 
+/// Has `device`, which is where `prefix` leads, be polled: a veth has no NAPI until GRO is switched on.
+fn poll(mut prefix: Vec<String>, device: &str) -> Result<(), BenchError> {
+    prefix.extend(["ethtool", "-K", device, "gro", "on"].map(str::to_owned));
+    output(&prefix).map(drop)
+}
+
 /// Has a kernel thread of its own take what arrives at `device`, which is where `prefix` leads.
 fn thread(prefix: Vec<String>, device: &str, core: usize, priority: u8) -> Result<(), BenchError> {
     write_setting(prefix.clone(), device, "queues/rx-0/rps_cpus", "0")?;
-    // A veth has no NAPI to be threaded until GRO is switched on.
-    let mut words = prefix.clone();
-    words.extend(["ethtool", "-K", device, "gro", "on"].map(str::to_owned));
-    output(&words)?;
+    poll(prefix.clone(), device)?;
     write_setting(prefix, device, "threaded", "1")?;
     let thread = napi_thread(device).ok_or_else(|| {
         BenchError::NotPermitted(format!("{device} got no NAPI thread; Linux 5.12 has them"))
@@ -166,6 +174,8 @@ pub(crate) const POPULATION: (IpAddr, u8) = (IpAddr::V4(Ipv4Addr::new(198, 19, 0
 
 /// Addresses that the server routes to the clients, and that nobody there has: for forged sources.
 pub(crate) const FORGED: (IpAddr, u8) = (IpAddr::V4(Ipv4Addr::new(10, 77, 0, 0)), 16);
+/// The same, so many that none needs to be used twice.
+pub(crate) const STRANGERS: (IpAddr, u8) = (IpAddr::V4(Ipv4Addr::new(10, 128, 0, 0)), 9);
 
 /// Deletes the namespaces of runs whose process is gone.
 fn sweep() {

@@ -47,11 +47,29 @@ pub(crate) fn run(options: &OverloadOptions, stop: &AtomicBool) -> Result<(), Be
 /// Who may interrupt whom on the server's core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Setup {
+pub(crate) enum Setup {
     /// Receiving in software interrupts, above the server.
     Usual,
     /// Receiving in a threaded NAPI, below the server's worker.
     WorkerAboveNetwork,
+}
+
+impl Setup {
+    /// Who takes what arrives, and the worker's priority, of those of the network's thread and the worker.
+    pub(crate) const fn scheduling(self, network: u8, worker: u8) -> (Arrivals, Option<u8>) {
+        match self {
+            Self::Usual => (Arrivals::ServerCore, None),
+            Self::WorkerAboveNetwork => (Arrivals::Thread(network), Some(worker)),
+        }
+    }
+
+    /// Its name in tables.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Usual => "as usual",
+            Self::WorkerAboveNetwork => "worker above NAPI",
+        }
+    }
 }
 
 /// One server in one set-up at one factor, over the rounds.
@@ -93,12 +111,7 @@ fn measure(
     stop: &AtomicBool,
 ) -> Result<Vec<Row>, BenchError> {
     let core = options.common.server_core;
-    let (arrivals, priority) = match setup {
-        Setup::Usual => (Arrivals::ServerCore, None),
-        Setup::WorkerAboveNetwork => {
-            (Arrivals::Thread(options.network_priority), Some(options.worker_priority))
-        }
-    };
+    let (arrivals, priority) = setup.scheduling(options.network_priority, options.worker_priority);
     let place = Place::make(On::Veth, arrivals, core)?;
     let mut rounds: Vec<Vec<Round>> = servers.iter().map(|_| Vec::new()).collect();
     for number in 1..=options.rounds {
@@ -208,10 +221,7 @@ fn text(rows: &[Row]) -> String {
             Spread::of(row.rounds.iter().map(|it| it.report.latency.quantile(0.5) as f64));
         let invalid: u64 = row.rounds.iter().map(|it| invalid(&it.report)).sum();
         table.row(vec![
-            match row.setup {
-                Setup::Usual => "as usual".to_owned(),
-                Setup::WorkerAboveNetwork => "worker above NAPI".to_owned(),
-            },
+            row.setup.name().to_owned(),
             row.server.clone(),
             median(row.capacity_per_s),
             format!("{}", row.factor),

@@ -216,7 +216,8 @@ pub(crate) fn echo(options: &EchoOptions) -> Result<(), BenchError> {
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn make() -> Result<Self, BenchError> {
+    /// Makes one.
+    pub(crate) fn make() -> Result<Self, BenchError> {
         let unique = timeball_sys::realtime().nanos();
         let name = format!("timeball-bench-{}-{unique}", std::process::id());
         let path = std::env::temp_dir().join(name);
