@@ -6,6 +6,10 @@
 //! from addresses that nobody has. What the well-behaved get is told apart for the first seconds, in which
 //! the server has yet to find out who floods, and for what follows.
 //!
+//! One core sends both, so a well-behaved client asks while the flood has paused for it, and finds room where
+//! the flood finds none. What of the flood was dropped before it arrived is shown: on a network card the others
+//! would have lost as much.
+//!
 //! Must never: count a flooder as well-behaved, or call a factor what was not sent.
 
 use serde::Serialize;
@@ -39,6 +43,8 @@ pub(super) struct Row {
 struct Round {
     capacity_per_s: f64,
     flood_sent_per_s: f64,
+    /// What was not dropped on its way, for want of room at the server's end.
+    flood_arrived_share: f64,
     flood_answered_share: f64,
     /// Of the well-behaved, while the flood begins.
     first_answered_share: f64,
@@ -131,6 +137,7 @@ fn flood(
     Ok(Round {
         capacity_per_s: capacity,
         flood_sent_per_s: flooded.sent_per_s(),
+        flood_arrived_share: 1.0 - flooded.dropped as f64 / flooded.sent.max(1) as f64,
         flood_answered_share: flooded.answered_share(),
         first_answered_share: answered_share(&first),
         answered_share: answered_share(&then),
@@ -156,6 +163,7 @@ impl Row {
             format!("{}", self.factor),
             thousands(spread(|it| it.flood_sent_per_s).median),
             format!("{:.2}", spread(|it| it.flood_sent_per_s / it.capacity_per_s).median),
+            percent(spread(|it| it.flood_arrived_share).median),
             percent(spread(|it| it.flood_answered_share).median),
             least(spread(|it| it.first_answered_share)),
             least(spread(|it| it.answered_share)),
@@ -172,7 +180,8 @@ pub(super) fn text(rows: &[Row]) -> String {
         "offered ×",
         "flood/s",
         "sent ×",
-        "flood answered",
+        "arrived",
+        "answered",
         "others answered at first (least)",
         "then (least)",
         "p99 RTT µs",

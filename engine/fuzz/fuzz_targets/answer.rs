@@ -95,6 +95,7 @@ fn policy() -> Policy {
         access: Access::new(&rules),
         keys: Keys::new(keys.collect()),
         limits: Limits::new(&limits, HashKey([1, 2])),
+        ..Policy::default()
     }
 }
 

@@ -63,6 +63,11 @@ pub fn answer(
     };
     let kiss = match pace(request, policy, limiter, caller, now) {
         Pace::Answer => false,
+        // Most of what this one sends was dropped before: the share that is promised him has come through.
+        Pace::TooOften if is_sifted(policy, caller, datagram) => {
+            limiter.count_sifted();
+            false
+        }
         Pace::Kiss => true,
         Pace::TooOften => return Verdict::Drop(DropReason::Limited),
         Pace::Stranger => return Verdict::Drop(DropReason::Stranger),
@@ -100,6 +105,14 @@ fn pace(
     }
     let kiss = request.restrictions.contains(Restrictions::KISSED);
     limiter.judge(caller, kiss, &policy.limits, now)
+}
+
+/// Whether the sender's datagrams like this one are sifted before they come here.
+#[inline]
+fn is_sifted(policy: &Policy, caller: Caller, datagram: &Datagram<'_>) -> bool {
+    // Where there are keys, what could be signed is not sifted.
+    let may_be_signed = !policy.keys.is_empty() && datagram.bytes.len() > HEADER_LEN;
+    !may_be_signed && policy.sifted.has(caller)
 }
 
 /// Turns the header of a reply into a kiss of death: no time, and how long to wait.

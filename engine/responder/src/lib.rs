@@ -22,6 +22,7 @@ mod ledger;
 mod limiter;
 mod limits;
 mod policy;
+mod sifted;
 mod trie;
 mod worker;
 
@@ -39,5 +40,6 @@ pub use limits::{LimitMode, LimitSettings, Limits, SITE_CLIENTS};
 pub use policy::{
     Policy, PolicyReceiver, PolicySender, PolicyWords, policy_exchange, worker_exchange,
 };
+pub use sifted::Sifted;
 pub use timeball_wire::Network;
 pub use worker::Worker;

@@ -220,6 +220,11 @@ impl Limiter {
         if accounts[0].place.is_new() { Standing::Stranger } else { Standing::Client }
     }
 
+    /// Notes that a request over the limit is answered nevertheless: few of its sender's come through.
+    pub(crate) const fn count_sifted(&mut self) {
+        self.tally.leaked += 1;
+    }
+
     fn has_time_for_a_stranger(&mut self) -> bool {
         self.overloaded_until.is_none() || self.random.one_in(STRANGERS_ONE_IN)
     }

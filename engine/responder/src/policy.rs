@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crossbeam::queue::ArrayQueue;
 use timeball_wire::Keys;
 
-use crate::{Access, Limiter, Limits};
+use crate::{Access, Limiter, Limits, Sifted};
 
 /// Everything a worker consults about a client.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Policy {
     pub keys: Keys,
     /// How much a client may ask for.
     pub limits: Limits,
+    /// Whose requests over the limit are answered, because few of them come through.
+    pub sifted: Arc<Sifted>,
 }
 
 /// A policy but for its keys, for a reader that can follow no pointers and calls nobody: the program in the

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
 use timeball_responder::{
-    Access, AccessRule, Counters, DropReason, HashKey, LimitMode, LimitSettings, Limits, Network,
-    Policy, PolicySender, Restrictions, Totals, Worker, worker_exchange,
+    Access, AccessRule, Caller, Counters, DropReason, HashKey, LimitMode, LimitSettings, Limits,
+    Network, Policy, PolicySender, Restrictions, Totals, Worker, worker_exchange,
 };
 use timeball_time::{Interval, Publisher, Realtime, Snapshot, Timestamp};
 use timeball_wire::{
@@ -319,6 +319,25 @@ fn who_has_a_key_or_no_limit_is_not_limited() {
     assert_eq!(ask(&signed), 1_000);
     let mut free = Desk::new(policy(strict(), Restrictions::NONE));
     assert!((0..1_000).all(|_| free.answers(VICTIM, 0.0)));
+}
+
+#[test]
+fn who_is_sifted_before_gets_an_answer_to_all_that_comes_through_unless_it_could_be_signed() {
+    let key = Key::new(KeyId(1), Algorithm::Aes128Cmac, &[7; 16]).unwrap();
+    let keys = Keys::new(vec![Trusted { key: key.clone(), peers: Vec::new() }]);
+    let policy = Policy { keys, ..policy(strict(), Restrictions::LIMITED) };
+    let sifted = Arc::clone(&policy.sifted);
+    let mut desk = Desk::new(policy);
+    sifted.show([Caller::of(VICTIM.into(), KEY)].into_iter());
+    assert!((0..1_000).all(|_| desk.answers(VICTIM, 0.0)));
+    assert!((0..1_000).filter(|_| desk.answers(v4(1), 0.0)).count() < 400, "nobody else");
+    assert!(desk.totals().limiter.leaked >= 992);
+    let mut forged = request();
+    forged.resize(HEADER_LEN + key.code_len(), 0);
+    let asked = (0..1_000).map(|_| ((VICTIM, 123).into(), forged.clone())).collect();
+    assert!(desk.serve(NOW, asked).len() < 400, "these are not sifted");
+    sifted.show(std::iter::empty());
+    assert!((0..1_000).filter(|_| desk.answers(VICTIM, 0.0)).count() < 400);
 }
 
 #[test]

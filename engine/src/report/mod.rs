@@ -22,7 +22,7 @@ pub use census::{Census, ClientCounts, Talker, Talkers};
 pub(crate) use draw::{Board, Tally, Witness, work};
 pub(crate) use fast_path::{Driver, lines as fast_path_lines};
 pub use fast_path::{FastInterface, FastPath};
-pub(crate) use text::{headline, sandbox, span, state, text, workers_text};
+pub(crate) use text::{headline, sandbox, some_of, span, state, text, workers_text};
 
 /// The version of the JSON.
 pub const VERSION: u32 = 1;

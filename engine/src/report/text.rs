@@ -30,9 +30,16 @@ fn overflow(overflow: &Overflow) -> String {
         );
     }
     if !senders.is_empty() {
-        let _ = writeln!(text, "         held back at present: {}", senders.join(", "));
+        let _ = writeln!(text, "         held back at present: {}", some_of(senders));
     }
     text
+}
+
+/// The first few of `names`, and how many more there are.
+pub(crate) fn some_of(names: &[String]) -> String {
+    let (first, more) = names.split_at(names.len().min(NAMED_MAX));
+    let more = (!more.is_empty()).then(|| format!("and {} more", more.len()));
+    first.iter().cloned().chain(more).collect::<Vec<_>>().join(", ")
 }
 
 /// How the server is confined, in one line.
@@ -178,6 +185,8 @@ pub(crate) fn workers_text(workers: &[Work]) -> String {
     text
 }
 
+/// How many are named in a line.
+const NAMED_MAX: usize = 5;
 const LEGEND: &str =
     "  * system peer  + combined  - outlier  . spare  x falseticker  (blank) not usable
   reach: octal, a bit for each of the last eight requests; offset: its time minus ours, by its whole

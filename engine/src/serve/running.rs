@@ -421,5 +421,6 @@ pub(super) fn flood_watch(
 
 /// What workers are told of `plan`; they know their clients by the secret of `censuses`.
 pub(super) fn policy(plan: &Plan, access: Access, keys: &KeyFile, censuses: &Censuses) -> Policy {
-    Policy { access, keys: keys.keys.clone(), limits: Limits::new(&plan.limits, censuses.key()) }
+    let limits = Limits::new(&plan.limits, censuses.key());
+    Policy { access, keys: keys.keys.clone(), limits, ..Policy::default() }
 }

@@ -7,25 +7,24 @@
 //!
 //! Must never: drop anything of those who are not named, or all of those who are.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::server::ServerSocket;
 use crate::sockopt;
 use crate::steering::{
-    V4_SOURCE, V6_SOURCE, chance_of_one_in, hears_us, is, load, longer_than, program_of, result,
+    V4_SOURCE, V6_SOURCE, chance_of_one_in, hears_us, is, is_at_least, jump, keep, kept, load,
+    longer_than, program_of, result,
 };
-
-/// How many senders a socket can hold back: each costs others' datagrams a comparison or two.
-pub const HELD_BACK_MAX: usize = 48;
 
 /// Whom to hold back, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct HoldBack<'a> {
-    /// IPv4 addresses, and IPv6 addresses of which the first 64 bits count; the first
-    /// [`HELD_BACK_MAX`] of a family.
+    /// IPv4 addresses, and IPv6 addresses of which the first 64 bits count; of a family the first
+    /// [`HoldBack::V4_MAX`] and [`HoldBack::V6_MAX`].
     pub senders: &'a [IpAddr],
     /// One in so many of their datagrams comes through.
     pub pass_one_in: NonZeroU32,
@@ -33,15 +32,35 @@ pub struct HoldBack<'a> {
     pub spare_longer_than: Option<u32>,
 }
 
+impl HoldBack<'_> {
+    /// How many IPv4 addresses can be held back: the kernel takes 4096 instructions.
+    pub const V4_MAX: usize = 1024;
+    /// How many IPv6 networks.
+    pub const V6_MAX: usize = 512;
+}
+
 impl ServerSocket {
     /// Has the kernel hold back what `wanted` names, from the next datagram on; nobody, if it names nobody.
     ///
+    /// Says how many it held back, the first of those named: fewer where the kernel gives a socket's filters
+    /// too little memory (`net.core.optmem_max`).
+    ///
     /// # Errors
     /// As the kernel says; what was in force before stays so.
-    pub fn hold_back(&self, wanted: &HoldBack<'_>) -> io::Result<()> {
-        let program = program(self.address().is_ipv4(), wanted);
-        let filter = program_of(&program)?;
-        sockopt::set_raw(self.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
+    pub fn hold_back(&self, wanted: &HoldBack<'_>) -> io::Result<usize> {
+        let mut senders = wanted.senders;
+        loop {
+            let program = program(self.address().is_ipv4(), &HoldBack { senders, ..*wanted });
+            let filter = program_of(&program)?;
+            let attached =
+                sockopt::set_raw(self.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter);
+            match attached {
+                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && senders.len() > 1 => {
+                    senders = &senders[..senders.len() / 2];
+                }
+                attached => return attached.map(|()| senders.len()),
+            }
+        }
     }
 
     /// Datagrams that the kernel had for this socket and dropped, modulo 2^32: the queue was full, or the
@@ -63,9 +82,8 @@ fn dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
 /// What is sent to many is never taken; of what is sent to us, all but some of the named senders' is.
 fn program(v4: bool, wanted: &HoldBack<'_>) -> Vec<libc::sock_filter> {
     let mut program = hears_us().to_vec();
-    let named = wanted.senders.iter().filter(|sender| sender.is_ipv4() == v4);
-    let compared: Vec<_> = named.take(HELD_BACK_MAX).map(|sender| comparison(*sender)).collect();
-    if compared.is_empty() {
+    let named = named(v4, wanted.senders);
+    if named.is_empty() {
         program.push(result(u32::MAX));
         return program;
     }
@@ -73,42 +91,92 @@ fn program(v4: bool, wanted: &HoldBack<'_>) -> Vec<libc::sock_filter> {
         program.extend(longer_than(UDP_HEADER + longest));
         program.push(result(u32::MAX));
     }
-    // Each comparison that holds jumps over all that follow it, and the acceptance behind them.
-    let mut left: usize = compared.iter().map(Vec::len).sum();
-    for mut comparison in compared {
-        left -= comparison.len();
-        if let Some(last) = comparison.last_mut() {
-            last.jt = (left + 1) as u8;
-        }
-        program.extend(comparison);
+    if v4 {
+        program.push(load(libc::SKF_NET_OFF + V4_SOURCE));
+    } else {
+        program.extend([load(libc::SKF_NET_OFF + V6_SOURCE), keep()]);
+        program.push(load(libc::SKF_NET_OFF + V6_SOURCE + 4));
     }
-    program.push(result(u32::MAX));
+    let entries: Vec<Entry<'_>> = named.iter().map(|(&word, rest)| (word, &rest[..])).collect();
+    search(&entries, v4, &mut program);
+    // Who was found is sent behind the search.
+    let end = program.len();
+    for (place, instruction) in program.iter_mut().enumerate() {
+        if is_found(instruction) {
+            *instruction = jump(end - place - 1);
+        }
+    }
     program.extend(chance_of_one_in(wanted.pass_one_in.get()));
     program.extend([result(u32::MAX), result(0)]);
     program
 }
 
-/// Compares the source with `sender`; the last instruction's jump is to be told where to.
-fn comparison(sender: IpAddr) -> Vec<libc::sock_filter> {
-    match sender {
-        IpAddr::V4(v4) => {
-            vec![load(libc::SKF_NET_OFF + V4_SOURCE), is(Ipv4Addr::to_bits(v4), 0, 0)]
-        }
-        IpAddr::V6(v6) => {
-            let network = (v6.to_bits() >> 64) as u64;
-            let (high, low) = ((network >> 32) as u32, network as u32);
-            vec![
-                load(libc::SKF_NET_OFF + V6_SOURCE),
-                is(high, 0, 2),
-                load(libc::SKF_NET_OFF + V6_SOURCE + 4),
-                is(low, 0, 0),
-            ]
-        }
+/// Senders by the word they are searched by, an IPv4 address or the second of an IPv6 address; and
+/// with it the first words of those IPv6 addresses.
+type Entry<'a> = (u32, &'a [u32]);
+
+/// The named senders of a family.
+fn named(v4: bool, senders: &[IpAddr]) -> BTreeMap<u32, Vec<u32>> {
+    let mut named: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let of_family = senders.iter().filter(|sender| sender.is_ipv4() == v4);
+    for sender in of_family.take(if v4 { HoldBack::V4_MAX } else { HoldBack::V6_MAX }) {
+        let (word, rest) = match sender {
+            IpAddr::V4(v4) => (v4.to_bits(), None),
+            IpAddr::V6(v6) => {
+                let words = (v6.to_bits() >> 64) as u64;
+                (words as u32, Some((words >> 32) as u32))
+            }
+        };
+        named.entry(word).or_default().extend(rest);
     }
+    named
 }
 
-// A jump reaches 255 instructions far.
-const _: () = assert!(4 * HELD_BACK_MAX < 250);
+/// Searches for what was loaded among `entries`, which are in order: halves them until few are left.
+fn search(entries: &[Entry<'_>], v4: bool, program: &mut Vec<libc::sock_filter>) {
+    if entries.len() <= FEW {
+        for &(word, rest) in entries {
+            if v4 {
+                program.extend([is(word, 0, 1), found()]);
+            } else {
+                among_networks(word, rest, program);
+            }
+        }
+        program.push(result(u32::MAX));
+        return;
+    }
+    let (low, high) = entries.split_at(entries.len() / 2);
+    let jump_at = program.len() + 1;
+    program.extend([is_at_least(high[0].0, 0, 1), jump(0)]);
+    search(low, v4, program);
+    program[jump_at] = jump(program.len() - jump_at - 1);
+    search(high, v4, program);
+}
+
+/// If `word` was loaded, compares the first word of the address, which was kept, with `rest`.
+fn among_networks(word: u32, rest: &[u32], program: &mut Vec<libc::sock_filter>) {
+    // Of each of `rest` two instructions, one to load, one to accept.
+    program.extend([is(word, 1, 0), jump(2 * rest.len() + 2), kept()]);
+    for &first in rest {
+        program.extend([is(first, 0, 1), found()]);
+    }
+    program.push(result(u32::MAX));
+}
+
+/// Stands for the jump of who was found, until it is known how far that is.
+const fn found() -> libc::sock_filter {
+    jump(FOUND)
+}
+
+const fn is_found(instruction: &libc::sock_filter) -> bool {
+    let jump = found();
+    instruction.code == jump.code && instruction.k == jump.k
+}
+
+/// No program is so long.
+const FOUND: usize = u32::MAX as usize;
+/// So many are compared one after the other.
+const FEW: usize = 8;
 /// The filter sees a datagram from its UDP header on.
 const UDP_HEADER: u32 = 8;
 /// linux/sock_diag.h: SK_MEMINFO_VARS and SK_MEMINFO_DROPS.
@@ -117,7 +185,7 @@ const MEMINFO_DROPS: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use std::net::{SocketAddr, UdpSocket};
+    use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
     use socket2::{Domain, Socket, Type};
 
@@ -153,30 +221,39 @@ mod tests {
     #[test]
     fn one_in_a_few_of_the_named_senders_datagrams_comes_through_and_all_of_others() {
         let four = NonZeroU32::new(4).unwrap();
-        let mut named: Vec<IpAddr> =
-            (0..60).map(|host| Ipv4Addr::new(127, 9, 0, host).into()).collect();
-        named.extend((0..60).map(|site| IpAddr::from([0x2001, 0xdb8, 0, site, 0, 0, 0, 0])));
-        let wanted = HoldBack { senders: &named, pass_one_in: four, spare_longer_than: Some(48) };
+        // In no order, and more than fit.
+        let host = |number: u32| IpAddr::from((0x7f09_0000 + number * 7 % 2048).to_be_bytes());
+        let site = |number| IpAddr::from([0x2001, 0xdb8, number % 7, number, 0, 0, 0, 0]);
+        // Of another site, with the second word of one that is named as well.
+        let twin = IpAddr::from([0x2001, 0xdba, 3, 3, 0, 0, 0, 0]);
+        let hosts: Vec<IpAddr> = (0..1030).map(host).collect();
+        let sites: Vec<IpAddr> = [twin].into_iter().chain((0..520).map(site)).collect();
+        let wanted = HoldBack { senders: &hosts, pass_one_in: four, spare_longer_than: Some(48) };
         let v4 = server("127.0.0.1:0");
-        v4.hold_back(&wanted).unwrap();
-        for held in ["127.9.0.0", "127.9.0.47"] {
-            let through = passed(&v4, held, 2000, 48);
-            assert!((400..=600).contains(&through), "{held}: {through}");
+        let held = v4.hold_back(&wanted).unwrap().min(HoldBack::V4_MAX);
+        assert!(held >= 100, "{held}");
+        for held in [0, 1, held / 2, held - 1] {
+            let held = hosts[held].to_string();
+            let through = passed(&v4, &held, 1000, 48);
+            assert!((170..=330).contains(&through), "{held}: {through}");
         }
-        assert_eq!(passed(&v4, "127.9.0.0", 200, 68), 200, "longer ones are spared");
-        assert_eq!(passed(&v4, "127.9.0.48", 200, 48), 200, "one more than fit");
-        assert_eq!(passed(&v4, "127.9.1.0", 200, 48), 200);
-        assert!((2800..=3200).contains(&v4.dropped().unwrap()), "{:?}", v4.dropped());
+        assert!((2750..=3250).contains(&v4.dropped().unwrap()), "{:?}", v4.dropped());
+        assert_eq!(passed(&v4, &hosts[0].to_string(), 200, 68), 200, "longer ones are spared");
+        for free in [hosts[1024], host(1031), Ipv4Addr::LOCALHOST.into(), host(2047)] {
+            assert_eq!(passed(&v4, &free.to_string(), 200, 48), 200, "{free}");
+        }
         let v6 = server("[::1]:0");
-        v6.hold_back(&HoldBack { spare_longer_than: None, ..wanted }).unwrap();
-        for held in ["2001:db8::7", "2001:db8:0:2f:9::1"] {
-            let through = passed(&v6, held, 2000, 68);
-            assert!((400..=600).contains(&through), "{held}: {through}");
+        let wanted = HoldBack { senders: &sites, spare_longer_than: None, ..wanted };
+        let held = v6.hold_back(&wanted).unwrap().min(HoldBack::V6_MAX);
+        for held in [0, 4, held / 2, held - 1] {
+            let held = sites[held].to_string();
+            let through = passed(&v6, &held, 1000, 68);
+            assert!((170..=330).contains(&through), "{held}: {through}");
         }
-        for free in ["2001:db8:0:30::", "2001:db9::7", "::1"] {
+        for free in ["2001:db8:0:3::1", "2001:dba:3:4::", "2001:db9::7", "::1"] {
             assert_eq!(passed(&v6, free, 200, 48), 200, "{free}");
         }
         v6.hold_back(&HoldBack { senders: &[], ..wanted }).unwrap();
-        assert_eq!(passed(&v6, "2001:db8::7", 200, 48), 200);
+        assert_eq!(passed(&v6, "2001:dba:3:3::9", 200, 48), 200);
     }
 }

@@ -69,7 +69,7 @@ pub use cmsg::{Control, PacketInfo};
 pub use control::{ControlSocket, Taken};
 pub use cpu::{CpuError, allowed_cores, pin, set_realtime_priority};
 pub use group::{ListenGroup, Seats, listen};
-pub use holding_back::{HELD_BACK_MAX, HoldBack};
+pub use holding_back::HoldBack;
 pub use interface::{Interface, XdpProgram};
 pub use kernel_clock::{
     ClockState, KernelClock, ReadClock, RecordingClock, SteerClock, SteerCommand, SteerError,

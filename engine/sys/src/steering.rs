@@ -178,6 +178,26 @@ pub(crate) const fn is(value: u32, on: u8, off: u8) -> libc::sock_filter {
     statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, on, off, value)
 }
 
+/// The same if what was loaded is `value` or more.
+pub(crate) const fn is_at_least(value: u32, on: u8, off: u8) -> libc::sock_filter {
+    statement(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, on, off, value)
+}
+
+/// Jumps over so many instructions.
+pub(crate) const fn jump(over: usize) -> libc::sock_filter {
+    statement(libc::BPF_JMP | libc::BPF_JA, 0, 0, over as u32)
+}
+
+/// Keeps what was loaded, for [`kept`].
+pub(crate) const fn keep() -> libc::sock_filter {
+    statement(libc::BPF_ST, 0, 0, 0)
+}
+
+/// Loads what was kept.
+pub(crate) const fn kept() -> libc::sock_filter {
+    statement(libc::BPF_LD | libc::BPF_MEM, 0, 0, 0)
+}
+
 /// The end: so many octets of the packet are kept.
 pub(crate) const fn result(octets: u32) -> libc::sock_filter {
     statement(libc::BPF_RET | libc::BPF_K, 0, 0, octets)

@@ -211,7 +211,7 @@ fn address(key: u128) -> IpAddr {
 const MAPPED: u128 = 0xFFFF;
 /// Places of a set: two cache lines of hashes.
 const SET: usize = 16;
-const SETS_LOG2: u32 = 5;
+const SETS_LOG2: u32 = 7;
 const PLACES: usize = SET << SETS_LOG2;
 /// A write takes nanoseconds.
 const READS_MAX: usize = 1000;
