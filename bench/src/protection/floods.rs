@@ -6,9 +6,9 @@
 //! from addresses that nobody has. What the well-behaved get is told apart for the first seconds, in which
 //! the server has yet to find out who floods, and for what follows.
 //!
-//! One core sends both, so a well-behaved client asks while the flood has paused for it, and finds room where
-//! the flood finds none. What of the flood was dropped before it arrived is shown: on a network card the others
-//! would have lost as much.
+//! One core sends both, so a well-behaved client asks while the flood has paused for it, and finds room
+//! where the flood finds none. What of the flood was dropped before it arrived is shown: on a network card
+//! the others would have lost as much.
 //!
 //! Must never: count a flooder as well-behaved, or call a factor what was not sent.
 
