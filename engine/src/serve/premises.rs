@@ -76,7 +76,8 @@ impl Premises {
         };
         let page = open_page(plan, None, beside)?;
         let exits = pilot::open(plan, &mut listening.notes);
-        let fast_path = FastPath::open(Wanted::of(plan, &listening), beside);
+        let lent = inheritance.map(Inheritance::links);
+        let fast_path = FastPath::open(Wanted::of(plan, &listening), lent);
         drop_privileges(user.as_ref(), &needed_capabilities(plan))?;
         Ok(Self {
             listening,

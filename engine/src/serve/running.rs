@@ -187,6 +187,7 @@ impl Running {
         if let Err(error) = self.listening.steer(server, &self.cores.at_work(&server.cores)) {
             tracing::error!("requests are spread as before: {error}");
         }
+        self.fast_path.claim();
         if let Some(account) = parting.account() {
             self.inherit(&account);
         }
@@ -251,7 +252,7 @@ impl Running {
             return tracing::warn!("another process is taking over already");
         }
         let door = self.door.as_ref().map(|(path, handle)| (path.as_path(), handle.as_fd()));
-        match Giving::begin(stream, &self.listening, door) {
+        match Giving::begin(stream, &self.listening, door, &self.fast_path.lend()) {
             Ok(giving) => self.giving = Some(giving),
             Err(error) => tracing::warn!("a process that wanted to take over is gone: {error}"),
         }

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod answers;
+mod asker;
 #[path = "../common/mod.rs"]
 mod common;
 mod guard;

@@ -5,9 +5,9 @@
 use timeball_sys::xdp::{Attached, Mode, Program, XdpError};
 use timeball_sys::{Interface, interface_addresses};
 
-use super::Wanted;
 use super::obstacle::obstacle;
 use super::table::endpoints;
+use super::{Lent, Order, Wanted};
 use crate::config::DriverMode;
 use crate::report::{Driver, FastInterface};
 
@@ -20,6 +20,10 @@ pub(super) struct Holder {
     driver: Driver,
     /// Looks at which the server that is being replaced may still be in our place.
     patience: u32,
+    /// What it has lent, until we come into it.
+    lent: Vec<Lent>,
+    /// It has left.
+    is_heir: bool,
 }
 
 /// The program at an interface.
@@ -31,15 +35,29 @@ struct Held {
 }
 
 impl Holder {
-    /// Of `program`, which is nowhere yet.
-    pub(super) fn new(program: Program, wanted: Wanted, driver: Driver, beside: bool) -> Self {
-        let patience = if beside { PATIENCE } else { 0 };
-        Self { program, wanted, held: Vec::new(), driver, patience }
+    /// Of `program`, which is nowhere yet; `lent` by a server that is being replaced.
+    pub(super) fn new(
+        program: Program,
+        wanted: Wanted,
+        driver: Driver,
+        lent: Option<Vec<Lent>>,
+    ) -> Self {
+        let patience = if lent.is_some() { PATIENCE } else { 0 };
+        let (held, lent) = (Vec::new(), lent.unwrap_or_default());
+        Self { program, wanted, held, driver, patience, lent, is_heir: false }
     }
 
-    /// From now on `wanted` is.
-    pub(super) fn want(&mut self, wanted: Wanted) {
-        self.wanted = wanted;
+    /// Does what it is told, or will with the next look.
+    pub(super) fn obey(&mut self, order: &Order) {
+        match order {
+            Order::Want(wanted, _) => self.wanted = wanted.clone(),
+            Order::Lend(lender) => {
+                let lent = |held: &Held| Lent { interface: held.index, link: held.attached.link() };
+                // Who asked may have lost patience.
+                let _ = lender.send(self.held.iter().map(lent).collect());
+            }
+            Order::Claim => self.is_heir = true,
+        }
     }
 
     /// Whether it is at every interface where it is wanted.
@@ -103,7 +121,7 @@ impl Holder {
             if self.held.iter().any(|held| held.index == one.index) {
                 continue;
             }
-            match self.program.attach(one.index, mode) {
+            match hold(&self.program, &mut self.lent, self.is_heir, one.index, mode) {
                 Ok(attached) => {
                     let (name, index) = (one.name.clone(), one.index);
                     self.held.push(Held { name, index, attached });
@@ -112,6 +130,10 @@ impl Holder {
             }
         }
         self.patience = self.patience.saturating_sub(1);
+        if self.is_heir {
+            // What is not wanted goes.
+            self.lent.clear();
+        }
         self.show(|name| hindered.iter().find(|(own, _)| own == name).map(|(_, why)| why.clone()));
     }
 
@@ -148,6 +170,26 @@ impl Holder {
                 Some(why) => tracing::warn!("{name}: workers answer everything: {why}"),
             }
         }
+    }
+}
+
+/// Puts `program` at interface number `interface`: in the place of what was `lent` there, but no sooner than
+/// we are heir to it.
+fn hold(
+    program: &Program,
+    lent: &mut Vec<Lent>,
+    is_heir: bool,
+    interface: u32,
+    mode: Mode,
+) -> Result<Attached, XdpError> {
+    let fits = |one: &Lent| one.interface == interface && one.link.mode() == mode;
+    match lent.iter().position(fits) {
+        Some(_) if !is_heir => Err(XdpError::Occupied),
+        // The interface may have gone meanwhile, and come again.
+        Some(place) => program
+            .replace(lent.swap_remove(place).link)
+            .or_else(|_| program.attach(interface, mode)),
+        None => program.attach(interface, mode),
     }
 }
 

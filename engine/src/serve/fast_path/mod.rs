@@ -6,6 +6,8 @@
 //! sandbox lets it do that and nothing else with BPF. Program, tables and links are descriptors of this
 //! process: they go with it, however it ends.
 //!
+//! Who takes over gets handles of the links, and puts its program there once it is the server.
+//!
 //! Sockets are bound and workers serve all the while. A request is answered by the program or goes on to
 //! them, so nothing here has an instant at which it must happen.
 //!
@@ -26,7 +28,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use timeball_sys::sandbox::{Role, confine};
-use timeball_sys::xdp::{Guard, Mirror, Program, XdpError};
+use timeball_sys::xdp::{Guard, Link, Mirror, Program, XdpError};
 use timeball_sys::{AddressNews, Interface, Waiter, Waker, monotonic};
 use timeball_time::Interval;
 
@@ -58,6 +60,14 @@ impl Wanted {
             clients: plan.limits.clients,
         }
     }
+}
+
+/// A program at an interface, lent to a process that takes over.
+#[derive(Debug)]
+pub(super) struct Lent {
+    /// The interface's number.
+    pub(super) interface: u32,
+    pub(super) link: Link,
 }
 
 /// What would keep a server of `plan` from answering in the driver here, and what else there is to know.
@@ -102,15 +112,16 @@ pub(super) struct FastPath {
 }
 
 impl FastPath {
-    /// Loads the program if `wanted`, and attaches it; `beside` a server that is to be replaced, whose
-    /// program is still there. What cannot be had is logged, and shown by [`FastPath::driver`].
-    pub(super) fn open(wanted: Wanted, beside: bool) -> Self {
+    /// Loads the program if `wanted`, and attaches it; where a server that is to be replaced has `lent` its
+    /// place, only once it has left ([`Steward::claim`]). What cannot be had is logged, and shown by
+    /// [`FastPath::driver`].
+    pub(super) fn open(wanted: Wanted, lent: Option<Vec<Lent>>) -> Self {
         if !wanted.settings.is_on() {
             return Self { holder: None, mirror: None, guard: None, driver: None };
         }
         match load(wanted.clients) {
             Ok((program, mirror, guard, driver)) => {
-                let mut holder = Holder::new(program, wanted, driver.clone(), beside);
+                let mut holder = Holder::new(program, wanted, driver.clone(), lent);
                 holder.make_room();
                 holder.look();
                 let (holder, mirror) = (Some(holder), Some(mirror));
@@ -166,10 +177,14 @@ pub(super) struct Steward {
     driver: Option<Driver>,
 }
 
-/// Something else is wanted; `done` is dropped when it is so.
-struct Order {
-    wanted: Wanted,
-    _done: Sender<()>,
+/// What the thread is told.
+enum Order {
+    /// Something else is wanted; the sender is dropped when it is so.
+    Want(Wanted, #[expect(dead_code, reason = "dropping it tells")] Sender<()>),
+    /// Somebody wants to take over.
+    Lend(Sender<Vec<Lent>>),
+    /// The server that lent its places has left them.
+    Claim,
 }
 
 impl Steward {
@@ -185,12 +200,28 @@ impl Steward {
 
     /// Has it do what is `wanted` from now on, and waits until it does.
     pub(super) fn change(&self, wanted: Wanted) {
-        let Some((_, orders, waker)) = &self.thread else { return };
         let (done, changed) = bounded(0);
-        // The thread ends after this value.
-        let _ = orders.send_timeout(Order { wanted, _done: done }, PATIENCE);
-        waker.wake();
+        self.tell(Order::Want(wanted, done));
         let _ = changed.recv_timeout(PATIENCE);
+    }
+
+    /// Handles of what it has at interfaces, for a process that takes over.
+    pub(super) fn lend(&self) -> Vec<Lent> {
+        let (lender, lent) = bounded(1);
+        self.tell(Order::Lend(lender));
+        lent.recv_timeout(PATIENCE).unwrap_or_default()
+    }
+
+    /// Has it put its program where that of the predecessor is, who has left.
+    pub(super) fn claim(&self) {
+        self.tell(Order::Claim);
+    }
+
+    fn tell(&self, order: Order) {
+        let Some((_, orders, waker)) = &self.thread else { return };
+        // The thread ends after this value.
+        let _ = orders.send_timeout(order, PATIENCE);
+        waker.wake();
     }
 
     /// Takes the program off every interface: from here on all requests come to the workers.
@@ -231,9 +262,7 @@ impl Watch {
         while !self.stop.load(Ordering::Acquire) {
             // Orders are done when the interfaces have been looked at.
             let orders: Vec<_> = self.orders.try_iter().collect();
-            if let Some(last) = orders.last() {
-                self.holder.want(last.wanted.clone());
-            }
+            orders.iter().for_each(|order| self.holder.obey(order));
             self.holder.look();
             drop(orders);
             let gap = if self.holder.is_content() { LOOK_GAP } else { RETRY_GAP };

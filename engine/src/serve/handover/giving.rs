@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use timeball_discipline::Legacy;
+use timeball_sys::xdp::Mode;
 use timeball_sys::{FDS_MAX, monotonic, send_with_fds};
 use timeball_time::{Interval, Monotonic, Timestamp};
 
-use super::{Account, DONE, Estate, Offer, PREPARED, READY, Testament, VERSION};
+use super::{Account, DONE, Estate, Hold, Offer, PREPARED, READY, Testament, VERSION};
+use crate::serve::fast_path::Lent;
 use crate::serve::listen::Listening;
 use crate::serve::manager;
 
@@ -37,8 +39,8 @@ pub(in crate::serve) enum Word {
 }
 
 impl Giving {
-    /// Gives whoever is at the other end of `stream` the sockets of `listening`, and the control socket
-    /// `door`.
+    /// Gives whoever is at the other end of `stream` the sockets of `listening`, the control socket `door`, and
+    /// handles of what is `lent` by the fast path.
     ///
     /// # Errors
     /// When the other end does not take them.
@@ -46,6 +48,7 @@ impl Giving {
         stream: UnixStream,
         listening: &Listening,
         door: Option<(&std::path::Path, BorrowedFd<'_>)>,
+        lent: &[Lent],
     ) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         if let Some(place) = listening.places().iter().find(|place| !place.group.is_whole()) {
@@ -69,11 +72,13 @@ impl Giving {
             spread_key: listening.spread_key(),
             places: offers.collect(),
             door: door.map(|(path, _)| path.to_owned()),
+            links: lent.iter().map(Hold::of).collect(),
         };
         let line = format!("{}\n", json!({ "version": 1, "estate": estate }));
         (&stream).write_all(line.as_bytes())?;
         let sockets = listening.places().iter().flat_map(|place| place.group.fds());
-        let fds: Vec<_> = sockets.chain(door.map(|(_, fd)| fd)).collect();
+        let links = lent.iter().map(|one| one.link.as_fd());
+        let fds: Vec<_> = sockets.chain(door.map(|(_, fd)| fd)).chain(links).collect();
         for fds in fds.chunks(FDS_MAX) {
             send_with_fds(&stream, b"#", fds)?;
         }
@@ -138,6 +143,12 @@ impl Giving {
         self.stream.set_nonblocking(false)?;
         let line = serde_json::to_string(account).expect("plain values only");
         writeln!(&self.stream, "{line}")
+    }
+}
+
+impl Hold {
+    fn of(lent: &Lent) -> Self {
+        Self { interface: lent.interface, native: lent.link.mode() == Mode::Native }
     }
 }
 

@@ -12,7 +12,7 @@
 //!             ◀────────────  legacy  what it serves, what it knows of the clock
 //!   (workers, discipline, control)
 //!   ready ─────────────────────────▶
-//!   (steering)◀────────────────  done  finishes the batches it has
+//!   (steering, fast path) ◀────  done  finishes the batches it has
 //!             ◀─────────────  account  what it has counted; it ends
 //!   (page of metrics)
 //! ```
@@ -44,7 +44,8 @@ pub(super) use account::Account;
 pub(super) use giving::{Giving, Word};
 pub(super) use taking::{Inheritance, Parting, Succession};
 
-/// What the predecessor has to give; the sockets follow in this order, that of the control socket last.
+/// What the predecessor has to give; the sockets follow in this order, then that of the control socket, then the
+/// links of the fast path.
 #[derive(Debug, Serialize, Deserialize)]
 struct Estate {
     /// [`VERSION`].
@@ -56,6 +57,16 @@ struct Estate {
     places: Vec<Offer>,
     /// Where the control socket is, if it goes along.
     door: Option<PathBuf>,
+    /// Where a program answers in the driver.
+    links: Vec<Hold>,
+}
+
+/// A link at an interface, by its number.
+#[derive(Debug, Serialize, Deserialize)]
+struct Hold {
+    interface: u32,
+    /// Attached in the driver, and not in the kernel's receive path.
+    native: bool,
 }
 
 /// The sockets of one address.

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 use timeball_discipline::Legacy;
+use timeball_sys::xdp::{Link, Mode};
 use timeball_sys::{ListenError, ListenGroup, receive_with_fds};
 
 use super::{Account, DONE, Estate, PREPARED, READY, Testament, VERSION};
 use crate::config::Server;
 use crate::control::{Door, ask_take_over};
 use crate::serve::StartError;
+use crate::serve::fast_path::Lent;
 use crate::serve::listen::{Listening, Place, listen_options};
 
 /// A take-over under way.
@@ -58,7 +60,7 @@ impl Succession {
             return Err(failed("it is of another version; restart it instead".to_owned()));
         }
         let promised: usize = estate.places.iter().map(super::Offer::sockets).sum();
-        let promised = promised + usize::from(estate.door.is_some());
+        let promised = promised + usize::from(estate.door.is_some()) + estate.links.len();
         while fds.len() < promised {
             if receive_with_fds(&stream, &mut [0], &mut fds).map_err(silent)? == 0 {
                 return Err(silent(io::ErrorKind::UnexpectedEof.into()));
@@ -141,6 +143,15 @@ impl Inheritance {
         let own = self.estate.door.take()?;
         let listener = self.sockets.next().map(UnixListener::from)?;
         path.is_none_or(|path| *path == own).then(|| Door::adopt(listener, own))
+    }
+
+    /// What the predecessor's fast path has at interfaces; to be asked for last.
+    pub(in crate::serve) fn links(self) -> Vec<Lent> {
+        let lent = |(hold, fd): (&super::Hold, OwnedFd)| {
+            let mode = if hold.native { Mode::Native } else { Mode::Generic };
+            Lent { interface: hold.interface, link: Link::adopt(fd, mode) }
+        };
+        self.estate.links.iter().zip(self.sockets).map(lent).collect()
     }
 }
 

@@ -103,8 +103,8 @@ fn install(program: &BpfProgram, flags: libc::c_ulong) -> io::Result<()> {
 const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// linux/bpf.h: of programs and maps that are there, elements written and deleted, and a link made to an
-/// interface.
-const BPF_COMMANDS: [u64; 3] = [2, 3, 28];
+/// interface or to another program.
+const BPF_COMMANDS: [u64; 4] = [2, 3, 28, 29];
 
 /// linux/sched.h: the flags of `clone` that say whether it is a thread, and those for new namespaces.
 const CLONE_KIND: u64 = (libc::CLONE_THREAD

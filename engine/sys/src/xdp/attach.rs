@@ -5,10 +5,14 @@
 //! loader's own way of attaching falls back to netlink, which replaces what is there and stays behind, so
 //! the one call is made here.
 //!
+//! Whoever has the descriptor of a link may also put another program in the place of the one that is there, between
+//! two frames: so one process takes the place of another without an instant at which nobody answers.
+//!
 //! Must never: attach in any other way.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
 
 use super::XdpError;
 use crate::interface::Interface;
@@ -32,13 +36,34 @@ impl Mode {
     }
 }
 
-/// The program is at an interface as long as this lives.
-#[derive(Debug)]
-pub struct Attached {
-    /// Held for what closing it does.
-    _link: OwnedFd,
+/// What is at an interface stays there as long as this, or a copy of its descriptor, lives.
+#[derive(Clone, Debug)]
+pub struct Link {
+    fd: Arc<OwnedFd>,
     mode: Mode,
 }
+
+impl Link {
+    /// By a descriptor that another process has given.
+    pub fn adopt(fd: OwnedFd, mode: Mode) -> Self {
+        Self { fd: Arc::new(fd), mode }
+    }
+
+    /// How what is there is attached, whichever program it is.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The program is at an interface as long as this lives.
+#[derive(Debug)]
+pub struct Attached(Link);
 
 impl Attached {
     pub(crate) fn new(
@@ -48,12 +73,24 @@ impl Attached {
     ) -> Result<Self, XdpError> {
         let link = create_link(program, interface, mode)
             .map_err(|cause| explained(cause, interface, mode))?;
-        Ok(Self { _link: link, mode })
+        Ok(Self(Link::adopt(link, mode)))
+    }
+
+    /// In the place of the program that `link` has at an interface.
+    pub(crate) fn replacing(link: Link, program: BorrowedFd<'_>) -> Result<Self, XdpError> {
+        update_link(&link, program)
+            .map_err(|cause| XdpError::of("put the BPF program in the place of another", cause))?;
+        Ok(Self(link))
     }
 
     /// How it is attached.
     pub const fn mode(&self) -> Mode {
-        self.mode
+        self.0.mode
+    }
+
+    /// What another process needs to put its program in the place of this one.
+    pub fn link(&self) -> Link {
+        self.0.clone()
     }
 }
 
@@ -94,26 +131,41 @@ fn create_link(program: BorrowedFd<'_>, interface: u32, mode: Mode) -> io::Resul
     let program = program.as_raw_fd() as u32;
     let attributes =
         LinkCreate { program, interface, attach_type: BPF_XDP, flags, ..LinkCreate::default() };
-    // JUSTIFICATION: neither std nor libc has a function for bpf(2).
-    // SAFETY: the pointer is to attributes of the length given, which the call reads and forgets.
-    let link = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_LINK_CREATE,
-            &raw const attributes,
-            size_of::<LinkCreate>(),
-        )
-    };
-    if link < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let link = bpf(BPF_LINK_CREATE, &attributes)?;
     // JUSTIFICATION: the only way to own a descriptor that a system call has made.
     // SAFETY: just made, open, and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(link as i32) })
+    Ok(unsafe { OwnedFd::from_raw_fd(link) })
+}
+
+/// What `bpf(BPF_LINK_UPDATE)` takes (uapi/linux/bpf.h, `link_update`).
+#[derive(Default)]
+#[repr(C)]
+struct LinkUpdate {
+    link: u32,
+    program: u32,
+    flags: u32,
+    /// Asked for by a flag only.
+    old_program: u32,
+}
+
+fn update_link(link: &Link, program: BorrowedFd<'_>) -> io::Result<()> {
+    let (link, program) = (link.fd.as_raw_fd() as u32, program.as_raw_fd() as u32);
+    bpf(BPF_LINK_UPDATE, &LinkUpdate { link, program, ..LinkUpdate::default() }).map(drop)
+}
+
+/// Calls bpf(2) with attributes of the command's layout.
+fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<i32> {
+    // JUSTIFICATION: neither std nor libc has a function for bpf(2).
+    // SAFETY: the pointer is to attributes of the length given, which both commands read and forget.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
 }
 
 /// `enum bpf_cmd`, `enum bpf_attach_type` (uapi/linux/bpf.h); flags (uapi/linux/if_link.h).
 const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_LINK_UPDATE: libc::c_int = 29;
 const BPF_XDP: u32 = 37;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;

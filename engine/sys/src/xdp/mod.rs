@@ -22,7 +22,7 @@ mod mirror;
 mod parts;
 mod program;
 
-pub use attach::{Attached, Mode};
+pub use attach::{Attached, Link, Mode};
 pub use counts::{Counts, Outcome, Tally};
 #[cfg(feature = "baseline")]
 pub use echo::Echo;

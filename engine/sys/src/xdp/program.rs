@@ -16,7 +16,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader, TestRun, TestRunOptions};
 use super::endpoint::{self, ENDPOINTS_MAX, Key, Usual};
 use super::guard::{self, RULES_MAX};
 use super::mapped::{Mapped, Shared};
-use super::{Attached, Counts, Endpoint, Guard, Mirror, Mode, XdpError};
+use super::{Attached, Counts, Endpoint, Guard, Link, Mirror, Mode, XdpError};
 
 /// The program that answers plain client requests.
 #[derive(Debug)]
@@ -91,6 +91,15 @@ impl Program {
     /// [`XdpError`]; a program of somebody else is not replaced.
     pub fn attach(&self, interface: u32, mode: Mode) -> Result<Attached, XdpError> {
         Attached::new(self.fd()?, interface, mode)
+    }
+
+    /// Runs the program in the place of the one that `link` has at an interface, from one frame to the next, for
+    /// as long as what is returned lives.
+    ///
+    /// # Errors
+    /// [`XdpError`]; then all is as it was.
+    pub fn replace(&self, link: Link) -> Result<Attached, XdpError> {
+        Attached::replacing(link, self.fd()?)
     }
 
     /// The copy of the snapshot that the program reads. There may be one, and its publisher has it

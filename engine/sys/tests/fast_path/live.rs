@@ -238,6 +238,41 @@ fn a_second_program_is_refused_and_a_closed_link_makes_room() {
     });
 }
 
+#[test]
+fn another_program_comes_into_a_links_place_and_the_first_one_leaves_nothing_open() {
+    in_namespace(|| {
+        ip("link add one type veth peer name two")?;
+        let (Some((first, _first)), Some((second, _second))) = (serving(&[]), serving(&[])) else {
+            return Ok(());
+        };
+        for mode in [Mode::Native, Mode::Generic] {
+            let held = attach(&first, "one", mode);
+            let before = program_at("one").expect("attached");
+            let lent = held.link();
+            assert_eq!(lent.mode(), mode);
+            let heir = second.replace(lent).expect("in its place");
+            let after = program_at("one").expect("there was one all the time");
+            assert_ne!(before, after);
+            drop(held);
+            assert_eq!(
+                program_at("one"),
+                Some(after),
+                "the link is open as long as anybody has it"
+            );
+            assert_eq!(heir.mode(), mode);
+            drop(heir);
+            assert_eq!(program_at("one"), None);
+        }
+        let held = attach(&first, "one", Mode::Native);
+        ip("link del one")?;
+        assert!(
+            second.replace(held.link()).is_err(),
+            "with its interface the link's place is gone"
+        );
+        Ok(())
+    });
+}
+
 fn attach(program: &Program, name: &str, mode: Mode) -> Attached {
     program.attach(index_of(name), mode).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
@@ -252,3 +287,9 @@ const BATCH: usize = 32;
 const BATCHES: u64 = 100;
 /// Where the client asks from.
 const PORT: u16 = 40_123;
+
+/// The number of the program at an interface.
+fn program_at(name: &str) -> Option<u32> {
+    let all = Interface::all().expect("interfaces");
+    all.into_iter().find(|one| one.name == name)?.program.map(|program| program.id)
+}
