@@ -39,8 +39,8 @@ pub(in crate::serve) enum Word {
 }
 
 impl Giving {
-    /// Gives whoever is at the other end of `stream` the sockets of `listening`, the control socket `door`, and
-    /// handles of what is `lent` by the fast path.
+    /// Gives whoever is at the other end of `stream` the sockets of `listening`, the control socket `door`,
+    /// and handles of what is `lent` by the fast path.
     ///
     /// # Errors
     /// When the other end does not take them.

@@ -44,8 +44,8 @@ pub(super) use account::Account;
 pub(super) use giving::{Giving, Word};
 pub(super) use taking::{Inheritance, Parting, Succession};
 
-/// What the predecessor has to give; the sockets follow in this order, then that of the control socket, then the
-/// links of the fast path.
+/// What the predecessor has to give; the sockets follow in this order, then that of the control socket, then
+/// the links of the fast path.
 #[derive(Debug, Serialize, Deserialize)]
 struct Estate {
     /// [`VERSION`].

@@ -5,8 +5,8 @@
 //! loader's own way of attaching falls back to netlink, which replaces what is there and stays behind, so
 //! the one call is made here.
 //!
-//! Whoever has the descriptor of a link may also put another program in the place of the one that is there, between
-//! two frames: so one process takes the place of another without an instant at which nobody answers.
+//! Whoever has the descriptor of a link may also put another program in the place of the one that is there,
+//! between two frames: so one process takes the place of another without an instant at which nobody answers.
 //!
 //! Must never: attach in any other way.
 

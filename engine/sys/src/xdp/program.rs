@@ -93,8 +93,8 @@ impl Program {
         Attached::new(self.fd()?, interface, mode)
     }
 
-    /// Runs the program in the place of the one that `link` has at an interface, from one frame to the next, for
-    /// as long as what is returned lives.
+    /// Runs the program in the place of the one that `link` has at an interface, from one frame to the next,
+    /// for as long as what is returned lives.
     ///
     /// # Errors
     /// [`XdpError`]; then all is as it was.
