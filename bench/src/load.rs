@@ -75,6 +75,11 @@ impl Outcome {
     pub(crate) fn busy_ns_per_answer(&self) -> f64 {
         self.busy.busy_ns as f64 / self.report.answered as f64
     }
+
+    /// The part of the time in which the server's core was busy.
+    pub(crate) fn busy_share(&self) -> f64 {
+        self.busy.busy_ns as f64 / 1e9 / self.took_s
+    }
 }
 
 /// Offers `spec` from where `place` has its clients.

@@ -186,7 +186,7 @@ impl ServerResult {
             cost,
             ratio(self.times_recvmmsg),
             ratio(self.times_recvfrom),
-            percent(median(|it| it.busy.busy_ns as f64 / 1e9 / it.took_s)),
+            percent(median(|it| it.busy_share())),
             percent(median(|it| it.busy.stolen_ns as f64 / 1e9 / it.took_s)),
             latency.map(|nanos| micros(nanos as i64)).join("/"),
             thousands(sum(|it| it.report.lost) as f64),

@@ -133,6 +133,17 @@ fn a_stuck_thread_shuts_the_gate_until_it_goes_on() {
     }
 }
 
+/// Another process takes over from `server`, by the same configuration file.
+fn replace(host: &Host, server: &mut Controlled) {
+    let mut command = host.timeball(&["serve", "--take-over"]);
+    command.arg(&server.directory.path);
+    let mut successor = Daemon::start(command);
+    successor.wait_for("took over from process");
+    successor.wait_for("ready");
+    std::mem::swap(&mut server.daemon, &mut successor);
+    assert_eq!(successor.finish().0, Some(0));
+}
+
 #[test]
 fn the_page_is_there_during_reloads_and_through_a_take_over() {
     let host = Host::new();
@@ -156,13 +167,7 @@ fn the_page_is_there_during_reloads_and_through_a_take_over() {
             let said = server.ask("reload", &[]);
             assert_eq!(said.status.code(), Some(0), "{}", text(&said));
         }
-        let mut command = host.timeball(&["serve", "--take-over"]);
-        command.arg(&server.directory.path);
-        let mut successor = Daemon::start(command);
-        successor.wait_for("took over from process");
-        successor.wait_for("ready");
-        std::mem::swap(&mut server.daemon, &mut successor);
-        assert_eq!(successor.finish().0, Some(0));
+        replace(&host, &mut server);
         scrape(&host);
         done.store(true, Ordering::Relaxed);
         assert!(reader.join().unwrap() > 3);
@@ -191,13 +196,7 @@ fn counters_never_fall_back_when_another_process_takes_over() {
             let config = config.replace("workers = 1\n", "");
             let config = config.replace("[metrics]\n", &format!("{workers}[metrics]\n"));
             std::fs::write(&server.directory.path, config).unwrap();
-            let mut command = host.timeball(&["serve", "--take-over"]);
-            command.arg(&server.directory.path);
-            let mut successor = Daemon::start(command);
-            successor.wait_for("took over from process");
-            successor.wait_for("ready");
-            std::mem::swap(&mut server.daemon, &mut successor);
-            assert_eq!(successor.finish().0, Some(0));
+            replace(&host, &mut server);
         }
         done.store(true, Ordering::Relaxed);
         reader.join().unwrap();

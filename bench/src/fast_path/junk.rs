@@ -12,7 +12,7 @@ use serde::Serialize;
 use timeball_load::table::{Table, invalid_text, micros, percent, thousands};
 use timeball_load::{Load, Pattern};
 
-use super::{Findings, by_driver, in_driver, threaded, whole};
+use super::{Findings, busy_share, by_driver, in_driver, threaded, whole};
 use crate::accompanied::Accompanied;
 use crate::cli::FastPathOptions;
 use crate::error::BenchError;
@@ -83,8 +83,6 @@ fn text(rows: &[Row], options: &FastPathOptions) -> String {
     ]);
     for row in rows {
         let report = whole(&row.rounds);
-        let busy_ns: u64 = row.rounds.iter().map(|it| it.busy.busy_ns).sum();
-        let took_s: f64 = row.rounds.iter().map(|it| it.took_s).sum();
         let [p50, p99, p99_9] = [0.5, 0.99, 0.999].map(|q| micros(report.latency.quantile(q)));
         let theta = report.offset.magnitudes().value_at_quantile(0.99) as i64;
         table.row(vec![
@@ -97,7 +95,7 @@ fn text(rows: &[Row], options: &FastPathOptions) -> String {
             p99,
             p99_9,
             micros(theta),
-            percent(busy_ns as f64 / 1e9 / took_s),
+            percent(busy_share(&row.rounds)),
             thousands(report.companions_answered as f64),
         ]);
     }

@@ -129,6 +129,13 @@ fn whole(rounds: &[Outcome]) -> Report {
     whole
 }
 
+/// The part of all `rounds` in which the server's core was busy.
+fn busy_share(rounds: &[Outcome]) -> f64 {
+    let busy_ns: u64 = rounds.iter().map(|it| it.busy.busy_ns).sum();
+    let took_s: f64 = rounds.iter().map(|it| it.took_s).sum();
+    busy_ns as f64 / 1e9 / took_s
+}
+
 /// Of the kernel threads that serve the ends of the `veth`: below nobody's on their cores.
 const NETWORK_PRIORITY: u8 = 10;
 /// Requests in flight among which the peak is sought. A queue of a `veth` holds 256.

@@ -119,7 +119,7 @@ impl Row {
             ratio(self.sent_share),
             ratio(self.goodput_share),
             percent(median(|it| it.report.dropped as f64 / it.report.sent.max(1) as f64)),
-            percent(median(|it| it.busy.busy_ns as f64 / 1e9 / it.took_s)),
+            percent(median(|it| it.busy_share())),
             latency.join("/"),
             self.rounds.iter().map(|it| invalid(&it.report)).sum::<u64>().to_string(),
         ]

@@ -184,7 +184,7 @@ impl Row {
             figure(self.core_ns_per_answer),
             ratio(self.times_recvfrom),
             ratio(self.times_driver_echo),
-            percent(median(|it| it.busy.busy_ns as f64 / 1e9 / it.took_s)),
+            percent(median(|it| it.busy_share())),
             latency.map(|nanos| micros(nanos as i64)).join("/"),
             thousands(sum(|it| it.report.lost)),
             thousands(sum(|it| it.report.faults.total())),

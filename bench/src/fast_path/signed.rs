@@ -12,7 +12,7 @@ use serde::Serialize;
 use timeball_load::table::{Table, invalid_text, percent, thousands};
 use timeball_load::{Load, Pattern};
 
-use super::{Findings, by_driver, in_driver, peak, threaded, whole};
+use super::{Findings, busy_share, by_driver, in_driver, peak, threaded, whole};
 use crate::accompanied::Accompanied;
 use crate::cli::FastPathOptions;
 use crate::error::BenchError;
@@ -82,8 +82,6 @@ fn text(rows: &[Row], options: &FastPathOptions) -> String {
     ]);
     for row in rows {
         let report = whole(&row.rounds);
-        let busy_ns: u64 = row.rounds.iter().map(|it| it.busy.busy_ns).sum();
-        let took_s: f64 = row.rounds.iter().map(|it| it.took_s).sum();
         table.row(vec![
             row.name(),
             thousands(report.sent_per_s()),
@@ -92,7 +90,7 @@ fn text(rows: &[Row], options: &FastPathOptions) -> String {
             thousands(report.companions as f64),
             thousands(report.companions.saturating_sub(report.companions_answered) as f64),
             thousands(report.dropped as f64),
-            percent(busy_ns as f64 / 1e9 / took_s),
+            percent(busy_share(&row.rounds)),
         ]);
     }
     let reports = rows.iter().flat_map(|row| row.rounds.iter().map(|it| (row.name(), &it.report)));

@@ -167,7 +167,7 @@ fn silence(outcome: &Outcome) -> String {
     let mut text = format!(
         "it answered none of {} requests when it was saturated, its core {} busy",
         thousands(report.sent as f64),
-        percent(outcome.busy.busy_ns as f64 / 1e9 / outcome.took_s)
+        percent(outcome.busy_share())
     );
     for (fault, count) in report.faults.seen() {
         text.push_str(&format!("; {count} replies: {}", fault.text()));
